@@ -1,0 +1,1 @@
+"""The arbiter: one durable vote a cluster, to break ties."""

@@ -1,0 +1,1 @@
+"""Fence agents: executables with the ClusterLabs fence agent API."""

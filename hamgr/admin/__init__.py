@@ -1,0 +1,1 @@
+"""The admin service of a daemon, by gRPC on a Unix socket."""

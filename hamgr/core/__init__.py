@@ -1,0 +1,1 @@
+"""The pure core: decides everything, touches nothing (no socket, file, clock, thread or subprocess)."""

@@ -1,0 +1,128 @@
+"""The cluster as the core knows it: nodes, groups and timing, without addresses, devices or scripts.
+
+The configuration (`hamgr.config`) builds a `ClusterSpec`; every duration is in seconds as float.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+MIN_DURATION = 0.010
+"""The smallest allowed timing value, in seconds."""
+
+MAX_NODES = 16
+
+
+class GroupState(enum.Enum):
+    """What a node knows of one group on itself. Only STOPPED says that nothing of the group is active."""
+
+    UNKNOWN = "unknown"
+    STOPPED = "stopped"
+    STARTING = "starting"
+    STARTED = "started"
+    STOPPING = "stopping"
+    FAILED = "failed"
+    STOP_FAILED = "stop-failed"
+
+
+class QuorumLoss(enum.Enum):
+    """What a node does with its groups when its lease ran out: stop them, or leave them as they are."""
+
+    STOP = "stop"
+    FREEZE = "freeze"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The cluster's deadlines, in seconds. `hamgr.config` checks them against one another.
+
+    keepalive: between two heartbeats. warntime: silence after which a node is suspected. deadtime: silence on
+    all links after which it is dead. initdead: how long a starting node waits for the others before it has nodes
+    fenced that it never heard. lease: how long a node may keep groups without hearing its quorum.
+    settle: how long the arbiter waits for the other side's claim.
+    """
+
+    keepalive: float = 1.0
+    warntime: float = 5.0
+    deadtime: float = 10.0
+    initdead: float = 30.0
+    lease: float = 25.0
+    settle: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A configured node. fence_levels: how many fence levels it has (0: it can't be fenced).
+
+    watchdog_timeout: seconds after which its hardware watchdog resets it when not fed; None without one.
+    """
+
+    name: str
+    fence_levels: int = 1
+    watchdog_timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """A resource group. nodes: where it may run, best first (empty: every node, in the order of the file).
+
+    restarts: how often a failed group is restarted on the spot before it moves. failure_timeout: seconds after
+    which a node on which it failed may be tried again. stop_timeout: seconds, the whole group.
+    """
+
+    name: str
+    nodes: tuple[str, ...] = ()
+    auto_failback: bool = True
+    priority: int = 1
+    restarts: int = 1
+    failure_timeout: float = 600.0
+    start_timeout: float = 60.0
+    stop_timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """All that the core is configured with. The order of `nodes` is their rank: the first is preferred.
+
+    two_node: exactly two nodes and no arbiter; each is a quorum alone and fencing decides the race.
+    wait_for_all: (two_node) a started node claims nothing alone before it has heard the other once.
+    fence_delay: (two_node) seconds by which the side that runs less waits before it shoots.
+    fence_retry: seconds between two rounds over all fence levels of a node.
+    """
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    groups: tuple[GroupSpec, ...] = ()
+    timing: Timing = field(default_factory=Timing)
+    arbiter: bool = False
+    two_node: bool = False
+    wait_for_all: bool = True
+    on_quorum_loss: QuorumLoss = QuorumLoss.STOP
+    tie_breaker: str = ""
+    fence_delay: float = 2.0
+    fence_retry: float = 5.0
+    watchdog_margin: float = 1.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self.nodes)
+
+    @property
+    def votes(self) -> int:
+        """All votes of the cluster: one a node, and the arbiter's."""
+        return len(self.nodes) + (1 if self.arbiter else 0)
+
+    @property
+    def majority(self) -> int:
+        """The votes that make a quorum: more than half of all; one is enough in a two_node cluster."""
+        return 1 if self.two_node else self.votes // 2 + 1
+
+    def rank(self, name: str) -> int:
+        return self.names.index(name)
+
+    def node(self, name: str) -> NodeSpec:
+        return self.nodes[self.rank(name)]
+
+    def group(self, name: str) -> GroupSpec:
+        return next(group for group in self.groups if group.name == name)

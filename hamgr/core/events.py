@@ -1,0 +1,124 @@
+"""Everything that can happen to a node. `Node.step(now, event)` takes one at a time."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from hamgr.core.cluster import GroupState
+from hamgr.core.messages import ArbiterAnswer, Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that the node asked for with `WakeAt` has come (or any earlier or later time: it is harmless)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketReceived:
+    """An authenticated packet, addressed to this node, came over a link."""
+
+    link: str
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
+class ArbiterAnswered:
+    answer: ArbiterAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class ArbiterLost:
+    """The session with the arbiter broke, or can't be opened."""
+
+    reason: str
+
+
+class FenceOutcome(enum.Enum):
+    """Only CONFIRMED counts: the devices of the level read back *off*. UNKNOWN is not fenced."""
+
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class FenceFinished:
+    fence: int
+    """The number of the `Fence` effect that this answers."""
+    node: str
+    outcome: FenceOutcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceReported:
+    """A probe, start, stop or monitor of a group came to an end (or the group failed while it was started)."""
+
+    group: str
+    state: GroupState
+    detail: str = ""
+
+
+class Verb(enum.Enum):
+    """What an operator can ask for. The values are the words of the command line and of the protocol."""
+
+    STANDBY = "standby"
+    ONLINE = "online"
+    TAKEOVER = "takeover"
+    FENCE = "fence"
+    CONFIRM_FENCED = "fence-ack"
+    CLEANUP = "cleanup"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAsked:
+    """Answered by exactly one `Reply` effect with the same request number.
+
+    STANDBY/ONLINE node · TAKEOVER group (all if "") to node · FENCE node · CONFIRM_FENCED node ·
+    CLEANUP group on node (forget its failures) · LEAVE (this node stops its groups and says farewell).
+    operator: who asks, kept in the record of a confirmed fence.
+    """
+
+    request: int
+    verb: Verb
+    node: str = ""
+    group: str = ""
+    operator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The host's loop did not run for this long (SIGSTOP, VM freeze, starvation): seconds."""
+
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """The host knows something of a link itself, without waiting for silence: its carrier or address went or came."""
+
+    link: str
+    up: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersistFailed:
+    """A record could not be written (and nothing behind its barrier was done)."""
+
+    serial: int
+    reason: str
+
+
+Event: TypeAlias = (
+    Tick | PacketReceived | ArbiterAnswered | ArbiterLost | FenceFinished | ResourceReported | OperatorAsked | Paused
+    | LinkChanged | Persisted | PersistFailed
+)

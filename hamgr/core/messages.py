@@ -1,0 +1,257 @@
+"""What travels between nodes, and between a node and the arbiter, as plain values.
+
+`hamgr.links.codec` turns a `Packet` into authenticated bytes and back; the simulator passes it as it is.
+Every message is idempotent: the sender repeats it each keepalive until the receiver's state shows its effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from hamgr.core.cluster import GroupState
+
+
+class Standing(Enum):
+    """What the coordinators have recorded of a node's incarnation in the replicated cluster state."""
+
+    UNKNOWN = "unknown"
+    MEMBER = "member"
+    LEFT = "left"
+    FENCED = "fenced"
+    ACKNOWLEDGED = "acknowledged"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stamp:
+    """The age of a cluster state: later epochs, then later views, are newer."""
+
+    epoch: int = 0
+    view: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RosterEntry:
+    """One node in the cluster state: its last admitted incarnation (0: none known) and how that one stands."""
+
+    node: str
+    incarnation: int = 0
+    standing: Standing = Standing.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """What every voter keeps on disk of the last view it accepted.
+
+    A coordinator gives no start order to a member before a quorum has stored a state that names it; so whoever
+    is elected later, by any quorum, learns of every node that could run something.
+    """
+
+    stamp: Stamp = Stamp()
+    coordinator: str = ""
+    roster: tuple[RosterEntry, ...] = ()
+    pins: tuple[tuple[str, str], ...] = ()
+    """(group, node): an operator asked for this group to run there (takeover), until that node leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """'I heard your heartbeat that you stamped `sent_us`, in your life `incarnation`.'"""
+
+    node: str
+    incarnation: int
+    sent_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Sent to all on every link each keepalive. sent_us: the sender's monotonic clock in microseconds.
+
+    coordinator: whom the sender follows in `epoch` ("" for none). stored: the stamp of the cluster state that the
+    sender has on disk. load: the sum of the priorities of the groups that it runs.
+    """
+
+    sent_us: int
+    epoch: int
+    coordinator: str = ""
+    stored: Stamp = Stamp()
+    initialised: bool = True
+    load: int = 0
+    leaving: bool = False
+    echoes: tuple[Echo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRequest:
+    """The sender asks for the receiver's vote as coordinator of `epoch`."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoteReply:
+    """voted_for: whom the sender's vote of `epoch` went to; state: its stored cluster state, with a granted vote."""
+
+    epoch: int
+    granted: bool
+    voted_for: str = ""
+    state: ClusterState = ClusterState()
+
+
+@dataclass(frozen=True, slots=True)
+class ViewUpdate:
+    """The coordinator's newest cluster state; acknowledged by `Heartbeat.stored` once it is on disk."""
+
+    state: ClusterState
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The coordinator says which groups the receiver shall run; every other group it shall release (ip-request).
+
+    number: grows with each change for this receiver; older orders, or those of another epoch, are refused.
+    """
+
+    epoch: int
+    view: int
+    number: int
+    run: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReport:
+    """State of one group, as probed or acted on by its node in the epoch of the report.
+
+    barred: the node says that it can't run the group now (it failed there too often).
+    """
+
+    group: str
+    state: GroupState
+    barred: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A member's answer to its coordinator (ip-request-resp): its groups after order `number` was taken up.
+
+    probed: every group's state was found by probing, or by an action, within this epoch.
+    """
+
+    epoch: int
+    number: int
+    probed: bool
+    groups: tuple[GroupReport, ...] = ()
+    standby: bool = False
+    unfit: str = ""
+    """Why this node can't run anything (for example a full disk); "" when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """The sender leaves cleanly: nothing runs here, and nothing will in this incarnation."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarewellAck:
+    """The sender has recorded the farewell of the receiver's incarnation."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnRequest:
+    """A node with a new or wiped state directory asks for the epoch before it may vote."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnReply:
+    epoch: int
+    state: ClusterState = ClusterState()
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """An operator's request on its way to the coordinator (or to the node that it concerns).
+
+    verb: one of the values of `hamgr.core.events.Verb`. operator: who asked, for the record.
+    """
+
+    request: int
+    verb: str
+    node: str = ""
+    group: str = ""
+    operator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardReply:
+    request: int
+    done: bool
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArbiterReport:
+    """A node's report to the arbiter, each keepalive and at once when it claims an epoch.
+
+    claim: the epoch that it asks the arbiter's vote for (0: none). alive: the nodes that it hears and that hear
+    it, with itself. epoch/coordinator: what it follows now. health: ping score, higher is better. load: see
+    Heartbeat. state: its newest cluster state, for the arbiter to store as any voter does.
+    nodes: all configured nodes in rank order. deadtime, settle: seconds.
+    """
+
+    sent_us: int
+    epoch: int
+    coordinator: str = ""
+    initialised: bool = True
+    claim: int = 0
+    alive: tuple[str, ...] = ()
+    health: int = 0
+    load: int = 0
+    state: ClusterState = ClusterState()
+    nodes: tuple[str, ...] = ()
+    tie_breaker: str = ""
+    deadtime: float = 10.0
+    settle: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ArbiterAnswer:
+    """The arbiter's answer to a report, each report at once; again, unasked, when a settle time ended.
+
+    echo_us: `sent_us` of the newest report of this node's incarnation. voter: False while the arbiter's own
+    record of this cluster is new and it has not yet learned the epoch (it neither votes nor supports).
+    epoch: the highest epoch that it knows of. coordinator: whom it supports in that epoch, because it voted for
+    it or because that coordinator reported itself ("" for none).
+    vote_epoch, voted_for: its last vote, on disk. stored: the stamp of the state it has on disk.
+    refused: why a claim was not granted, in a sentence; "" when no claim is refused (it may still wait to settle).
+    state: the stored cluster state, sent with a granted claim (vote_epoch == claim and voted_for == you).
+    """
+
+    echo_us: int
+    voter: bool
+    epoch: int
+    coordinator: str = ""
+    vote_epoch: int = 0
+    voted_for: str = ""
+    stored: Stamp = Stamp()
+    refused: str = ""
+    state: ClusterState = ClusterState()
+
+
+Body: TypeAlias = (
+    Heartbeat | VoteRequest | VoteReply | ViewUpdate | Order | Report | Farewell | FarewellAck | LearnRequest
+    | LearnReply | Forward | ForwardReply | ArbiterReport | ArbiterAnswer
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A message with its address. incarnation: the sender's life. to_incarnation: the receiver's, as the sender
+    knows it (0: unknown, allowed for heartbeats only); a packet for an earlier life is refused."""
+
+    sender: str
+    incarnation: int
+    to: str
+    to_incarnation: int
+    body: Body

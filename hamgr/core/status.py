@@ -1,0 +1,89 @@
+"""What a node can tell of itself and of the cluster, as values: `Node.status(now)` returns a `Status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hamgr.core.cluster import GroupState
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """One link to one peer. heard_ago: seconds since its last verified packet; None if never."""
+
+    link: str
+    up: bool
+    heard_ago: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """state: one of "online", "suspect", "dead", "fenced", "left", "acknowledged", "unseen", "joining", "self"."""
+
+    name: str
+    state: str
+    incarnation: int
+    standby: bool
+    links: tuple[LinkStatus, ...] = ()
+    unfit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """owner: the node that runs it, "" for none. state: on its owner, or the most telling one. waits: sentences
+    that say what a start waits for (the takeover rule's missing clause), empty when nothing is awaited."""
+
+    name: str
+    owner: str
+    state: GroupState
+    target: str = ""
+    waits: tuple[str, ...] = ()
+    states: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FenceStatus:
+    """A fencing under way or the last one of its node. outcome: "running", "delayed", "confirmed", "failed",
+    "unknown"."""
+
+    node: str
+    outcome: str
+    level: int
+    attempts: int
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArbiterStatus:
+    """configured False: there is none. answered_ago: seconds, None if never."""
+
+    configured: bool
+    connected: bool
+    answered_ago: float | None
+    voter: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """role: "coordinator", "follower", "candidate", "learning" or "leaving". lease_left: seconds, negative when it ran out. waits: what
+    the node as a whole waits for, in sentences."""
+
+    cluster: str
+    node: str
+    incarnation: int
+    role: str
+    epoch: int
+    coordinator: str
+    quorate: bool
+    votes: int
+    majority: int
+    lease_left: float
+    standby: bool
+    arbiter: ArbiterStatus
+    nodes: tuple[NodeStatus, ...]
+    groups: tuple[GroupStatus, ...]
+    fences: tuple[FenceStatus, ...]
+    waits: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

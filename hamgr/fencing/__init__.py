@@ -1,0 +1,1 @@
+"""Runs fence agents outside the heartbeat loop, in a warm worker process."""

@@ -1,0 +1,1 @@
+"""Links carry sealed packets between nodes: UDP and gRPC streams."""

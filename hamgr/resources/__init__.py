@@ -1,0 +1,1 @@
+"""Resources are the services and addresses that groups are made of."""

@@ -1,0 +1,1 @@
+"""The deterministic simulator: many nodes, a virtual clock, a hostile network, invariants."""

@@ -1,0 +1,318 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Standing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STANDING_UNKNOWN: _ClassVar[Standing]
+    STANDING_MEMBER: _ClassVar[Standing]
+    STANDING_LEFT: _ClassVar[Standing]
+    STANDING_FENCED: _ClassVar[Standing]
+    STANDING_ACKNOWLEDGED: _ClassVar[Standing]
+
+class GroupState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GROUP_STATE_UNKNOWN: _ClassVar[GroupState]
+    GROUP_STATE_STOPPED: _ClassVar[GroupState]
+    GROUP_STATE_STARTING: _ClassVar[GroupState]
+    GROUP_STATE_STARTED: _ClassVar[GroupState]
+    GROUP_STATE_STOPPING: _ClassVar[GroupState]
+    GROUP_STATE_FAILED: _ClassVar[GroupState]
+    GROUP_STATE_STOP_FAILED: _ClassVar[GroupState]
+STANDING_UNKNOWN: Standing
+STANDING_MEMBER: Standing
+STANDING_LEFT: Standing
+STANDING_FENCED: Standing
+STANDING_ACKNOWLEDGED: Standing
+GROUP_STATE_UNKNOWN: GroupState
+GROUP_STATE_STOPPED: GroupState
+GROUP_STATE_STARTING: GroupState
+GROUP_STATE_STARTED: GroupState
+GROUP_STATE_STOPPING: GroupState
+GROUP_STATE_FAILED: GroupState
+GROUP_STATE_STOP_FAILED: GroupState
+
+class Packet(_message.Message):
+    __slots__ = ("cluster", "sender", "to", "incarnation", "to_incarnation", "link", "sequence", "heartbeat", "vote_request", "vote_reply", "view_update", "order", "report", "farewell", "farewell_ack", "learn_request", "learn_reply", "forward", "forward_reply", "arbiter_report", "arbiter_answer")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    TO_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    VOTE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    VOTE_REPLY_FIELD_NUMBER: _ClassVar[int]
+    VIEW_UPDATE_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    FAREWELL_FIELD_NUMBER: _ClassVar[int]
+    FAREWELL_ACK_FIELD_NUMBER: _ClassVar[int]
+    LEARN_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    LEARN_REPLY_FIELD_NUMBER: _ClassVar[int]
+    FORWARD_FIELD_NUMBER: _ClassVar[int]
+    FORWARD_REPLY_FIELD_NUMBER: _ClassVar[int]
+    ARBITER_REPORT_FIELD_NUMBER: _ClassVar[int]
+    ARBITER_ANSWER_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    sender: str
+    to: str
+    incarnation: int
+    to_incarnation: int
+    link: str
+    sequence: int
+    heartbeat: Heartbeat
+    vote_request: VoteRequest
+    vote_reply: VoteReply
+    view_update: ViewUpdate
+    order: Order
+    report: Report
+    farewell: Farewell
+    farewell_ack: FarewellAck
+    learn_request: LearnRequest
+    learn_reply: LearnReply
+    forward: Forward
+    forward_reply: ForwardReply
+    arbiter_report: ArbiterReport
+    arbiter_answer: ArbiterAnswer
+    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., to: _Optional[str] = ..., incarnation: _Optional[int] = ..., to_incarnation: _Optional[int] = ..., link: _Optional[str] = ..., sequence: _Optional[int] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., view_update: _Optional[_Union[ViewUpdate, _Mapping]] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., farewell_ack: _Optional[_Union[FarewellAck, _Mapping]] = ..., learn_request: _Optional[_Union[LearnRequest, _Mapping]] = ..., learn_reply: _Optional[_Union[LearnReply, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., arbiter_report: _Optional[_Union[ArbiterReport, _Mapping]] = ..., arbiter_answer: _Optional[_Union[ArbiterAnswer, _Mapping]] = ...) -> None: ...
+
+class Stamp(_message.Message):
+    __slots__ = ("epoch", "view")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    view: int
+    def __init__(self, epoch: _Optional[int] = ..., view: _Optional[int] = ...) -> None: ...
+
+class RosterEntry(_message.Message):
+    __slots__ = ("node", "incarnation", "standing")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    incarnation: int
+    standing: Standing
+    def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., standing: _Optional[_Union[Standing, str]] = ...) -> None: ...
+
+class Pin(_message.Message):
+    __slots__ = ("group", "node")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    node: str
+    def __init__(self, group: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
+
+class ClusterState(_message.Message):
+    __slots__ = ("stamp", "coordinator", "roster", "pins")
+    STAMP_FIELD_NUMBER: _ClassVar[int]
+    COORDINATOR_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_FIELD_NUMBER: _ClassVar[int]
+    PINS_FIELD_NUMBER: _ClassVar[int]
+    stamp: Stamp
+    coordinator: str
+    roster: _containers.RepeatedCompositeFieldContainer[RosterEntry]
+    pins: _containers.RepeatedCompositeFieldContainer[Pin]
+    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ...) -> None: ...
+
+class Echo(_message.Message):
+    __slots__ = ("node", "incarnation", "sent_us")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    SENT_US_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    incarnation: int
+    sent_us: int
+    def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., sent_us: _Optional[int] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ("sent_us", "epoch", "coordinator", "stored", "initialised", "load", "leaving", "echoes")
+    SENT_US_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    COORDINATOR_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    INITIALISED_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
+    ECHOES_FIELD_NUMBER: _ClassVar[int]
+    sent_us: int
+    epoch: int
+    coordinator: str
+    stored: Stamp
+    initialised: bool
+    load: int
+    leaving: bool
+    echoes: _containers.RepeatedCompositeFieldContainer[Echo]
+    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., initialised: _Optional[bool] = ..., load: _Optional[int] = ..., leaving: _Optional[bool] = ..., echoes: _Optional[_Iterable[_Union[Echo, _Mapping]]] = ...) -> None: ...
+
+class VoteRequest(_message.Message):
+    __slots__ = ("epoch",)
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    def __init__(self, epoch: _Optional[int] = ...) -> None: ...
+
+class VoteReply(_message.Message):
+    __slots__ = ("epoch", "granted", "voted_for", "state")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    VOTED_FOR_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    granted: bool
+    voted_for: str
+    state: ClusterState
+    def __init__(self, epoch: _Optional[int] = ..., granted: _Optional[bool] = ..., voted_for: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ...) -> None: ...
+
+class ViewUpdate(_message.Message):
+    __slots__ = ("state",)
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    state: ClusterState
+    def __init__(self, state: _Optional[_Union[ClusterState, _Mapping]] = ...) -> None: ...
+
+class Order(_message.Message):
+    __slots__ = ("epoch", "view", "number", "run")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    view: int
+    number: int
+    run: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, epoch: _Optional[int] = ..., view: _Optional[int] = ..., number: _Optional[int] = ..., run: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GroupReport(_message.Message):
+    __slots__ = ("group", "state", "barred", "detail")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    BARRED_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    state: GroupState
+    barred: bool
+    detail: str
+    def __init__(self, group: _Optional[str] = ..., state: _Optional[_Union[GroupState, str]] = ..., barred: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Report(_message.Message):
+    __slots__ = ("epoch", "number", "probed", "groups", "standby", "unfit")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PROBED_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    STANDBY_FIELD_NUMBER: _ClassVar[int]
+    UNFIT_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    number: int
+    probed: bool
+    groups: _containers.RepeatedCompositeFieldContainer[GroupReport]
+    standby: bool
+    unfit: str
+    def __init__(self, epoch: _Optional[int] = ..., number: _Optional[int] = ..., probed: _Optional[bool] = ..., groups: _Optional[_Iterable[_Union[GroupReport, _Mapping]]] = ..., standby: _Optional[bool] = ..., unfit: _Optional[str] = ...) -> None: ...
+
+class Farewell(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FarewellAck(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LearnRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LearnReply(_message.Message):
+    __slots__ = ("epoch", "state")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    state: ClusterState
+    def __init__(self, epoch: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ...) -> None: ...
+
+class Forward(_message.Message):
+    __slots__ = ("request", "verb", "node", "group", "operator")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    VERB_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    verb: str
+    node: str
+    group: str
+    operator: str
+    def __init__(self, request: _Optional[int] = ..., verb: _Optional[str] = ..., node: _Optional[str] = ..., group: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
+
+class ForwardReply(_message.Message):
+    __slots__ = ("request", "done", "text")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    done: bool
+    text: str
+    def __init__(self, request: _Optional[int] = ..., done: _Optional[bool] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ArbiterReport(_message.Message):
+    __slots__ = ("sent_us", "epoch", "coordinator", "initialised", "claim", "alive", "health", "load", "state", "nodes", "tie_breaker", "deadtime", "settle")
+    SENT_US_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    COORDINATOR_FIELD_NUMBER: _ClassVar[int]
+    INITIALISED_FIELD_NUMBER: _ClassVar[int]
+    CLAIM_FIELD_NUMBER: _ClassVar[int]
+    ALIVE_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    TIE_BREAKER_FIELD_NUMBER: _ClassVar[int]
+    DEADTIME_FIELD_NUMBER: _ClassVar[int]
+    SETTLE_FIELD_NUMBER: _ClassVar[int]
+    sent_us: int
+    epoch: int
+    coordinator: str
+    initialised: bool
+    claim: int
+    alive: _containers.RepeatedScalarFieldContainer[str]
+    health: int
+    load: int
+    state: ClusterState
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    tie_breaker: str
+    deadtime: float
+    settle: float
+    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., initialised: _Optional[bool] = ..., claim: _Optional[int] = ..., alive: _Optional[_Iterable[str]] = ..., health: _Optional[int] = ..., load: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., nodes: _Optional[_Iterable[str]] = ..., tie_breaker: _Optional[str] = ..., deadtime: _Optional[float] = ..., settle: _Optional[float] = ...) -> None: ...
+
+class ArbiterAnswer(_message.Message):
+    __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state")
+    ECHO_US_FIELD_NUMBER: _ClassVar[int]
+    VOTER_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    COORDINATOR_FIELD_NUMBER: _ClassVar[int]
+    VOTE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    VOTED_FOR_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    echo_us: int
+    voter: bool
+    epoch: int
+    coordinator: str
+    vote_epoch: int
+    voted_for: str
+    stored: Stamp
+    refused: str
+    state: ClusterState
+    def __init__(self, echo_us: _Optional[int] = ..., voter: _Optional[bool] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., vote_epoch: _Optional[int] = ..., voted_for: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., refused: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
