@@ -1,0 +1,133 @@
+"""The configuration that a lab runs with: hamgr.toml, arbiter.toml, the keys and the service, written as
+files.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from hamgr.lab.machine import FIRST_BOOT
+from hamgr.lab.plan import ARBITER_ADDRESS, VIP, Fencing, Layout, Options, bmc_address, node_address
+
+CLUSTER = "lab"
+GROUP = "web"
+BMC_USER = "hamgr"
+BMC_PASSWORD_LENGTH = 16
+"""Bytes; RMCP+ takes up to 20 (IPMI 2.0, 22.30)."""
+
+_FENCE_AGENTS = {Fencing.IPMI: "fence_hamgr_ipmi", Fencing.NULL: "fence_hamgr_null"}
+
+
+def hamgr_toml(options: Options, layout: Layout) -> str:
+    """The cluster's configuration, the same file on all nodes."""
+    lines = [
+        "[cluster]",
+        f'name = "{CLUSTER}"',
+        f'key_file = "{layout.key}"',
+        f'state_dir = "{layout.here}/state"',
+        f'admin_socket = "{layout.here}/admin.sock"',
+    ]
+    if not options.arbiter and options.nodes == 2:
+        lines.append("two_node = true")
+    lines += ["", "[timing]"]
+    for name in ("keepalive", "warntime", "deadtime", "initdead", "lease"):
+        lines.append(f'{name} = "{getattr(options, name)}"')
+    if options.arbiter:
+        lines += ["", "[arbiter]", f'address = "{ARBITER_ADDRESS}"']
+        lines += [f'settle = "{options.settle}"', 'tie_breaker = "a"']
+    lines += ["", "[link.lan]", 'kind = "grpc"', "port = 5411"]
+    lines += ["", "[link.ha]", 'kind = "udp"', "port = 694", 'interface = "eth1"']
+    for node in options.node_names:
+        addresses = ", ".join(f'{link} = "{node_address(node, link)}"' for link in ("lan", "ha"))
+        lines += ["", f"[node.{node}]", f"address = {{ {addresses} }}"]
+    if options.fencing is not Fencing.NONE:
+        for node in options.node_names:
+            lines += ["", *_fence_device(options, layout, node)]
+    nodes = ", ".join(f'"{node}"' for node in options.node_names)
+    lines += ["", f"[group.{GROUP}]", f"nodes = [{nodes}]"]
+    lines.append(f"auto_failback = {'true' if options.auto_failback else 'false'}")
+    lines += [
+        "",
+        f"[[group.{GROUP}.resource]]",
+        'kind = "vip"',
+        f'address = "{VIP}/24"',
+        'interface = "eth0"',
+    ]
+    if options.service:
+        lines += ["", f"[[group.{GROUP}.resource]]", 'kind = "lsb"', 'name = "nginx"']
+        lines += [f'script = "{layout.nginx_script}"', 'monitor_interval = "1s"']
+    return "\n".join([*lines, ""])
+
+
+def _fence_device(options: Options, layout: Layout, node: str) -> list[str]:
+    lines = [f"[fence.bmc-{node}]", f'node = "{node}"', f'agent = "{_FENCE_AGENTS[options.fencing]}"']
+    lines += ['timeout = "3s"', "attempts = 2"]
+    if options.fencing is Fencing.IPMI:
+        who = f'ip = "{bmc_address(node)}", username = "{BMC_USER}"'
+        lines.append(f'options = {{ {who}, password_file = "{layout.bmc_password}" }}')
+    return lines
+
+
+def arbiter_toml(layout: Layout) -> str:
+    return "\n".join(
+        [
+            f'listen = "{ARBITER_ADDRESS}:5410"',
+            f'state_dir = "{layout.here}"',
+            "",
+            f"[cluster.{CLUSTER}]",
+            f'key_file = "{layout.key}"',
+            "",
+        ]
+    )
+
+
+def nginx_script(here: Path) -> str:
+    """A service with `start | stop | status` after the LSB's rules: 0 runs, 3 does not (LSB 3.1, 20.2)."""
+    return f"""#!/bin/sh
+# nginx as one process: without root on the outside there is no user to change to.
+home={here}/nginx
+mkdir -p "$home"
+cat >"$home/nginx.conf" <<END
+master_process off;
+pid $home/pid;
+error_log $home/error.log;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  client_body_temp_path $home/body; proxy_temp_path $home/proxy; fastcgi_temp_path $home/fastcgi;
+  uwsgi_temp_path $home/uwsgi; scgi_temp_path $home/scgi;
+  server {{ listen 0.0.0.0:80; location / {{ return 200 "$(hostname)\\n"; }} }}
+}}
+END
+running() {{ read -r pid <"$home/pid" && kill -0 "$pid"; }} 2>/dev/null
+case "$1" in
+  start) running || nginx -c "$home/nginx.conf" ;;
+  stop) ! running || {{ kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done; rm -f
+  "$home/pid"; }} ;; status) running || exit 3 ;; *) echo "usage: $0 start|stop|status" >&2; exit 2 ;;
+esac
+"""
+
+
+def write(options: Options, layout: Layout) -> None:
+    """Write all files of a new lab into its (empty) directory."""
+    layout.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in (layout.here, layout.directory / "log", layout.directory / "bmc"):
+        directory.mkdir()
+    for machine in options.machine_names:
+        layout.disk(machine).mkdir(parents=True)
+    for node in options.node_names:
+        (layout.disk(node) / FIRST_BOOT).touch()
+    layout.options.write_text(options.to_json())
+    layout.config.write_text(hamgr_toml(options, layout))
+    layout.arbiter_config.write_text(arbiter_toml(layout))
+    _write_secret(layout.key, f"1 {secrets.token_hex(32)}\n")
+    _write_secret(layout.bmc_password, secrets.token_hex(BMC_PASSWORD_LENGTH // 2) + "\n")
+    layout.nginx_script.write_text(nginx_script(layout.here))
+    layout.nginx_script.chmod(0o755)
+
+
+def _write_secret(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

@@ -1,0 +1,366 @@
+"""A lab as an object, for tests, benches and the command line: bring it up, break it, watch it, take it down.
+
+    with Lab(Options(deadtime="1s")) as lab:
+        lab.wait_for_owner("a")
+        with lab.watch_vip() as prober:
+            lab.node("a").power_off()
+            lab.wait_for_owner("b")
+        print(prober.outages())
+
+Everything of a lab lives in namespaces of its own and dies with one process; several labs don't meet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hamgr.lab import files, observe
+from hamgr.lab.namespaces import (
+    LabError,
+    enter_machine,
+    enter_world,
+    is_rootless,
+    lab_environment,
+    new_world,
+    only_child,
+    require_tools,
+    search_path,
+)
+from hamgr.lab.observe import EventRecord, NotAnswering
+from hamgr.lab.plan import ARBITER, CLIENT, MAX_DIRECTORY, VIP, Fencing, Layout, Options
+from hamgr.lab.watch import Prober
+
+UP_TIMEOUT = 40.0
+REQUEST_TIMEOUT = 30.0
+STATUS_TIMEOUT = 1.0
+POLL_INTERVAL = 0.02
+
+
+def default_directory() -> Path:
+    """Where a lab lies that was not told: the user's runtime directory, which is short and vanishes by
+    itself.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return (
+        Path(runtime) / "hamgr-lab" if runtime else Path(tempfile.gettempdir()) / f"hamgr-lab-{os.getuid()}"
+    )
+
+
+class Machine:
+    """One machine of a lab: a node, the arbiter or the client."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab = lab
+        self.name = name
+
+    def exec(
+        self, command: Sequence[str], *, check: bool = True, timeout: float = 30.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the machine and wait. Raises LabError when it fails, unless check is False."""
+        done = subprocess.run(
+            self.command(command),
+            env=self.lab.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            what = " ".join(command)
+            raise LabError(f"`{what}` on {self.name} ended with {done.returncode}: {done.stderr.strip()}")
+        return done
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """The command line that runs a command in this machine, for those who start it themselves."""
+        pid = self.lab.machines()[self.name]
+        if pid is None:
+            raise LabError(f"{self.name} is off")
+        return enter_machine(self.lab.world_pid, pid, list(command), is_rootless())
+
+    @property
+    def is_on(self) -> bool:
+        return self.lab.machines()[self.name] is not None
+
+    def power_off(self) -> None:
+        """Pull the plug: the machine's links and processes are gone when this returns. Its BMC lives on."""
+        self.lab.request("power-off", machine=self.name)
+
+    def power_on(self) -> None:
+        """Boot it, with the disk it had; returns when its services are started."""
+        self.lab.request("power-on", machine=self.name)
+
+    def kill_daemon(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send the daemon (hamgrd, or the arbiter) a signal. A daemon that dies stays dead until
+        `start_daemon`.
+        """
+        pid = self.lab.layout.daemon_pid(self.name).read_text().strip()
+        self.exec(["kill", f"-{number.value}", pid])
+
+    def start_daemon(self) -> None:
+        """Start the daemon if it does not run."""
+        self.lab.request("start-daemon", machine=self.name)
+
+    # The arbiter is a machine whose only purpose is its daemon.
+    def kill(self) -> None:
+        self.kill_daemon(signal.SIGKILL)
+
+    def start(self) -> None:
+        self.start_daemon()
+
+    def log(self) -> str:
+        """What its daemon wrote so far, over all its lives."""
+        return self.lab.layout.log(f"{self.name}-daemon").read_text()
+
+
+class BmcHandle:
+    """The moods of a node's BMC."""
+
+    def __init__(self, lab: Lab, node: str) -> None:
+        self._lab = lab
+        self._node = node
+
+    def refuse(self) -> None:
+        """Answer, but fail every power command."""
+        self._set("refuse")
+
+    def hang(self) -> None:
+        """Say nothing."""
+        self._set("hang")
+
+    def normal(self) -> None:
+        self._set("normal")
+
+    def _set(self, mood: str) -> None:
+        self._lab.request("bmc", machine=self._node, mood=mood)
+
+
+class Lab:
+    """A cluster in namespaces. As a context manager it is up inside and gone after, whatever happens."""
+
+    def __init__(self, options: Options | None = None, directory: Path | None = None) -> None:
+        """directory: must not exist (or be an empty one); a fresh temporary one when None."""
+        self.options = options or Options()
+        self.layout = Layout(
+            directory if directory is not None else Path(tempfile.mkdtemp(prefix="hamgr-lab-"))
+        )
+        self.environment = lab_environment(sys.executable, os.environ)
+        self._shell: subprocess.Popen[str] | None = None
+        self._world_pid: int | None = None
+
+    @classmethod
+    def attach(cls, directory: Path) -> Lab:
+        """The lab that somebody else brought up there. Raises LabError when none is up."""
+        layout = Layout(directory)
+        if not layout.world_pid.exists():
+            raise LabError(f"no lab is up in {directory}: `hamgr lab up` brings one up")
+        lab = cls(Options.from_json(layout.options.read_text()), directory)
+        lab._world_pid = int(layout.world_pid.read_text())
+        lab.machines()
+        return lab
+
+    @property
+    def world_pid(self) -> int:
+        if self._world_pid is None:
+            raise LabError("the lab is not up")
+        return self._world_pid
+
+    @property
+    def arbiter(self) -> Machine:
+        return Machine(self, ARBITER)
+
+    @property
+    def client(self) -> Machine:
+        return Machine(self, CLIENT)
+
+    def node(self, name: str) -> Machine:
+        if name not in self.options.machine_names:
+            raise LabError(f"no machine {name!r} in this lab; it has {', '.join(self.options.machine_names)}")
+        return Machine(self, name)
+
+    def bmc(self, node: str) -> BmcHandle:
+        return BmcHandle(self, node)
+
+    def up(self, detached: bool = False) -> None:
+        """Bring the lab up; the machines of `options.powered` are booted when this returns.
+
+        detached: it outlives this process; else it dies with it, whatever way that ends.
+        """
+        self._check_tools()
+        directory = self.layout.directory
+        if len(str(directory)) > MAX_DIRECTORY:
+            raise LabError(
+                f"{directory}: a lab's path may have {MAX_DIRECTORY} characters, for its sockets' sake"
+            )
+        if directory.exists() and any(directory.iterdir()):
+            raise LabError(f"{directory} is not empty: is a lab up there? `hamgr lab down` takes it down")
+        files.write(self.options, self.layout)
+        try:
+            self._start_world(detached)
+        except BaseException:
+            self.down(keep=True)
+            raise
+
+    def down(self, keep: bool = False) -> None:
+        """Kill all of the lab and remove its directory; with keep the files stay, without the processes."""
+        if self._world_pid is not None:
+            _kill_and_wait(self._world_pid)
+        if self._shell is not None:
+            self._shell.kill()
+            self._shell.communicate()
+        self._shell = self._world_pid = None
+        self.layout.world_pid.unlink(missing_ok=True)
+        if not keep:
+            shutil.rmtree(self.layout.directory, ignore_errors=True)
+
+    def request(self, do: str, **values: str) -> Any:
+        """Ask the world for something. Raises LabError with its reason."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(REQUEST_TIMEOUT)
+            try:
+                connection.connect(str(self.layout.control))
+            except OSError as error:
+                raise LabError(f"no lab is up in {self.layout.directory} ({error.strerror})") from error
+            connection.sendall(json.dumps({"do": do, **values}).encode() + b"\n")
+            with connection.makefile() as stream:
+                reply = json.loads(stream.readline() or '{"error": "the lab ended"}')
+        if "error" in reply:
+            raise LabError(reply["error"])
+        return reply["result"]
+
+    def machines(self) -> dict[str, int | None]:
+        """Every machine with its first process's id in the lab's world; None when it is off."""
+        found: dict[str, int | None] = self.request("machines")
+        return found
+
+    def cut(self, machine: str, network: str) -> None:
+        """Drop all of a machine's traffic on a network, both ways; its carrier stays up."""
+        self.request("cut", machine=machine, network=network)
+
+    def separate(self, one: str, other: str) -> None:
+        """Drop all traffic between two machines, on all networks; everybody else still reaches both."""
+        self.request("separate", one=one, other=other)
+
+    def heal(self, machine: str = "", network: str = "") -> None:
+        """Undo the cuts of this machine and network, "" for any; without a network its separations too."""
+        self.request("heal", machine=machine, network=network)
+
+    def status(self, node: str) -> dict[str, Any]:
+        """The node's `ClusterStatus` as `hamgr status --json` has it. Raises NotAnswering."""
+        return observe.status(self.layout.admin_socket(node), STATUS_TIMEOUT)
+
+    def events(self, node: str) -> list[EventRecord]:
+        """What the node's daemon announced since it started, oldest first. Raises NotAnswering."""
+        return observe.events(self.layout.admin_socket(node), STATUS_TIMEOUT)
+
+    def owners(self, address: str = VIP) -> list[str]:
+        """The living nodes whose kernel has the address."""
+        return [name for name in self.options.node_names if self._has_address(name, address)]
+
+    def wait(self, predicate: Callable[[], bool], timeout: float, what: str = "") -> float:
+        """Wait until the predicate holds; returns the seconds it took. A daemon that does not answer is "not
+        yet".
+
+        Raises LabError with `what` and the last reason after `timeout` seconds.
+        """
+        began = time.monotonic()
+        reason = ""
+        while (waited := time.monotonic() - began) < timeout:
+            try:
+                if predicate():
+                    return waited
+            except NotAnswering as error:
+                reason = f" ({error})"
+            time.sleep(POLL_INTERVAL)
+        raise LabError(
+            f"waited {timeout:g} s in vain for {what or predicate}{reason}; logs: {self.layout.log('*')}"
+        )
+
+    def wait_for_owner(self, node: str, timeout: float = 20.0) -> float:
+        """Wait until this node, and no other, has the VIP."""
+        return self.wait(lambda: self.owners() == [node], timeout, f"{node} to own {VIP}")
+
+    def watch_vip(self, address: str = VIP, interval: float = 0.002, arp: bool = True) -> Prober:
+        """Ask the VIP from the client every `interval` seconds, and who holds it by ARP every five times
+        that.
+        """
+        client = self.client.command(
+            [sys.executable, "-m", "hamgr.lab.prober", "udp", address, str(interval)]
+        )
+        commands = [client]
+        if arp and ":" not in address:
+            witness = [sys.executable, "-m", "hamgr.lab.prober", "arp", address, str(5 * interval), "br-lan"]
+            commands.append(enter_world(self.world_pid, witness, is_rootless()))
+        return Prober(commands, self.environment, interval)
+
+    def _has_address(self, name: str, address: str) -> bool:
+        try:
+            listed = (
+                self.node(name).exec(["ip", "-json", "address", "show", "to", address], check=False).stdout
+            )
+        except LabError:
+            return False
+        return "ifname" in listed
+
+    def _check_tools(self) -> None:
+        tools = ["unshare", "nsenter", "ip", "nft", "mount"]
+        tools += ["ipmi_sim"] if self.options.fencing is Fencing.IPMI else []
+        tools += ["nginx"] if self.options.service else []
+        require_tools(tools, search_path(sys.executable))
+
+    def _start_world(self, detached: bool) -> None:
+        command = [sys.executable, "-m", "hamgr.lab.world", str(self.layout.directory)]
+        with self.layout.log("world").open("ab") as log:
+            self._shell = subprocess.Popen(
+                new_world([*command, *(["--detached"] if detached else [])], is_rootless()),
+                stdin=subprocess.DEVNULL if detached else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self.environment,
+                text=True,
+                start_new_session=True,
+                cwd="/",
+            )
+        assert self._shell.stdout is not None
+        readable = select.select([self._shell.stdout], [], [], UP_TIMEOUT)[0]
+        said = self._shell.stdout.readline().strip() if readable else f"not up within {UP_TIMEOUT:g} s"
+        self._world_pid = only_child(self._shell.pid)
+        if said != "ready":
+            why = said.removeprefix("failed: ") or self.layout.log("world").read_text().strip()[-500:]
+            raise LabError(f"the lab did not come up: {why}; logs: {self.layout.log('*')}")
+        self.layout.world_pid.write_text(f"{self.world_pid}\n")
+
+    def __enter__(self) -> Lab:
+        self.up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.down()
+
+
+def _kill_and_wait(pid: int) -> None:
+    """Kill a PID 1; returns when its whole namespace is dead."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        select.select([pidfd], [], [], REQUEST_TIMEOUT)
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,109 @@
+"""How to get into namespaces: the command lines of unshare(1) and nsenter(1), and the tools they need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_PACKAGES = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "ipmi_sim": "openipmi",
+    "nginx": "nginx-light",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "mount": "mount",
+}
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class LabError(Exception):
+    """The lab can't do what was asked; the text says what, why and what to do."""
+
+
+def search_path(python: str) -> str:
+    """PATH for everything in the lab: our own programs first, then the system's, with sbin."""
+    return f"{Path(python).parent}:{_SYSTEM_PATH}"
+
+
+def missing_tools(tools: Iterable[str], path: str) -> list[tuple[str, str]]:
+    """The tools that are not on `path`, each with the Debian package that brings it."""
+    return [(tool, _PACKAGES[tool]) for tool in tools if shutil.which(tool, path=path) is None]
+
+
+def require_tools(tools: Iterable[str], path: str) -> None:
+    """Raises LabError with one line that names every missing tool and its Debian package."""
+    missing = missing_tools(tools, path)
+    if missing:
+        what = ", ".join(tool for tool, _ in missing)
+        packages = " ".join(sorted({package for _, package in missing}))
+        raise LabError(f"the lab needs {what}: on Debian or Ubuntu run `apt-get install {packages}`")
+
+
+def lab_environment(python: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the lab's processes: the caller's, with the lab's PATH and unbuffered output."""
+    return {**environment, "PATH": search_path(python), "PYTHONUNBUFFERED": "1"}
+
+
+def new_world(command: list[str], rootless: bool) -> list[str]:
+    """Run the command as PID 1 of a namespace for processes, networks and mounts: the whole lab dies with it.
+
+    Without root, in a user namespace of our own, where we are root (user_namespaces(7)).
+    """
+    user = ["--user", "--map-root-user"] if rootless else []
+    return [
+        "unshare",
+        *user,
+        "--fork",
+        "--pid",
+        "--net",
+        "--mount",
+        "--mount-proc",
+        "--kill-child",
+        "--",
+        *command,
+    ]
+
+
+def new_machine(command: list[str]) -> list[str]:
+    """Run the command as PID 1 of a machine, within the lab's world."""
+    flags = ["--fork", "--pid", "--net", "--mount", "--uts", "--ipc", "--mount-proc", "--kill-child"]
+    return ["unshare", *flags, "--", *command]
+
+
+def enter_world(world: int, command: list[str], rootless: bool) -> list[str]:
+    """Run the command in the world of which `world` is the first process."""
+    user = ["--user", "--preserve-credentials"] if rootless else []
+    return ["nsenter", "--target", str(world), *user, "--pid", "--net", "--mount", "--", *command]
+
+
+def enter_machine(world: int, machine: int, command: list[str], rootless: bool) -> list[str]:
+    """Run the command in a machine. world: a process id of ours; machine: a process id of that world."""
+    inner = [
+        "nsenter",
+        "--target",
+        str(machine),
+        "--pid",
+        "--net",
+        "--mount",
+        "--uts",
+        "--ipc",
+        "--",
+        *command,
+    ]
+    return enter_world(world, inner, rootless)
+
+
+def only_child(pid: int) -> int | None:
+    """The process id of the only child of a process; None while it has none (proc_pid_children(5))."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return None
+    return int(children[0]) if children else None
+
+
+def is_rootless() -> bool:
+    return os.geteuid() != 0

@@ -1,0 +1,200 @@
+"""Who is in the lab, and which address each has on which network.
+
+All of it is a function of the options: two labs with the same options look the same from inside, and nothing
+of them can be seen from outside, so the addresses may be the same too.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+
+NETWORKS = ("lan", "ha", "mgmt")
+NODE_NAMES = ("a", "b", "c", "d")
+ARBITER = "arbiter"
+CLIENT = "client"
+VIP = "10.77.1.100"
+RESPONDER_PORT = 7007
+ARBITER_ADDRESS = "10.77.9.10"
+MAX_DIRECTORY = 80
+"""The longest allowed lab directory: a Unix socket's path ends at 107 characters (unix(7)), and ours lie in
+it.
+"""
+
+_THIRD_OCTET = {"lan": 1, "ha": 2, "mgmt": 9}
+
+
+class Fencing(Enum):
+    """How the lab's nodes are fenced: over IPMI, by the agent that only says so, or not at all."""
+
+    IPMI = "ipmi"
+    NULL = "null"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a lab looks like. Durations are written as the configuration file has them ("200ms", "1s").
+
+    nodes: 2 to 4. service: the group runs a real nginx beside the address. daemons: machines start hamgrd at
+    boot. powered: which nodes are on after `up` (None: all of them). settle "": as hamgr chooses.
+    """
+
+    nodes: int = 2
+    keepalive: str = "200ms"
+    warntime: str = "500ms"
+    deadtime: str = "1s"
+    initdead: str = "3s"
+    lease: str = "3s"
+    settle: str = "200ms"
+    fencing: Fencing = Fencing.IPMI
+    arbiter: bool = True
+    auto_failback: bool = True
+    service: bool = False
+    daemons: bool = True
+    powered: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.nodes <= len(NODE_NAMES):
+            raise ValueError(f"a lab has 2 to {len(NODE_NAMES)} nodes, not {self.nodes}")
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        return NODE_NAMES[: self.nodes]
+
+    @property
+    def powered_nodes(self) -> tuple[str, ...]:
+        return self.node_names if self.powered is None else self.powered
+
+    @property
+    def machine_names(self) -> tuple[str, ...]:
+        return (*self.node_names, *((ARBITER,) if self.arbiter else ()), CLIENT)
+
+    def to_json(self) -> str:
+        return json.dumps({**asdict(self), "fencing": self.fencing.value}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Options:
+        values = json.loads(text)
+        powered = values["powered"]
+        values["powered"] = None if powered is None else tuple(powered)
+        return cls(**{**values, "fencing": Fencing(values["fencing"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A network card of a machine. `name` is the switch's end of its cable, `interface` the machine's."""
+
+    machine: str
+    network: str
+    interface: str
+    mac: str
+    addresses: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.machine}-{self.network}"
+
+
+def node_address(node: str, network: str) -> str:
+    """The IPv4 address of a node on a network, without the prefix length."""
+    return f"10.77.{_THIRD_OCTET[network]}.{NODE_NAMES.index(node) + 1}"
+
+
+def bmc_address(node: str) -> str:
+    return f"10.77.9.{NODE_NAMES.index(node) + 21}"
+
+
+def node_of_mac(mac: str) -> str:
+    """The node whose network card has this address, "" when it is nobody's."""
+    octets = [int(octet, 16) for octet in mac.split(":")]
+    host = octets[5]
+    known = octets[:4] == [0x02, 0x77, 0x00, 0x00] and 1 <= host <= len(NODE_NAMES)
+    return NODE_NAMES[host - 1] if known else ""
+
+
+def ports(machine: str) -> tuple[Port, ...]:
+    """The network cards of a machine: nodes on all three networks, the arbiter on mgmt, the client on lan and
+    mgmt.
+    """
+    if machine in NODE_NAMES:
+        return tuple(_port(machine, network, f"eth{index}") for index, network in enumerate(NETWORKS))
+    if machine == ARBITER:
+        return (_port(machine, "mgmt", "eth0"),)
+    if machine == CLIENT:
+        return (_port(machine, "lan", "eth0"), _port(machine, "mgmt", "eth1"))
+    raise ValueError(f"no machine {machine!r} in a lab")
+
+
+def _port(machine: str, network: str, interface: str) -> Port:
+    host = NODE_NAMES.index(machine) + 1 if machine in NODE_NAMES else {ARBITER: 10, CLIENT: 50}[machine]
+    third = _THIRD_OCTET[network]
+    addresses = [f"10.77.{third}.{host}/24"]
+    if network == "lan":
+        addresses.append(f"fd77:1::{host:x}/64")
+    return Port(machine, network, interface, f"02:77:00:00:{third:02x}:{host:02x}", tuple(addresses))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a lab's files lie. `here` is each machine's own view of its disk: one path, the same on all
+    nodes.
+    """
+
+    directory: Path
+
+    @property
+    def options(self) -> Path:
+        return self.directory / "lab.json"
+
+    @property
+    def control(self) -> Path:
+        return self.directory / "control.sock"
+
+    @property
+    def world_pid(self) -> Path:
+        return self.directory / "world.pid"
+
+    @property
+    def here(self) -> Path:
+        return self.directory / "here"
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "hamgr.toml"
+
+    @property
+    def arbiter_config(self) -> Path:
+        return self.directory / "arbiter.toml"
+
+    @property
+    def key(self) -> Path:
+        return self.directory / "cluster.key"
+
+    @property
+    def bmc_password(self) -> Path:
+        return self.directory / "bmc.password"
+
+    @property
+    def nginx_script(self) -> Path:
+        return self.directory / "nginx"
+
+    def disk(self, machine: str) -> Path:
+        return self.directory / "disk" / machine
+
+    def admin_socket(self, node: str) -> Path:
+        """The node's admin socket as seen from outside: a socket with a path is found through the file
+        system.
+        """
+        return self.disk(node) / "admin.sock"
+
+    def daemon_pid(self, machine: str) -> Path:
+        return self.disk(machine) / "daemon.pid"
+
+    def log(self, name: str) -> Path:
+        return self.directory / "log" / f"{name}.log"
+
+    def bmc(self, node: str) -> Path:
+        return self.directory / "bmc" / node
