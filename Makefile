@@ -1,9 +1,72 @@
-# Every target makes what it needs. `make test` and `make demo` work on a fresh Debian or Ubuntu machine.
+# Every target makes what it needs: `make test` and `make demo` work on a fresh Debian or Ubuntu machine.
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+SEEDS ?= 300
+SEED ?= 1
 
-.PHONY: stubs
-stubs:
-	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --pyi_out=. --grpc_python_out=. \
-	  --mypy_grpc_out=. proto/hamgr/v1/cluster.proto proto/hamgr/v1/arbiter.proto proto/hamgr/v1/admin.proto
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(PATH):/usr/sbin:/sbin
+PROTO := proto/hamgr/v1/cluster.proto proto/hamgr/v1/arbiter.proto proto/hamgr/v1/admin.proto
+PROTOC = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) \
+  --mypy_grpc_out=$(1) $(PROTO)
+
+.PHONY: all test lint stubs sim lab demo bench clean system
+all: test
+
+test: lint
+	$(BIN)/pytest tests --ignore=tests/lab
+	$(BIN)/python -m hamgr.sim --seeds $(SEEDS)
+	$(BIN)/pytest tests/lab
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call PROTOC,"$$fresh") && \
+	  for stub in "$$fresh"/hamgr/v1/*; do \
+	    cmp -s "$$stub" "hamgr/v1/$${stub##*/}" || { echo "hamgr/v1/$${stub##*/} is stale: run make stubs"; exit 1; }; \
+	  done
+
+stubs: $(READY)
+	$(call PROTOC,.)
+
+# One simulated universe: the same seed is the same run, event for event.
+sim: $(READY)
+	$(BIN)/python -m hamgr.sim --seed $(SEED)
+
+# A cluster to play with; `make lab` again after `hamgr lab down`.
+lab: $(READY)
+	$(BIN)/hamgr lab up
+	$(BIN)/hamgr lab status
+
+demo: $(READY)
+	$(BIN)/hamgr lab demo
+
+bench: $(READY)
+	$(BIN)/python bench/failover.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(READY): pyproject.toml | system
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "hamgr needs Python 3.11 to 3.13; name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# What the lab and its tests need of the system. As root on Debian or Ubuntu it is installed, and said; elsewhere
+# it is said, and the tests that need it are skipped by name. (RUNLEVEL=1: nginx is not started on this machine.)
+system:
+	@missing=; \
+	need() { command -v "$$1" >/dev/null || missing="$$missing $$2"; }; \
+	need ip iproute2; need nft nftables; need ipmi_sim openipmi; need ipmitool ipmitool; need nginx nginx-light; \
+	need unshare util-linux; need mount mount; need ping iputils-ping; need setpriv util-linux; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing system packages:$$missing"; \
+	  { apt-get -qq update && \
+	    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $$missing; } >/dev/null; \
+	else echo "Missing system packages, what needs them is skipped:$$missing"; fi
