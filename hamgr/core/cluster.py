@@ -95,6 +95,7 @@ class ClusterSpec:
     nodes: tuple[NodeSpec, ...]
     groups: tuple[GroupSpec, ...] = ()
     timing: Timing = field(default_factory=Timing)
+    links: tuple[str, ...] = ()
     arbiter: bool = False
     two_node: bool = False
     wait_for_all: bool = True

@@ -67,8 +67,8 @@ class ArbiterStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """role: "coordinator", "follower", "candidate", "learning" or "leaving". lease_left: seconds, negative when it ran out. waits: what
-    the node as a whole waits for, in sentences."""
+    """role: "coordinator", "follower", "candidate", "learning" or "leaving". lease_left: seconds, negative when it ran
+    out. waits: what the node as a whole waits for, in sentences."""
 
     cluster: str
     node: str

@@ -1,0 +1,438 @@
+"""What the coordinator of an epoch does: it keeps the view, has lost nodes fenced, and moves groups by the rule.
+
+It is made when a node wins an epoch and thrown away when it loses it; all that must outlive it is in the replicated
+cluster state. It speaks to its own node as to any other member.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
+from hamgr.core.effects import Announce, Effect, Kind
+from hamgr.core.fencing import Fencing, PlanState
+from hamgr.core.membership import Liveness, Membership, Peer
+from hamgr.core.messages import ClusterState, GroupReport, Order, Report, RosterEntry, Stamp, Standing
+from hamgr.core.placement import Candidate, candidates_of, place
+from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
+
+SETTLED = frozenset({GroupState.STARTED, GroupState.STOPPED, GroupState.STOP_FAILED})
+
+
+@dataclass(slots=True)
+class MemberRecord:
+    """A member of the view. number: of the newest order sent to it. run: the groups that order lets it run."""
+
+    incarnation: int
+    admitted: Stamp
+    report: Report | None = None
+    number: int = 0
+    run: frozenset[str] = frozenset()
+    renew: bool = False
+    """It gave up what its order lets it run; it needs a new order, with the rule asked again."""
+    groups: dict[str, GroupReport] = field(default_factory=dict)
+
+    def state(self, group: str) -> GroupState:
+        found = self.groups.get(group)
+        return GroupState.UNKNOWN if found is None else found.state
+
+
+class Coordinator:
+    """The state of one reign. `decide` is called whenever something changed and returns nothing: it calls `send`
+    (node, message) for orders and appends announcements to `out`."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        me: str,
+        incarnation: int,
+        epoch: int,
+        inherited: ClusterState,
+        membership: Membership,
+        now: float,
+        started_at: float,
+    ) -> None:
+        self._spec = spec
+        self._me = me
+        self._incarnation = incarnation
+        self.epoch = epoch
+        self._membership = membership
+        self._elected_at = now
+        self._started_at = started_at
+        self.fencing = Fencing(spec)
+        self.members: dict[str, MemberRecord] = {}
+        self._roster = {name: RosterEntry(name) for name in spec.names}
+        self._roster.update({entry.node: entry for entry in inherited.roster if entry.node in self._roster})
+        self._pins = dict(inherited.pins)
+        self.state = ClusterState(Stamp(epoch, 0), me)
+        self._number = 0
+        self._now = now
+        self._run_sent: dict[tuple[str, int, str], int] = {}
+        self.waits: dict[str, tuple[str, ...]] = {}
+        self.targets: dict[str, str] = {}
+        self.joined: list[str] = []
+        """Members that the last `update_view` took in: they have not been sent the view yet."""
+        self._asked_release: set[tuple[str, str]] = set()
+        self._told: dict[str, tuple[str, ...]] = {}
+
+    # -- what comes in ------------------------------------------------------------------------------------------
+
+    def farewell(self, node: str, incarnation: int) -> None:
+        self.members.pop(node, None)
+        self.fencing.forget(node)
+        self._roster[node] = RosterEntry(node, incarnation, Standing.LEFT)
+
+    def fence_confirmed(self, node: str, incarnation: int) -> None:
+        self.members.pop(node, None)
+        known = self._membership.peers[node].incarnation or incarnation
+        self._roster[node] = RosterEntry(node, known, Standing.FENCED)
+
+    def acknowledged(self, node: str) -> None:
+        self.members.pop(node, None)
+        self.fencing.forget(node)
+        entry = self._roster[node]
+        incarnation = self._membership.peers[node].incarnation or entry.incarnation
+        self._roster[node] = RosterEntry(node, incarnation, Standing.ACKNOWLEDGED)
+
+    def pin(self, group: str, node: str) -> None:
+        self._pins[group] = node
+
+    def report(self, node: str, incarnation: int, report: Report) -> bool:
+        """A member reported; False if it is none in this life (its report says nothing then)."""
+        member = self.members.get(node)
+        if member is None or member.incarnation != incarnation or report.epoch != self.epoch:
+            return False
+        if member.report is not None and report.number < member.report.number:
+            return False
+        member.report = report
+        member.groups = {group.group: group for group in report.groups}
+        return True
+
+    # -- the view -----------------------------------------------------------------------------------------------
+
+    def _follows(self, peer: Peer) -> bool:
+        beat = peer.heartbeat
+        return peer.heard and beat is not None and beat.epoch == self.epoch and beat.coordinator == self._me
+
+    def update_view(self, out: list[Effect]) -> bool:
+        """Take in who joined, drop who is lost; True if the cluster state changed and needs a new stamp."""
+        self.joined.clear()
+        self._admit(self._me, self._incarnation)
+        for peer in self._membership.peers.values():
+            member = self.members.get(peer.name)
+            if member is not None and (not peer.heard or peer.incarnation != member.incarnation):
+                del self.members[peer.name]
+            plan = self.fencing.plans.get(peer.name)
+            if peer.heard and plan is not None and peer.name not in self.members:
+                if plan.state is PlanState.RUNNING:
+                    continue
+                if plan.state is PlanState.CONFIRMED or not plan.by_operator:
+                    self.fencing.forget(peer.name)
+            if self._follows(peer):
+                self._admit(peer.name, peer.incarnation)
+        self._pins = {group: node for group, node in self._pins.items() if self._may_keep_pin(node)}
+        roster = tuple(self._roster.values())
+        kept = tuple(sorted(self._pins.items()))
+        if (roster, kept) == (self.state.roster, self.state.pins) and self.state.stamp.view:
+            return False
+        stamp = Stamp(self.epoch, self.state.stamp.view + 1)
+        for member in self.members.values():
+            if member.admitted == Stamp():
+                member.admitted = stamp
+        before = {entry.node for entry in self.state.roster if entry.standing is Standing.MEMBER}
+        self.state = ClusterState(stamp, self._me, roster, kept)
+        after = [entry.node for entry in roster if entry.standing is Standing.MEMBER]
+        if before != set(after) or stamp.view == 1:
+            text = f"view {stamp.epoch}.{stamp.view}: {', '.join(self.members)}"
+            out.append(Announce(Kind.VIEW, text, self._me, facts={"members": " ".join(self.members)}))
+        return True
+
+    def _may_keep_pin(self, node: str) -> bool:
+        if node != self._me and not self._membership.peers[node].heard:
+            return False
+        member = self.members.get(node)
+        return member is None or member.report is None or self.fit(member)
+
+    def _admit(self, node: str, incarnation: int) -> None:
+        if node not in self.members:
+            entry = RosterEntry(node, incarnation, Standing.MEMBER)
+            # A life that some view of this reign named already needs no new view.
+            known = self._roster[node] == entry and self.state.stamp.view > 0
+            self._roster[node] = entry
+            self.members[node] = MemberRecord(incarnation, self.state.stamp if known else Stamp())
+            self.joined.append(node)
+
+    # -- fencing ------------------------------------------------------------------------------------------------
+
+    def want_fences(self, now: float, load: int) -> None:
+        for peer in self._membership.peers.values():
+            member = self.members.get(peer.name)
+            if member is not None:
+                failed = [g.group for g in member.groups.values() if g.state is GroupState.STOP_FAILED]
+                plan = self.fencing.plans.get(peer.name)
+                if plan is not None and not failed and not plan.by_operator:
+                    self.fencing.forget(peer.name)
+                if failed:
+                    reason = f"{peer.name} can't stop {', '.join(failed)}"
+                    self.fencing.want(now, peer.name, peer.incarnation, reason)
+                continue
+            if peer.heard or self.verdict_standing(peer) is not None:
+                continue
+            if peer.liveness is Liveness.DEAD:
+                delay = self._delay(peer, load)
+                self.fencing.want(now, peer.name, peer.incarnation, f"{peer.name} is dead: no link hears it", delay)
+            elif now >= self._started_at + self._spec.timing.initdead:
+                reason = f"{peer.name} was never heard since {self._me} started"
+                incarnation = peer.incarnation or self._roster[peer.name].incarnation
+                self.fencing.want(now, peer.name, incarnation, reason)
+
+    def verdict_standing(self, peer: Peer) -> str | None:
+        """The recorded standing that clears this node for every group, if one does."""
+        facts = self._facts(peer, "")
+        cleared = (Standing.FENCED, Standing.LEFT, Standing.ACKNOWLEDGED)
+        return facts.standing.value if facts.standing in cleared and facts.silent_since_record else None
+
+    def _delay(self, peer: Peer, load: int) -> float:
+        """In a two_node cluster the side that runs less, or else has the lower rank, lets the other shoot first."""
+        if not self._spec.two_node:
+            return 0.0
+        theirs = peer.load
+        if load > theirs or (load == theirs and self._spec.rank(self._me) < self._spec.rank(peer.name)):
+            return 0.0
+        return self._spec.fence_delay
+
+    # -- the rule -----------------------------------------------------------------------------------------------
+
+    def _facts(self, peer: Peer, group: str) -> PeerFacts:
+        member = self.members.get(peer.name)
+        entry = self._roster[peer.name]
+        plan = self.fencing.plans.get(peer.name)
+        node = self._spec.node(peer.name)
+        if plan is not None and node.fence_levels > 0:
+            fencing = plan.describe(self._now)
+        elif node.fence_levels == 0:
+            fencing = f"it has no fence device; if you have made sure that it is off: hamgr fence ack {peer.name}"
+        else:
+            fencing = ""
+        return PeerFacts(
+            node=peer.name,
+            heard=peer.heard,
+            in_view=member is not None,
+            stopped=member is not None and self._stopped(peer.name, member, group),
+            standing=entry.standing,
+            roster_incarnation=entry.incarnation,
+            heard_incarnation=peer.incarnation,
+            watchdog_safe_at=self._watchdog_safe_at(peer),
+            fencing=fencing,
+        )
+
+    def _stopped(self, node: str, member: MemberRecord, group: str) -> bool:
+        report = member.report
+        if report is None or not report.probed or member.state(group) is not GroupState.STOPPED:
+            return False
+        return group not in member.run and report.number >= self._run_sent.get((node, member.incarnation, group), 0)
+
+    def _watchdog_safe_at(self, peer: Peer) -> float | None:
+        timeout = self._spec.node(peer.name).watchdog_timeout
+        if timeout is None:
+            return None
+        timing = self._spec.timing
+        # Another coordinator may have kept the node's lease alive: for one lease after our election at most, since
+        # its own had to run out by then; and the node's lasts one lease longer than that.
+        last_lease_began = max(self._elected_at + timing.lease, peer.heard_at)
+        stop = sum(group.stop_timeout for group in self._spec.groups)
+        return last_lease_began + timing.lease + stop + timeout + self._spec.watchdog_margin
+
+    def verdict(self, group: str, taker: str) -> Verdict:
+        facts = [self._facts(peer, group) for peer in self._membership.peers.values() if peer.name != taker]
+        if taker != self._me:
+            own = self.members[self._me]
+            facts.append(
+                PeerFacts(
+                    node=self._me,
+                    heard=True,
+                    in_view=True,
+                    stopped=self._stopped(self._me, own, group),
+                    standing=Standing.MEMBER,
+                    roster_incarnation=self._incarnation,
+                    heard_incarnation=self._incarnation,
+                    watchdog_safe_at=None,
+                )
+            )
+        return takeover_verdict(group, facts, self._now)
+
+    # -- orders -------------------------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        now: float,
+        stored_by_quorum: Callable[[Stamp], bool],
+        send: Callable[[str, Order], None],
+        out: list[Effect],
+    ) -> None:
+        """Place every group and give the orders that the rule allows now."""
+        self._now = now
+        runs: dict[str, set[str]] = {node: set(member.run) for node, member in self.members.items()}
+        candidates = {
+            node: Candidate(node, self.fit(member), frozenset(g.group for g in member.groups.values() if g.barred))
+            for node, member in self.members.items()
+            if member.report is not None and member.report.probed
+        }
+        for group in self._spec.groups:
+            self._decide_group(group, candidates, runs, stored_by_quorum, out)
+        for node, run in runs.items():
+            member = self.members[node]
+            if member.report is None or (member.number and run == member.run and not member.renew):
+                continue
+            self._number += 1
+            member.renew = False
+            for group_name in run - member.run:
+                self._run_sent[(node, member.incarnation, group_name)] = self._number
+            member.number = self._number
+            member.run = frozenset(run)
+            send(node, self._order(member))
+
+    @staticmethod
+    def fit(member: MemberRecord) -> bool:
+        return member.report is not None and not member.report.standby and not member.report.unfit
+
+    def _order(self, member: MemberRecord) -> Order:
+        return Order(self.epoch, self.state.stamp.view, member.number, tuple(sorted(member.run)))
+
+    def _decide_group(
+        self,
+        group: GroupSpec,
+        candidates: Mapping[str, Candidate],
+        runs: dict[str, set[str]],
+        stored_by_quorum: Callable[[Stamp], bool],
+        out: list[Effect],
+    ) -> None:
+        name = group.name
+        holders = [
+            node
+            for node, member in self.members.items()
+            if member.report is not None and not self._stopped_report(member, name)
+        ]
+        owner = next((node for node in holders if self.members[node].state(name) is GroupState.STARTED), "")
+        owner = owner or (holders[0] if holders else "")
+        target = place(self._spec, group, candidates, owner, self._pins.get(name, ""))
+        self.targets[name] = target
+        for node, run in runs.items():
+            member = self.members[node]
+            gave_up = member.renew and self._stopped_report(member, name)
+            if node != target or gave_up:
+                if name in run and node != target and node in holders and target:
+                    self._ask_release(name, node, target, out)
+                run.discard(name)
+        if not target:
+            waits = self._nobody(group, holders)
+            self._wait(name, waits, out)
+            return
+        member = self.members[target]
+        if name in member.run and name in runs[target]:
+            self._wait(name, (), out)
+            return
+        if target in holders and not member.number:
+            # It runs there already (another coordinator let it): nothing is started, so the rule is not asked.
+            runs[target].add(name)
+            self._wait(name, (), out)
+            return
+        if holders and holders != [target]:
+            for node in holders:
+                if node != target:
+                    self._ask_release(name, node, target, out)
+        if member.admitted == Stamp() or not stored_by_quorum(member.admitted):
+            self._wait(name, (f"waits until a quorum has stored the view with {target}",), out)
+            return
+        verdict = self.verdict(name, target)
+        if not verdict.allowed:
+            self._wait(name, verdict.missing, out)
+            return
+        self._wait(name, (), out)
+        for node, _clause in verdict.held:
+            if (name, node) in self._asked_release:
+                self._asked_release.discard((name, node))
+                text = f"{node} has released {name} for {target}"
+                out.append(Announce(Kind.IP_REQUEST_RESP, text, node, name))
+        runs[target].add(name)
+
+    @staticmethod
+    def _stopped_report(member: MemberRecord, group: str) -> bool:
+        return member.report is not None and member.report.probed and member.state(group) is GroupState.STOPPED
+
+    def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
+        if (group, node) not in self._asked_release:
+            self._asked_release.add((group, node))
+            out.append(Announce(Kind.IP_REQUEST, f"{node} is asked to release {group} for {target}", node, group))
+
+    def _nobody(self, group: GroupSpec, holders: list[str]) -> tuple[str, ...]:
+        reasons = []
+        for node in candidates_of(self._spec, group):
+            member = self.members.get(node)
+            if member is None:
+                reasons.append(f"{node} is not in the view")
+            elif member.report is None or not member.report.probed:
+                reasons.append(f"{node} has not reported yet")
+            elif member.report.standby:
+                reasons.append(f"{node} is on standby (hamgr online {node})")
+            elif member.report.unfit:
+                reasons.append(f"{node} can't run anything: {member.report.unfit}")
+            else:
+                reasons.append(f"{group.name} failed on {node} too often (hamgr cleanup {group.name} --node {node})")
+        return (f"no node can run {group.name}: " + "; ".join(reasons),)
+
+    def _wait(self, group: str, waits: tuple[str, ...], out: list[Effect]) -> None:
+        self.waits[group] = waits
+        # The figures in a sentence change all the time; a new sentence is told when who is awaited changes.
+        told = tuple(sentence.split(":")[0] for sentence in waits)
+        if self._told.get(group, ()) != told:
+            self._told[group] = told
+            if waits:
+                out.append(Announce(Kind.TAKEOVER_WAITS, f"{group} " + "; ".join(waits), self._me, group))
+
+    def resend(self, node: str, send: Callable[[str, Order], None]) -> None:
+        """Once a keepalive: repeat the order to a member whose report does not show yet that it was taken up."""
+        member = self.members[node]
+        if not member.number:
+            return
+        report = member.report
+        if report is not None and report.number >= member.number:
+            # It had the order and yet it does not run the group: its lease ran out in between.
+            member.renew = any(self._stopped_report(member, group) for group in member.run)
+        open_ = any(state not in SETTLED for state in (member.state(group.name) for group in self._spec.groups))
+        if report is None or report.number < member.number or open_:
+            send(node, self._order(member))
+
+    def deadlines(self) -> Iterator[float]:
+        yield from self.fencing.deadlines()
+        for peer in self._membership.peers.values():
+            if peer.heard:
+                continue
+            safe = self._watchdog_safe_at(peer)
+            if safe is not None:
+                yield safe
+            if peer.liveness is Liveness.UNSEEN:
+                yield self._started_at + self._spec.timing.initdead
+
+    def owner(self, group: str) -> str:
+        """The member that has the group, in any state but stopped; "" for none."""
+        for node, member in self.members.items():
+            if member.report is not None and member.state(group) is GroupState.STARTED:
+                return node
+        for node, member in self.members.items():
+            if member.report is not None and member.state(group) not in (GroupState.STOPPED, GroupState.UNKNOWN):
+                return node
+        return ""
+
+    def standing(self, node: str) -> Standing:
+        return self._roster[node].standing
+
+    def inherit_farewells(self, farewells: Mapping[str, int]) -> None:
+        """Farewells that we heard as a follower: the last coordinator may not have recorded them anymore."""
+        for node, incarnation in farewells.items():
+            if self._roster[node].incarnation in (incarnation, 0):
+                self._roster[node] = dataclasses.replace(
+                    self._roster[node], incarnation=incarnation, standing=Standing.LEFT
+                )

@@ -1,0 +1,112 @@
+"""One coordinator an epoch: whom a node follows, whom it voted for, and when it stands itself.
+
+A vote is given once an epoch and is on disk before anybody learns of it. A node stands only when nobody that it hears
+follows a living coordinator, and when the votes that it can hope for are enough; so a node that is cut off
+does not push epochs forward, and nobody unseats a coordinator that works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hamgr.core.cluster import ClusterSpec
+from hamgr.core.messages import ClusterState
+
+UNKNOWN_VOTE = "?"
+"""The vote of an epoch in which this node may have voted before its state directory was wiped."""
+
+
+@dataclass(slots=True)
+class Claim:
+    """Our candidature. votes: the nodes that voted for us; own: our vote is on disk. began, asked: seconds."""
+
+    epoch: int
+    began: float
+    own: bool = False
+    arbiter: bool = False
+    arbiter_asked: bool = False
+    votes: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+
+    def count(self) -> int:
+        return (1 if self.own else 0) + len(self.votes) + (1 if self.arbiter else 0)
+
+
+class Election:
+    """Epoch, vote and candidature of one node."""
+
+    def __init__(self, spec: ClusterSpec, me: str, epoch: int, voted_for: str, initialised: bool) -> None:
+        self._spec = spec
+        self._me = me
+        self.epoch = epoch
+        self.voted_for = voted_for
+        self.initialised = initialised
+        self.following = ""
+        self.claim: Claim | None = None
+        self.votes: frozenset[str] = frozenset()
+        """The nodes that voted for us in the epoch that we won last."""
+        self.not_before = 0.0
+        """No new candidature before this time (seconds): others get their turn after a lost one."""
+
+    def observe(self, epoch: int) -> bool:
+        """Somebody speaks of a later epoch: ours ends here. True if it was later."""
+        if epoch <= self.epoch:
+            return False
+        self.epoch = epoch
+        self.voted_for = ""
+        self.following = ""
+        if self.claim is not None and self.claim.epoch < epoch:
+            self.claim = None
+        return True
+
+    def follow(self, coordinator: str, epoch: int) -> bool:
+        """A peer is coordinator of this epoch. True if that is news."""
+        assert epoch >= self.epoch, f"following {coordinator} back from epoch {self.epoch} to {epoch}"
+        if epoch == self.epoch and self.following == coordinator:
+            return False
+        self.observe(epoch)
+        self.following = coordinator
+        self.claim = None
+        return True
+
+    def next_epoch(self) -> int:
+        """The epoch to stand in: above all that we know.
+
+        In a two_node cluster each node stands in epochs of its own (by its rank, odd or even), since either is a
+        quorum alone: so even then no epoch has two coordinators.
+        """
+        epoch = self.epoch + 1
+        if self._spec.two_node:
+            while epoch % 2 != self._spec.rank(self._me) % 2:
+                epoch += 1
+        return epoch
+
+    def stand(self, now: float) -> Claim:
+        self.epoch = self.next_epoch()
+        self.voted_for = self._me
+        self.following = ""
+        self.claim = Claim(self.epoch, now)
+        return self.claim
+
+    def may_vote(self, candidate: str, epoch: int) -> str:
+        """ "" if our vote of this epoch can go to the candidate, else why not."""
+        if not self.initialised:
+            return "it has not learned the epoch yet"
+        if epoch < self.epoch:
+            return f"it knows of epoch {self.epoch}"
+        if epoch == self.epoch:
+            if self.following not in ("", candidate):
+                return f"{self.following} is coordinator of epoch {epoch}"
+            if self.voted_for not in ("", candidate):
+                return f"its vote of epoch {epoch} went to {self.voted_for}"
+        return ""
+
+    def vote(self, candidate: str, epoch: int) -> None:
+        self.observe(epoch)
+        self.voted_for = candidate
+        if self.claim is not None and candidate != self._me:
+            self.claim = None
+
+
+def newest(first: ClusterState, second: ClusterState) -> ClusterState:
+    return second if second.stamp > first.stamp else first

@@ -1,0 +1,109 @@
+"""Whom to fence, at which level, and how long to wait in between: the plans of one coordinator."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hamgr.core.cluster import ClusterSpec
+from hamgr.core.events import FenceOutcome
+
+
+class PlanState(enum.Enum):
+    """DELAYED -> RUNNING -> CONFIRMED, or RETRY -> RUNNING ..., level by level."""
+
+    DELAYED = "delayed"
+    RUNNING = "running"
+    RETRY = "retry"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(slots=True)
+class Plan:
+    """The fencing of one node. incarnation: the life it is aimed at (0: one that we never heard).
+
+    due: when to act next, seconds. attempts: level runs started. requests: operators who wait for the result.
+    """
+
+    node: str
+    incarnation: int
+    reason: str
+    state: PlanState
+    due: float
+    level: int = 0
+    fence: int = 0
+    attempts: int = 0
+    detail: str = ""
+    by_operator: bool = False
+    requests: list[tuple[str, int]] = field(default_factory=list)
+
+    def describe(self, now: float) -> str:
+        """For the takeover rule's explanation."""
+        tried = f" (last: {self.detail})" if self.detail else ""
+        if self.state is PlanState.DELAYED:
+            return f"fencing begins in {max(0.0, self.due - now):.1f} s"
+        if self.state is PlanState.RUNNING:
+            return f"fencing at level {self.level + 1} is under way{tried}"
+        if self.state is PlanState.RETRY:
+            return (
+                f"fencing failed{tried}, next try in {max(0.0, self.due - now):.1f} s; if you have made sure that it is off:"
+                f" hamgr fence ack {self.node}"
+            )
+        return "confirmed off"
+
+
+class Fencing:
+    """The plans, one a victim. It says what to do next; the coordinator does it."""
+
+    def __init__(self, spec: ClusterSpec) -> None:
+        self._spec = spec
+        self.plans: dict[str, Plan] = {}
+
+    def want(self, now: float, node: str, incarnation: int, reason: str, delay: float = 0.0) -> Plan:
+        """Have this node fenced; an unfinished plan for it stays as it is."""
+        plan = self.plans.get(node)
+        if plan is None or plan.state is PlanState.CONFIRMED:
+            plan = Plan(node, incarnation, reason, PlanState.DELAYED, now + delay)
+            self.plans[node] = plan
+        return plan
+
+    def forget(self, node: str) -> None:
+        """The node needs no fencing anymore; one that is under way runs on and is waited for."""
+        plan = self.plans.get(node)
+        if plan is not None and plan.state is not PlanState.RUNNING:
+            del self.plans[node]
+
+    def abandon(self) -> None:
+        """We are no longer coordinator: begin nothing more."""
+        for node in list(self.plans):
+            if self.plans[node].state is not PlanState.CONFIRMED:
+                self.forget(node)
+
+    def due(self, now: float) -> list[Plan]:
+        return [
+            plan
+            for plan in self.plans.values()
+            if plan.state in (PlanState.DELAYED, PlanState.RETRY)
+            and now >= plan.due
+            and self._spec.node(plan.node).fence_levels > 0
+        ]
+
+    def finished(self, now: float, fence: int, node: str, outcome: FenceOutcome, detail: str) -> Plan | None:
+        """A level came to an end: confirmed, or the next level at once, or all again after `fence_retry`."""
+        plan = self.plans.get(node)
+        if plan is None or plan.fence != fence or plan.state is not PlanState.RUNNING:
+            return None
+        plan.detail = detail
+        if outcome is FenceOutcome.CONFIRMED:
+            plan.state = PlanState.CONFIRMED
+            return plan
+        plan.state = PlanState.RETRY
+        plan.level = (plan.level + 1) % max(1, self._spec.node(node).fence_levels)
+        plan.due = now if plan.level else now + self._spec.fence_retry
+        return plan
+
+    def deadlines(self) -> Iterator[float]:
+        for plan in self.plans.values():
+            if plan.state in (PlanState.DELAYED, PlanState.RETRY) and self._spec.node(plan.node).fence_levels > 0:
+                yield plan.due

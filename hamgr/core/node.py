@@ -1,0 +1,1066 @@
+"""One node of the cluster as a state machine: `step(now, event)` takes one event and returns effects.
+
+The node composes the parts and carries messages between them; each part decides one thing. Hosts are the daemon and
+the simulator. The order of the effects is part of the interface: see `hamgr.core.effects`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hamgr.core.cluster import ClusterSpec, QuorumLoss
+from hamgr.core.coordinator import Coordinator
+from hamgr.core.durable import Durable
+from hamgr.core.effects import (
+    Announce,
+    AskArbiter,
+    Effect,
+    Exit,
+    FeedWatchdog,
+    Fence,
+    FenceRecord,
+    InitialisedRecord,
+    Kind,
+    Persist,
+    Record,
+    SelfFence,
+    Send,
+    StandbyRecord,
+    StateRecord,
+    VoteRecord,
+    WakeAt,
+)
+from hamgr.core.election import Claim, Election, newest
+from hamgr.core.events import (
+    ArbiterAnswered,
+    ArbiterLost,
+    Event,
+    FenceFinished,
+    FenceOutcome,
+    LinkChanged,
+    OperatorAsked,
+    PacketReceived,
+    Paused,
+    Persisted,
+    PersistFailed,
+    ResourceReported,
+    Tick,
+)
+from hamgr.core.fencing import PlanState
+from hamgr.core.member import Member
+from hamgr.core.membership import Change, Changed, Liveness, Membership, Peer, microseconds
+from hamgr.core.messages import (
+    ArbiterAnswer,
+    ArbiterReport,
+    Body,
+    ClusterState,
+    Farewell,
+    FarewellAck,
+    Forward,
+    ForwardReply,
+    Heartbeat,
+    LearnReply,
+    LearnRequest,
+    Order,
+    Packet,
+    Report,
+    Stamp,
+    Standing,
+    ViewUpdate,
+    VoteReply,
+    VoteRequest,
+)
+from hamgr.core.quorum import (
+    arbiter_voted,
+    coordinator_lease_basis,
+    deciding_votes,
+    member_lease_basis,
+)
+from hamgr.core.requests import Requests
+from hamgr.core.status import Status
+from hamgr.core.telling import status_of
+
+MAX_ROUNDS = 16
+"""How often one step may go round its own consequences before that counts as a fault of this program."""
+
+REPORT_REFRESH = 5
+"""A member repeats its report every so many keepalives, whether or not it changed."""
+
+
+class Node:
+    """The decisions of one node. Every time is of this node's monotonic clock, in seconds."""
+
+    def __init__(self, spec: ClusterSpec, name: str, incarnation: int, durable: Durable, now: float) -> None:
+        assert incarnation > 0, "an incarnation is never 0"
+        self.spec = spec
+        self.name = name
+        self.incarnation = incarnation
+        self.started_at = now
+        self.standby = durable.standby
+        self.stored = _trusted(spec, durable.state)
+        self.membership = Membership(
+            name, incarnation, (peer for peer in spec.names if peer != name), spec.links, spec.timing
+        )
+        self.election = Election(spec, name, durable.epoch, durable.voted_for, durable.initialised)
+        self.member = Member(name, spec.groups)
+        self.coordinator: Coordinator | None = None
+        self.requests = Requests(self)
+        self.answer: ArbiterAnswer | None = None
+        self.answered_at = float("-inf")
+        self.arbiter_connected = False
+        self.arbiter_detail = "no answer yet"
+        self.disk_failure = ""
+        self.leaving = False
+        self.condemned = ""
+        self.acknowledged: set[str] = set()
+        """Peers that an operator confirmed off before anybody was coordinator (two_node)."""
+        self.farewells: dict[str, int] = {}
+        # A life without a watchdog may adopt what runs and has one lease to find its quorum; with one, the time in
+        # which the machine is surely reset is counted by others, so nothing is held before a lease is.
+        self._watched = spec.node(name).watchdog_timeout is not None
+        self.lease_until = now if self._watched else now + spec.timing.lease
+        self._quorum_lost = False
+        self._ever_quorate = False
+        self._vacant_since = now
+        self._last_order = (0, 0)
+        self._merged = self.stored
+        self._learned: dict[str, LearnReply] = {}
+        self._learning_serial = 0
+        self._serial = 0
+        self._records: dict[int, Record] = {}
+        self._next_fence = microseconds(now)
+        self._next_beat = now
+        self._beats = 0
+        self._flush = False
+        self.report_due = False
+        self._dirty = True
+        self._farewell_until: float | None = None
+        self._farewell_acks: set[str] = set()
+        self._disk_retry_at = float("inf")
+        self._wake = float("-inf")
+        self._started = False
+        self._unfinished = durable.fences
+        self._out: list[Effect] = []
+        self._refused_epoch = 0
+        self._result: FenceRecord | None = None
+        """The result of a fencing, to be written at the end of the step."""
+        self._now = now
+
+    # -- the one entry ------------------------------------------------------------------------------------------
+
+    def step(self, now: float, event: Event) -> list[Effect]:
+        """Take one event at time `now`; the effects are to be performed in their order."""
+        if self.condemned:
+            return []
+        out: list[Effect] = []
+        self._out = out
+        self._now = now
+        if not self._started:
+            self._begin(now)
+        match event:
+            case Tick():
+                pass
+            case PacketReceived(link, packet):
+                self._packet(now, link, packet)
+            case ArbiterAnswered(answer):
+                self._arbiter_answered(now, answer)
+            case ArbiterLost(reason):
+                self._arbiter_lost(reason)
+            case FenceFinished():
+                self._fence_finished(now, event)
+            case ResourceReported(group, state, detail):
+                self.member.reported(now, group, state, detail, out)
+            case OperatorAsked():
+                self.requests.asked(now, event)
+            case Paused(duration):
+                self._paused(now, duration)
+            case LinkChanged(link, up, reason):
+                kind = Kind.LINK_UP if up else Kind.LINK_DOWN
+                self.tell(kind, f"own link {link}: {reason}", self.name, link=link)
+            case Persisted(serial):
+                self._persisted(now, serial)
+            case PersistFailed(serial, reason):
+                self._persist_failed(now, serial, reason)
+        self._settle(now, event)
+        return out
+
+    def tell(self, kind: Kind, text: str, node: str = "", group: str = "", link: str = "", **facts: str) -> None:
+        self._out.append(Announce(kind, text, node, group, link, facts))
+
+    def emit(self, effect: Effect) -> None:
+        self._out.append(effect)
+
+    def clean(self, now: float, group: str) -> None:
+        """Forget a group's failures here."""
+        self.member.cleanup(now, group, self._out)
+
+    def touch(self) -> None:
+        """Something changed that the coordinator's decisions depend on."""
+        self._dirty = True
+
+    def _begin(self, now: float) -> None:
+        self._started = True
+        self.tell(Kind.STARTED, f"{self.name} starts in epoch {self.election.epoch}", self.name)
+        for fence in self._unfinished:
+            self.tell(
+                Kind.WARNING,
+                f"the fencing of {fence.node} that began before the restart (epoch {fence.epoch}) has no known result;"
+                f" {fence.node} counts as not fenced",
+                fence.node,
+            )
+        self.member.new_epoch(self._out)
+
+    # -- packets ------------------------------------------------------------------------------------------------
+
+    def _packet(self, now: float, link: str, packet: Packet) -> None:
+        peer = self.membership.peers.get(packet.sender)
+        if peer is None or packet.to != self.name:
+            return
+        body = packet.body
+        if isinstance(body, Heartbeat):
+            self._heartbeat(now, link, peer, packet.incarnation, body)
+            return
+        if packet.to_incarnation != self.incarnation or packet.incarnation != peer.incarnation or not peer.heard:
+            return
+        match body:
+            case VoteRequest(epoch):
+                self._vote_request(now, peer, epoch)
+            case VoteReply():
+                self._vote_reply(now, peer, body)
+            case ViewUpdate(state):
+                self._view_update(peer, state)
+            case Order():
+                self._order(now, peer.name, body)
+            case Report():
+                self._report(peer.name, peer.incarnation, body)
+            case Farewell():
+                self._farewell(peer)
+            case FarewellAck():
+                self._farewell_acks.add(peer.name)
+            case LearnRequest():
+                if self.election.initialised:
+                    self.send(peer.name, LearnReply(self.election.epoch, self.stored))
+            case LearnReply():
+                if not self.election.initialised:
+                    self._learned[peer.name] = body
+            case Forward():
+                self.requests.forwarded(now, peer.name, body)
+            case ForwardReply(request, done, text):
+                self.requests.replied(peer.name, request, done, text)
+            case _:
+                return
+
+    def send(self, to: str, body: Body) -> None:
+        """A control message to one node (to ourselves: at once)."""
+        peer = self.membership.peers[to]
+        if peer.heard:
+            self._out.append(Send(to, peer.incarnation, body))
+
+    def _heartbeat(self, now: float, link: str, peer: Peer, incarnation: int, beat: Heartbeat) -> None:
+        before = peer.heartbeat
+        self._changes(now, self.membership.heartbeat(now, link, peer.name, incarnation, beat))
+        if peer.heartbeat is not beat:
+            return
+        if before is None or _substance(before) != _substance(beat):
+            self._dirty = True
+        election = self.election
+        declares = beat.coordinator == peer.name
+        if declares and beat.epoch >= election.epoch:
+            if self.coordinator is not None and beat.epoch == election.epoch:
+                self._two_coordinators(peer.name, beat.epoch)
+            elif election.follow(peer.name, beat.epoch):
+                self._new_coordinator(now)
+        elif beat.initialised and beat.epoch > election.epoch:
+            self._later_epoch(now, beat.epoch)
+        elif election.following == peer.name and not declares:
+            self._lose_coordinator(now)
+
+    def _two_coordinators(self, other: str, epoch: int) -> None:
+        """Votes were forged or forgotten (a store was put back from a backup, say). Neither goes on with this epoch."""
+        self.tell(
+            Kind.WARNING,
+            f"{other} claims to be coordinator of epoch {epoch} as well as {self.name}: a record of votes was lost or put"
+            " back; a new epoch is voted",
+            other,
+        )
+        self._later_epoch(self._now, epoch + 1)
+
+    def _changes(self, now: float, changes: list[Changed]) -> None:
+        for changed in changes:
+            node = changed.node
+            match changed.change:
+                case Change.CANDIDATE:
+                    self._beat_to(now, node)
+                    continue
+                case Change.UP:
+                    self.farewells.pop(node, None)
+                    self.acknowledged.discard(node)
+                    self.tell(Kind.NODE_UP, f"{node} is heard", node)
+                    self._flush = True
+                case Change.RESTARTED:
+                    self.farewells.pop(node, None)
+                    self.tell(Kind.NODE_UP, f"{node} has started anew, its earlier life is over", node)
+                    self._flush = True
+                    if self.election.following == node:
+                        self._lose_coordinator(now)
+                case Change.SUSPECTED:
+                    text = f"{node} is suspected: nothing heard for {changed.silent_for * 1000:.0f} ms"
+                    self.tell(Kind.NODE_SUSPECTED, text, node, silent_ms=f"{changed.silent_for * 1000:.0f}")
+                case Change.TRUSTED:
+                    self.tell(Kind.NODE_UP, f"{node} is heard again", node)
+                case Change.DEAD:
+                    why = "it does not hear us" if changed.deaf else "no link hears it"
+                    text = f"{node} is dead: {why} for {changed.silent_for * 1000:.0f} ms"
+                    self.tell(Kind.NODE_DEAD, text, node, silent_ms=f"{changed.silent_for * 1000:.0f}")
+                    self._flush = True
+                    if self.election.following == node:
+                        self._lose_coordinator(now)
+                case Change.LINK_UP:
+                    self.tell(Kind.LINK_UP, f"link {changed.link} to {node} works", node, link=changed.link)
+                    continue
+                case Change.LINK_DOWN:
+                    text = f"link {changed.link} to {node} is down: nothing heard for {changed.silent_for * 1000:.0f} ms"
+                    self.tell(Kind.LINK_DOWN, text, node, link=changed.link)
+                    continue
+            self._dirty = True
+
+    # -- epochs and coordinators --------------------------------------------------------------------------------
+
+    def _later_epoch(self, now: float, epoch: int) -> None:
+        if self.election.observe(epoch):
+            self._vacate(now)
+
+    def _lose_coordinator(self, now: float) -> None:
+        self.election.following = ""
+        self._vacate(now)
+
+    def _vacate(self, now: float) -> None:
+        """Nobody is coordinator for us now: orders end, what runs keeps running for the rest of the lease."""
+        self.coordinator = None
+        self._vacant_since = now
+        self.member.void_orders()
+        self._flush = True
+        self._dirty = True
+
+    def _new_coordinator(self, now: float) -> None:
+        self.coordinator = None
+        name = self.election.following
+        self.tell(Kind.COORDINATOR, f"{name} is coordinator of epoch {self.election.epoch}", name)
+        if self._last_order[0] != self.election.epoch:
+            self._last_order = (self.election.epoch, 0)
+        self.member.new_epoch(self._out)
+        self._flush = True
+        self._dirty = True
+
+    def _vote_request(self, now: float, peer: Peer, epoch: int) -> None:
+        election = self.election
+        refusal = self.disk_failure or election.may_vote(peer.name, epoch)
+        if not refusal and election.following not in ("", peer.name) and epoch > election.epoch:
+            refusal = f"it hears {election.following}, the coordinator of epoch {election.epoch}"
+        if refusal:
+            self.send(peer.name, VoteReply(election.epoch, False, election.voted_for))
+            return
+        was_following = election.following
+        known = election.epoch == epoch and election.voted_for == peer.name
+        election.vote(peer.name, epoch)
+        if was_following and election.following == "":
+            self._vacate(now)
+        if not known:
+            self.persist(VoteRecord(epoch, peer.name))
+            self.tell(Kind.VOTE_GIVEN, f"{self.name} votes for {peer.name} in epoch {epoch}", peer.name)
+        # A repeated request may come while the first record is still being written: the barrier counts for it too.
+        elif any(isinstance(record, VoteRecord) and record.epoch == epoch for record in self._records.values()):
+            return
+        self.send(peer.name, VoteReply(epoch, True, peer.name, self.stored))
+
+    def _vote_reply(self, now: float, peer: Peer, reply: VoteReply) -> None:
+        claim = self.election.claim
+        if claim is not None and reply.granted and reply.epoch == claim.epoch:
+            claim.votes.add(peer.name)
+            self._merged = newest(self._merged, reply.state)
+        elif not reply.granted:
+            if claim is not None:
+                claim.refused.add(peer.name)
+            self._later_epoch(now, reply.epoch)
+
+    def _electorate(self) -> list[str]:
+        """The nodes whose votes we can hope for, ourselves included, in rank order."""
+        found = []
+        for name in self.spec.names:
+            if name == self.name:
+                found.append(name)
+                continue
+            peer = self.membership.peers[name]
+            beat = peer.heartbeat
+            if peer.heard and beat is not None and beat.initialised and not beat.leaving:
+                follows_another = beat.coordinator not in ("", self.name) and beat.epoch >= self.election.epoch
+                if not follows_another:
+                    found.append(name)
+        return found
+
+    def _arbiter_usable(self, now: float) -> bool:
+        if not self.arbiter_connected or self.answer is None:
+            return False
+        return self.answer.voter and now - self.answered_at < self.spec.timing.deadtime
+
+    def _may_stand(self, now: float, electorate: list[str]) -> bool:
+        election = self.election
+        if not election.initialised or self.disk_failure or self._farewell_until is not None:
+            return False
+        if now < election.not_before or now < self._stand_at(electorate):
+            return False
+        hoped = len(electorate) + (1 if self._arbiter_usable(now) else 0)
+        if hoped < self.spec.majority:
+            return False
+        return not (self.spec.two_node and len(electorate) == 1) or self._may_stand_alone(now)
+
+    def _stand_at(self, electorate: list[str]) -> float:
+        """Lower ranks wait for the higher ones, and a starting node listens first for those who are at work."""
+        timing = self.spec.timing
+        turn = self._vacant_since + electorate.index(self.name) * 2 * timing.keepalive
+        if len(self.membership.alive()) < len(self.membership.peers):
+            turn = max(turn, self.started_at + timing.deadtime)
+        return turn
+
+    def _may_stand_alone(self, now: float) -> bool:
+        """(two_node) The other must have been seen once in this life, or be confirmed off by an operator."""
+        (peer,) = self.membership.peers.values()
+        if peer.liveness in (Liveness.DEAD, Liveness.LEFT) or peer.name in self.acknowledged:
+            return True
+        return (
+            not self.spec.wait_for_all
+            and peer.liveness is Liveness.UNSEEN
+            and now >= self.started_at + self.spec.timing.initdead
+        )
+
+    def _authority(self) -> bool:
+        peers = self.membership.peers.values()
+        votes = deciding_votes(self.name, self.election.epoch, peers, self.election.votes, self.answer)
+        return votes >= self.spec.majority
+
+    def _elect(self, now: float) -> None:
+        election = self.election
+        if self.coordinator is not None and self._authority():
+            return
+        if self.coordinator is None and election.following:
+            return
+        claim = election.claim
+        if claim is not None:
+            if claim.count() >= self.spec.majority:
+                self._win(now, claim)
+            elif now >= claim.began + self._patience() and self._lost(now, claim):
+                election.claim = None
+                election.not_before = now + self._patience()
+            return
+        electorate = self._electorate()
+        if self._may_stand(now, electorate):
+            self._stand(now, electorate)
+
+    def _patience(self) -> float:
+        """Seconds a candidature is given, and between two of them: by rank, so that two don't meet forever."""
+        return (2 + self.spec.rank(self.name)) * self.spec.timing.keepalive
+
+    def _lost(self, now: float, claim: Claim) -> bool:
+        hoped = {*self._electorate()} - claim.refused
+        return len(hoped) + (1 if self._arbiter_usable(now) else 0) < self.spec.majority
+
+    def _stand(self, now: float, electorate: list[str]) -> None:
+        if self.coordinator is not None:
+            self._vacate(now)
+        claim = self.election.stand(now)
+        self._merged = self.stored
+        self.tell(Kind.VOTE_ASKED, f"{self.name} asks for the votes of epoch {claim.epoch}", self.name)
+        self._ask_votes(now)
+        self.persist(VoteRecord(claim.epoch, self.name))
+        self._flush = True
+
+    def _ask_votes(self, now: float) -> None:
+        claim = self.election.claim
+        assert claim is not None
+        electorate = self._electorate()
+        for name in electorate:
+            if name != self.name and name not in claim.votes:
+                self.send(name, VoteRequest(claim.epoch))
+        short = len(electorate) < self.spec.majority
+        if self.spec.arbiter and (short or now >= claim.began + 2 * self.spec.timing.keepalive):
+            claim.arbiter_asked = True
+            self._ask_arbiter(now)
+
+    def _win(self, now: float, claim: Claim) -> None:
+        election = self.election
+        assert election.epoch == claim.epoch, f"won epoch {claim.epoch} in epoch {election.epoch}"
+        election.claim = None
+        election.following = self.name
+        election.votes = frozenset(claim.votes)
+        # Whoever voted for us did so after we asked.
+        self.lease_until = max(self.lease_until, claim.began + self.spec.timing.lease)
+        self.coordinator = Coordinator(
+            self.spec,
+            self.name,
+            self.incarnation,
+            claim.epoch,
+            self._merged,
+            self.membership,
+            now,
+            self.started_at,
+        )
+        self.coordinator.inherit_farewells(self.farewells)
+        for node in self.acknowledged:
+            self.coordinator.acknowledged(node)
+        self._last_order = (claim.epoch, 0)
+        voters = sorted(claim.votes | {self.name}) + (["the arbiter"] if claim.arbiter else [])
+        text = f"{self.name} is coordinator of epoch {claim.epoch} by the votes of {', '.join(voters)}"
+        self.tell(Kind.COORDINATOR, text, self.name)
+        self.member.new_epoch(self._out)
+        self._flush = True
+        self._dirty = True
+
+    # -- the arbiter --------------------------------------------------------------------------------------------
+
+    def _ask_arbiter(self, now: float) -> None:
+        if not self.spec.arbiter:
+            return
+        election = self.election
+        claim = election.claim
+        state = ClusterState()
+        if self.answer is None or self.answer.stored < self.stored.stamp:
+            state = self.stored
+        self._out.append(
+            AskArbiter(
+                ArbiterReport(
+                    sent_us=microseconds(now),
+                    epoch=election.epoch,
+                    coordinator=election.following,
+                    initialised=election.initialised,
+                    claim=claim.epoch if claim is not None and claim.arbiter_asked else 0,
+                    alive=tuple(
+                        name
+                        for name in self.spec.names
+                        if name == self.name or self.membership.peers[name].heard
+                    ),
+                    load=self.member.load,
+                    state=state,
+                    nodes=self.spec.names,
+                    tie_breaker=self.spec.tie_breaker,
+                    deadtime=self.spec.timing.deadtime,
+                    settle=self.spec.timing.settle,
+                )
+            )
+        )
+
+    def _arbiter_answered(self, now: float, answer: ArbiterAnswer) -> None:
+        if self.answer is not None and answer.echo_us < self.answer.echo_us:
+            return
+        if answer.echo_us > microseconds(now):
+            return
+        stored_before = self.answer.stored if self.answer is not None else Stamp()
+        self.answer = answer
+        self.answered_at = now
+        if not self.arbiter_connected:
+            self.arbiter_connected = True
+            self.tell(Kind.ARBITER_UP, "the arbiter answers")
+            self._dirty = True
+        self.arbiter_detail = answer.refused
+        if answer.stored != stored_before:
+            self._dirty = True
+        claim = self.election.claim
+        if claim is not None and arbiter_voted(answer, self.name, claim.epoch):
+            claim.arbiter = True
+            self._merged = newest(self._merged, answer.state)
+        elif claim is not None and claim.arbiter_asked and answer.refused:
+            self._arbiter_refused(now, claim, answer)
+        elif answer.voter and self.election.initialised:
+            self._later_epoch(now, answer.epoch)
+
+    def _arbiter_refused(self, now: float, claim: Claim, answer: ArbiterAnswer) -> None:
+        if self._refused_epoch != claim.epoch:
+            self._refused_epoch = claim.epoch
+            self.tell(Kind.VOTE_REFUSED, f"the arbiter refuses epoch {claim.epoch}: {answer.refused}", self.name)
+        if answer.epoch >= claim.epoch:
+            # This epoch's vote is gone; a later one is asked for after a pause.
+            self._later_epoch(now, answer.epoch)
+            self.election.claim = None
+            self.election.not_before = now + self._patience()
+
+    def _arbiter_lost(self, reason: str) -> None:
+        if self.arbiter_connected:
+            self.tell(Kind.ARBITER_LOST, f"the arbiter is lost: {reason}")
+            self._dirty = True
+        self.arbiter_connected = False
+        self.arbiter_detail = reason
+
+    # -- the view, orders and reports ---------------------------------------------------------------------------
+
+    def _view_update(self, peer: Peer, state: ClusterState) -> None:
+        if peer.name == self.election.following and state.stamp.epoch == self.election.epoch:
+            self._store(state)
+
+    def _store(self, state: ClusterState) -> None:
+        pending = [record.state.stamp for record in self._records.values() if isinstance(record, StateRecord)]
+        if state.stamp > max([self.stored.stamp, *pending]) and not self.disk_failure:
+            self.persist(StateRecord(state))
+
+    def _order(self, now: float, sender: str, order: Order) -> None:
+        if sender != self.election.following or order.epoch != self.election.epoch:
+            return
+        if order.number > self._last_order[1]:
+            self._last_order = (order.epoch, order.number)
+            self.member.may_start = self._may_start(now)
+            self.member.order(now, order.run, self._out)
+        self.report_due = True
+
+    def _report(self, sender: str, incarnation: int, report: Report) -> None:
+        if self.coordinator is not None and self.coordinator.report(sender, incarnation, report):
+            self._dirty = True
+
+    def _own_report(self) -> Report:
+        unfit = self.disk_failure or ("it is leaving" if self.leaving else "")
+        return Report(
+            self.election.epoch,
+            self._last_order[1],
+            self.member.probed,
+            self.member.reports(),
+            self.standby,
+            unfit,
+        )
+
+    def _send_report(self) -> None:
+        self.report_due = False
+        self.member.changed = False
+        if self.coordinator is not None:
+            self._report(self.name, self.incarnation, self._own_report())
+        elif self.election.following:
+            self.send(self.election.following, self._own_report())
+
+    def _farewell(self, peer: Peer) -> None:
+        incarnation = peer.incarnation
+        self.send(peer.name, FarewellAck())
+        self.membership.left(peer.name)
+        self.farewells[peer.name] = incarnation
+        self.tell(Kind.NODE_LEFT, f"{peer.name} has left cleanly: nothing runs there", peer.name)
+        if self.coordinator is not None:
+            self.coordinator.farewell(peer.name, incarnation)
+        if self.election.following == peer.name:
+            self._lose_coordinator(self._now)
+        self._dirty = True
+
+    # -- fencing ------------------------------------------------------------------------------------------------
+
+    def _run_fences(self, now: float, coordinator: Coordinator) -> None:
+        for plan in coordinator.fencing.due(now):
+            self._next_fence += 1
+            plan.fence = self._next_fence
+            plan.state = PlanState.RUNNING
+            plan.attempts += 1
+            record = FenceRecord(
+                plan.fence, plan.node, plan.incarnation, plan.level, coordinator.epoch, plan.reason
+            )
+            self.persist(record)
+            text = f"fencing {plan.node} at level {plan.level + 1}: {plan.reason}"
+            self.tell(Kind.FENCE_ASKED, text, plan.node, level=str(plan.level + 1), epoch=str(coordinator.epoch))
+            self._out.append(Fence(plan.fence, plan.node, plan.level))
+
+    def _fence_finished(self, now: float, event: FenceFinished) -> None:
+        confirmed = event.outcome is FenceOutcome.CONFIRMED
+        coordinator = self.coordinator
+        plan = None
+        if coordinator is not None:
+            plan = coordinator.fencing.finished(now, event.fence, event.node, event.outcome, event.detail)
+        if confirmed:
+            text = f"{event.node} is off, confirmed: {event.detail}"
+            self.tell(Kind.FENCE_CONFIRMED, text, event.node)
+        else:
+            text = f"{event.node} is not fenced ({event.outcome.value}): {event.detail}"
+            self.tell(Kind.FENCE_FAILED, text, event.node)
+        if plan is not None and coordinator is not None and confirmed:
+            self.membership.fenced(event.node, now)
+            coordinator.fence_confirmed(event.node, plan.incarnation)
+            self.tell(Kind.NODE_FENCED, f"{event.node} counts as fenced", event.node)
+        if plan is not None:
+            self.requests.fence_ended(plan, confirmed)
+        self._dirty = True
+        # Last in its step, so that nothing waits for it: the intent on disk already stands for "unknown".
+        self._result = FenceRecord(
+            event.fence,
+            event.node,
+            plan.incarnation if plan is not None else 0,
+            plan.level if plan is not None else 0,
+            self.election.epoch,
+            plan.reason if plan is not None else "",
+            event.outcome.value,
+            event.detail,
+        )
+
+    # -- the disk -----------------------------------------------------------------------------------------------
+
+    def persist(self, record: Record) -> None:
+        self._serial += 1
+        self._records[self._serial] = record
+        self._out.append(Persist(self._serial, record))
+
+    def _persisted(self, now: float, serial: int) -> None:
+        record = self._records.pop(serial, None)
+        if self.disk_failure:
+            self.disk_failure = ""
+            self._disk_retry_at = float("inf")
+            self.tell(Kind.DISK_OK, f"the state directory of {self.name} can be written again", self.name)
+            self.report_due = True
+        match record:
+            case VoteRecord(epoch, candidate):
+                claim = self.election.claim
+                if claim is not None and claim.epoch == epoch and candidate == self.name:
+                    claim.own = True
+            case StateRecord(state):
+                self.stored = newest(self.stored, state)
+                self._flush = True
+            case InitialisedRecord() if serial == self._learning_serial:
+                self._learning_serial = 0
+                self.election.initialised = True
+                self.tell(Kind.STARTED, f"{self.name} has learned epoch {self.election.epoch} and votes", self.name)
+                self._flush = True
+            case _:
+                pass
+        self._dirty = True
+
+    def _persist_failed(self, now: float, serial: int, reason: str) -> None:
+        record = self._records.pop(serial, None)
+        if isinstance(record, FenceRecord) and not record.outcome and self.coordinator is not None:
+            # The barrier kept the agent from starting.
+            self.coordinator.fencing.finished(
+                now, record.fence, record.node, FenceOutcome.FAILED, f"the intent could not be recorded: {reason}"
+            )
+        if serial == self._learning_serial:
+            self._learning_serial = 0
+        if not self.disk_failure:
+            text = f"the state directory of {self.name} can't be written ({reason}): it neither votes nor runs groups"
+            self.tell(Kind.DISK_FAILED, text, self.name)
+        self.disk_failure = reason
+        self._disk_retry_at = now + self.spec.timing.deadtime
+        self.election.claim = None
+        if self.coordinator is not None:
+            self._lose_coordinator(now)
+        self.report_due = True
+
+    def _learn(self, now: float) -> None:
+        """A new or wiped node asks all others, and votes after a majority of them has told the epoch."""
+        if self.election.initialised or self._learning_serial:
+            return
+        others = self.spec.votes - 1
+        learned = len(self._learned)
+        state = self.stored
+        epoch = self.election.epoch
+        for reply in self._learned.values():
+            state = newest(state, reply.state)
+            epoch = max(epoch, reply.epoch, reply.state.stamp.epoch)
+        answer = self.answer
+        if answer is not None and answer.voter and self.arbiter_connected and answer.stored <= state.stamp:
+            learned += 1
+            epoch = max(epoch, answer.epoch, answer.vote_epoch)
+        if 2 * learned <= others:
+            return
+        self.election.observe(epoch)
+        self.election.voted_for = self.election.voted_for or "?"
+        if state.stamp > self.stored.stamp:
+            self.persist(StateRecord(state))
+        self.persist(InitialisedRecord(epoch))
+        self._learning_serial = self._serial
+
+    # -- leases -------------------------------------------------------------------------------------------------
+
+    def _may_start(self, now: float) -> bool:
+        return now < self.lease_until and not self.disk_failure and not self.leaving
+
+    def _lease(self, now: float) -> None:
+        election = self.election
+        basis = float("-inf")
+        if self.coordinator is not None:
+            basis = coordinator_lease_basis(
+                self.spec, self.name, election.epoch, now, self.membership.peers.values(), self.answer
+            )
+        elif election.following:
+            basis = member_lease_basis(self.membership.peers[election.following], election.epoch)
+        self.lease_until = max(self.lease_until, basis + self.spec.timing.lease)
+        if now < self.lease_until:
+            if self._quorum_lost and basis > float("-inf"):
+                self._quorum_lost = False
+            self._ever_quorate = self._ever_quorate or basis > float("-inf")
+            return
+        if self._quorum_lost:
+            return
+        self._quorum_lost = True
+        what = "groups stay as they are" if self.spec.on_quorum_loss is QuorumLoss.FREEZE else "groups are stopped"
+        if self._ever_quorate or not self.member.all_stopped:
+            text = f"{self.name} has no quorum: no majority heard it for {self.spec.timing.lease:g} s; {what}"
+            self.tell(Kind.QUORUM_LOST, text, self.name)
+        if self.coordinator is not None:
+            self._lose_coordinator(now)
+        self.member.void_orders()
+        if self.spec.on_quorum_loss is QuorumLoss.STOP:
+            self.member.give_up(now, "the quorum is lost", self._out)
+
+    def _without_quorum(self, now: float) -> None:
+        """What a probe finds running after the lease ended is stopped as well."""
+        if self._quorum_lost and self.spec.on_quorum_loss is QuorumLoss.STOP and not self.member.all_stopped:
+            self.member.give_up(now, "the quorum is lost", self._out)
+
+    def _paused(self, now: float, duration: float) -> None:
+        self.tell(Kind.PAUSED, f"{self.name} did not run for {duration * 1000:.0f} ms", self.name)
+        self.membership.paused(duration, now)
+        self._flush = True
+
+    # -- leaving ------------------------------------------------------------------------------------------------
+
+    def leave(self, now: float) -> None:
+        self.leaving = True
+        self.report_due = True
+        self._dirty = True
+        self._flush = True
+
+    def _leave(self, now: float) -> None:
+        if self._farewell_until is not None:
+            alive = set(self.membership.alive())
+            if alive <= self._farewell_acks or now >= self._farewell_until:
+                self._out.append(Exit("left cleanly"))
+                self.condemned = "left"
+            return
+        if not self.election.following and not self.member.all_stopped:
+            self.member.give_up(now, f"{self.name} leaves", self._out)
+        if not self.member.all_stopped or not self.member.probed or self._groups_on_their_way():
+            return
+        self._farewell_until = now + self.spec.timing.deadtime
+        for name in self.membership.alive():
+            self.send(name, Farewell())
+        if self.coordinator is not None:
+            self._lose_coordinator(now)
+
+    def _groups_on_their_way(self) -> bool:
+        """A coordinator that leaves sees its groups started elsewhere first, where that is possible."""
+        coordinator = self.coordinator
+        if coordinator is None or not self._authority():
+            return False
+        return any(
+            target not in ("", self.name) and coordinator.owner(group) != target
+            for group, target in coordinator.targets.items()
+        )
+
+    # -- the end of each step -----------------------------------------------------------------------------------
+
+    def _settle(self, now: float, event: Event) -> None:
+        self._changes(now, self.membership.expire(now))
+        if self.arbiter_connected and now - self.answered_at >= self.spec.timing.deadtime:
+            self._arbiter_lost(f"no answer for {self.spec.timing.deadtime:g} s")
+        beat_due = now >= self._next_beat
+        if beat_due:
+            self._pulse(now)
+        self._learn(now)
+        for _round in range(MAX_ROUNDS):
+            self._lease(now)
+            self.member.may_start = self._may_start(now)
+            self.member.expire(now, self._out)
+            self._without_quorum(now)
+            self._elect(now)
+            if self.member.changed or self.report_due:
+                self._send_report()
+            if not self._coordinate(now):
+                break
+        else:
+            raise AssertionError(f"step({event!r}) did not settle in {MAX_ROUNDS} rounds")
+        if self.leaving:
+            self._leave(now)
+        self._stop_failures(now)
+        if (self._flush or beat_due) and not self.condemned:
+            self._beat(now)
+        if self._result is not None:
+            self.persist(self._result)
+            self._result = None
+        self._wake_up(now, event)
+
+    def _pulse(self, now: float) -> None:
+        """Once a keepalive: repeat what was not answered yet."""
+        keepalive = self.spec.timing.keepalive
+        while self._next_beat <= now:
+            self._next_beat += keepalive
+            if self._next_beat <= now - keepalive:
+                self._next_beat = now + keepalive
+        self._beats += 1
+        if self._beats % REPORT_REFRESH == 0:
+            self.report_due = True
+        if not self.election.initialised:
+            for name in self.membership.alive():
+                self.send(name, LearnRequest())
+        if self.election.claim is not None:
+            self._ask_votes(now)
+        if self._farewell_until is not None:
+            for name in self.membership.alive():
+                if name not in self._farewell_acks:
+                    self.send(name, Farewell())
+        coordinator = self.coordinator
+        if coordinator is not None:
+            for peer in self.membership.peers.values():
+                beat = peer.heartbeat
+                if peer.name in coordinator.members and beat is not None and beat.stored < coordinator.state.stamp:
+                    self.send(peer.name, ViewUpdate(coordinator.state))
+            for name in coordinator.members:
+                coordinator.resend(name, self._send_order)
+            self._dirty = True
+        if now >= self._disk_retry_at:
+            self._disk_retry_at = now + self.spec.timing.deadtime
+            self.persist(StandbyRecord(self.standby))
+        self.requests.pulse(now)
+        if self._watched and self._may_feed(now):
+            self._out.append(FeedWatchdog())
+
+    def _may_feed(self, now: float) -> bool:
+        if now < self.lease_until or self.member.all_stopped:
+            return True
+        stop = sum(group.stop_timeout for group in self.spec.groups)
+        return self._ever_quorate and now < self.lease_until + stop
+
+    def _send_order(self, node: str, order: Order) -> None:
+        if node == self.name:
+            self._order(self._now, self.name, order)
+        else:
+            self.send(node, order)
+
+    def _coordinate(self, now: float) -> bool:
+        """Let the coordinator decide, if we are it and something changed; True if that changed something again."""
+        coordinator = self.coordinator
+        if coordinator is None:
+            return False
+        if not self._dirty and not any(now >= due for due in coordinator.fencing.deadlines()):
+            return False
+        self._dirty = False
+        news = coordinator.update_view(self._out)
+        if news:
+            self._store(coordinator.state)
+        for name in coordinator.members if news else coordinator.joined:
+            if name != self.name:
+                self.send(name, ViewUpdate(coordinator.state))
+        if coordinator.members[self.name].report is None:
+            self.report_due = True
+            return True
+        if not self._authority() or now >= self.lease_until:
+            return self._dirty or self.report_due
+        self.requests.settle_standbys()
+        coordinator.want_fences(now, self.member.load)
+        self._run_fences(now, coordinator)
+        coordinator.decide(now, self._stored_by_quorum, self._send_order, self._out)
+        return self._dirty or self.report_due or self.member.changed
+
+    def _stored_by_quorum(self, stamp: Stamp) -> bool:
+        count = 1 if self.stored.stamp >= stamp else 0
+        for peer in self.membership.peers.values():
+            beat = peer.heartbeat
+            if peer.heard and beat is not None and beat.initialised and beat.stored >= stamp:
+                count += 1
+        if self.answer is not None and self.answer.voter and self.answer.stored >= stamp:
+            count += 1
+        return count >= self.spec.majority
+
+    def _stop_failures(self, now: float) -> None:
+        """A stop that failed: the coordinator has us fenced; without another who could, we end it ourselves."""
+        failed = self.member.stop_failed
+        if failed and (self._quorum_lost or self.election.following in ("", self.name)):
+            reason = f"{', '.join(failed)} can't be stopped, and no other node is there to fence {self.name}"
+            if self.coordinator is not None:
+                reason = f"{', '.join(failed)} can't be stopped on the coordinator {self.name}"
+            elif not self._quorum_lost:
+                return
+            self.tell(Kind.SELF_FENCE, f"{self.name} fences itself: {reason}", self.name)
+            self._out.append(SelfFence(reason))
+            self.condemned = reason
+
+    def _beat(self, now: float) -> None:
+        self._flush = False
+        if self._farewell_until is not None:
+            return
+        beat = self._make_beat(now)
+        for peer in self.membership.peers.values():
+            self._out.append(Send(peer.name, self.membership.addressee(peer.name), beat))
+        self._ask_arbiter(now)
+
+    def _beat_to(self, now: float, name: str) -> None:
+        if self._farewell_until is None:
+            self._out.append(Send(name, self.membership.addressee(name), self._make_beat(now)))
+
+    def _make_beat(self, now: float) -> Heartbeat:
+        following = self.election.following
+        if self.coordinator is not None and now >= self.lease_until:
+            following = ""
+        return Heartbeat(
+            sent_us=microseconds(now),
+            epoch=self.election.epoch,
+            coordinator=following,
+            stored=self.stored.stamp,
+            initialised=self.election.initialised,
+            load=self.member.load,
+            leaving=self.leaving,
+            echoes=self.membership.echoes(),
+        )
+
+    def _wake_up(self, now: float, event: Event) -> None:
+        if self.condemned:
+            return
+        wake = self._next_beat
+        for deadline in self.membership.deadlines():
+            wake = min(wake, deadline)
+        for deadline in self.member.deadlines():
+            wake = min(wake, deadline)
+        if now < self.lease_until:
+            wake = min(wake, self.lease_until)
+        if self.coordinator is not None:
+            for deadline in self.coordinator.deadlines():
+                if deadline > now:
+                    wake = min(wake, deadline)
+        if wake != self._wake or isinstance(event, Tick):
+            self._wake = wake
+            self._out.append(WakeAt(wake))
+
+    @property
+    def role(self) -> str:
+        if self.leaving:
+            return "leaving"
+        if not self.election.initialised:
+            return "learning"
+        if self.coordinator is not None:
+            return "coordinator"
+        return "follower" if self.election.following else "candidate"
+
+    def quorate(self, now: float) -> bool:
+        """It follows a coordinator, or is one, that has a quorum."""
+        return now < self.lease_until and self.election.following != "" and not self._quorum_lost
+
+    def authoritative(self) -> bool:
+        return self.coordinator is not None and self._authority()
+
+    def votes(self) -> int:
+        """The votes that this node sees behind its coordinator: as coordinator those that decide, else those heard."""
+        if self.coordinator is not None:
+            peers = self.membership.peers.values()
+            return deciding_votes(self.name, self.election.epoch, peers, self.election.votes, self.answer)
+        heard = sum(1 for peer in self.membership.peers.values() if peer.heard)
+        return 1 + heard + (1 if self._arbiter_usable(self._now) else 0)
+
+    def status(self, now: float) -> Status:
+        """What this node knows now; the coordinator knows most."""
+        return status_of(self, now)
+
+
+def _substance(beat: Heartbeat) -> tuple[object, ...]:
+    """What of a heartbeat decisions depend on, beyond that it came."""
+    return (beat.epoch, beat.coordinator, beat.stored, beat.initialised, beat.leaving)
+
+
+def _trusted(spec: ClusterSpec, state: ClusterState) -> ClusterState:
+    """What of a stored state still counts in a new life.
+
+    In a two_node cluster two quorums need not meet: while we were away the other may have come back without our
+    knowing, so nobody counts as fenced or gone by an old record.
+    """
+    if not spec.two_node:
+        return state
+    roster = tuple(dataclasses.replace(entry, standing=Standing.UNKNOWN) for entry in state.roster)
+    return dataclasses.replace(state, roster=roster)
+
+
+__all__ = ["Durable", "Node"]

@@ -1,0 +1,48 @@
+"""Where each group should run: a function of what the coordinator knows, and of nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hamgr.core.cluster import ClusterSpec, GroupSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A member of the view. fit: it may run groups at all (no standby, disk works, it is not leaving)."""
+
+    name: str
+    fit: bool
+    barred: frozenset[str] = frozenset()
+    """Groups that failed on it too often."""
+
+
+def candidates_of(spec: ClusterSpec, group: GroupSpec) -> tuple[str, ...]:
+    return group.nodes or spec.names
+
+
+def place(
+    spec: ClusterSpec,
+    group: GroupSpec,
+    members: Mapping[str, Candidate],
+    owner: str,
+    pin: str = "",
+) -> str:
+    """The node that shall run the group; "" when no member can.
+
+    owner: the member that has it now ("" for none). pin: where an operator's takeover put it. In this order: the
+    pin, the best preferred node if `auto_failback`, the node that has it, the best preferred node.
+    """
+    able = [
+        name
+        for name in candidates_of(spec, group)
+        if name in members and members[name].fit and group.name not in members[name].barred
+    ]
+    if not able:
+        return ""
+    if pin in able:
+        return pin
+    if owner in able and not group.auto_failback:
+        return owner
+    return able[0]

@@ -1,0 +1,307 @@
+"""What operators ask for: each request finds the coordinator, is decided there, and is answered exactly once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hamgr.core.coordinator import Coordinator
+from hamgr.core.effects import Kind, Reply, StandbyRecord
+from hamgr.core.events import OperatorAsked, Verb
+from hamgr.core.fencing import Plan
+from hamgr.core.messages import Forward, ForwardReply
+from hamgr.core.placement import candidates_of
+
+if TYPE_CHECKING:
+    from hamgr.core.node import Node
+
+REQUEST_TIMEOUT = 60.0
+"""Seconds after which a forwarded request that nobody answered is given back as failed."""
+
+REMEMBERED = 64
+"""Answers that a coordinator keeps, so that a repeated request is not carried out twice."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A request of an operator at this node, on its way to the coordinator."""
+
+    forward: Forward
+    until: float
+
+
+@dataclass(slots=True)
+class _Standby:
+    """The coordinator waits for a node to say that it is on standby (or online)."""
+
+    wanted: bool
+    until: float
+    requests: list[tuple[str, int]]
+    forward: Forward
+
+
+class Requests:
+    """The operators' requests at one node. A requester is (node, request number)."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._pending: dict[int, _Pending] = {}
+        self._standbys: dict[str, _Standby] = {}
+        self._answers: dict[tuple[str, int], ForwardReply | None] = {}
+
+    def asked(self, now: float, event: OperatorAsked) -> None:
+        node = self._node
+        if event.verb is Verb.LEAVE:
+            node.leave(now)
+            node.emit(Reply(event.request, True, f"{node.name} stops its groups and leaves"))
+            return
+        refusal = self._wrong_names(event)
+        if refusal:
+            node.emit(Reply(event.request, False, refusal))
+            return
+        forward = Forward(event.request, event.verb.value, event.node, event.group, event.operator)
+        if node.coordinator is not None:
+            self._serve(now, node.coordinator, node.name, forward)
+        elif node.election.following:
+            self._pending[event.request] = _Pending(forward, now + REQUEST_TIMEOUT)
+            node.send(node.election.following, forward)
+        elif event.verb is Verb.CONFIRM_FENCED and node.spec.two_node:
+            self._acknowledge_alone(event)
+        else:
+            text = f"{node.name} has no quorum and follows no coordinator: nothing can be decided now"
+            node.emit(Reply(event.request, False, text))
+
+    def _wrong_names(self, event: OperatorAsked) -> str:
+        spec = self._node.spec
+        if event.node and event.node not in spec.names:
+            return f"node {event.node!r} is not configured; there are {', '.join(spec.names)}"
+        groups = [group.name for group in spec.groups]
+        if event.group and event.group not in groups:
+            return f"group {event.group!r} is not configured; there are {', '.join(groups) or 'none'}"
+        return ""
+
+    def _acknowledge_alone(self, event: OperatorAsked) -> None:
+        """A two_node cluster that waits for the other node: the operator's word lets this one go on alone."""
+        node = self._node
+        if node.membership.peers[event.node].heard:
+            node.emit(Reply(event.request, False, f"{event.node} is heard: it is not off"))
+            return
+        node.acknowledged.add(event.node)
+        text = f"{event.operator or 'an operator'} confirmed that {event.node} is off"
+        node.tell(Kind.FENCE_ACKNOWLEDGED, text, event.node, operator=event.operator)
+        node.emit(Reply(event.request, True, f"{event.node} counts as off"))
+
+    def forwarded(self, now: float, sender: str, forward: Forward) -> None:
+        node = self._node
+        if node.coordinator is not None:
+            self._serve(now, node.coordinator, sender, forward)
+        elif sender == node.election.following and forward.node == node.name:
+            self._obey(now, sender, forward)
+
+    def _obey(self, now: float, sender: str, forward: Forward) -> None:
+        """The coordinator passes on what concerns this node itself."""
+        node = self._node
+        if forward.verb in (Verb.STANDBY.value, Verb.ONLINE.value):
+            self._set_standby(forward.verb == Verb.STANDBY.value)
+        elif forward.verb == Verb.CLEANUP.value:
+            self._clean(now, forward.group)
+            node.send(sender, ForwardReply(forward.request, True, f"{forward.group} may run on {node.name} again"))
+
+    def _clean(self, now: float, group: str) -> None:
+        for name in self._node.member.groups:
+            if group in ("", name):
+                self._node.clean(now, name)
+
+    def _set_standby(self, standby: bool) -> None:
+        node = self._node
+        if node.standby == standby:
+            node.report_due = True
+            return
+        node.standby = standby
+        node.persist(StandbyRecord(standby))
+        text = f"{node.name} goes on standby: its groups move" if standby else f"{node.name} is online again"
+        node.tell(Kind.STANDBY, text, node.name)
+        node.report_due = True
+
+    def replied(self, sender: str, request: int, done: bool, text: str) -> None:
+        if self._pending.pop(request, None) is not None:
+            self._node.emit(Reply(request, done, text))
+
+    def _answer(self, requester: tuple[str, int], done: bool, text: str) -> None:
+        node = self._node
+        origin, request = requester
+        reply = ForwardReply(request, done, text)
+        self._answers[requester] = reply
+        if origin == node.name:
+            node.emit(Reply(request, done, text))
+        else:
+            node.send(origin, reply)
+
+    # -- at the coordinator -------------------------------------------------------------------------------------
+
+    def _serve(self, now: float, coordinator: Coordinator, origin: str, forward: Forward) -> None:
+        requester = (origin, forward.request)
+        if requester in self._answers:
+            answer = self._answers[requester]
+            if answer is not None and origin != self._node.name:
+                self._node.send(origin, answer)
+            return
+        while len(self._answers) >= REMEMBERED:
+            del self._answers[next(iter(self._answers))]
+        self._answers[requester] = None
+        self._node.touch()
+        match Verb(forward.verb):
+            case Verb.STANDBY | Verb.ONLINE:
+                self._serve_standby(now, coordinator, requester, forward)
+            case Verb.TAKEOVER:
+                self._serve_takeover(coordinator, requester, forward)
+            case Verb.FENCE:
+                self._serve_fence(now, coordinator, requester, forward)
+            case Verb.CONFIRM_FENCED:
+                self._serve_confirmation(coordinator, requester, forward)
+            case Verb.CLEANUP:
+                self._serve_cleanup(now, coordinator, requester, forward)
+            case Verb.LEAVE:
+                self._answer(requester, False, "a node is asked to leave at the node itself")
+
+    def _serve_standby(self, now: float, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+        node = self._node
+        target = forward.node or requester[0]
+        wanted = forward.verb == Verb.STANDBY.value
+        member = coordinator.members.get(target)
+        if member is None:
+            self._answer(requester, False, f"{target} is not a member of the view now")
+            return
+        if wanted:
+            stuck = self._nowhere_to_go(coordinator, target)
+            if stuck:
+                self._answer(requester, False, stuck)
+                return
+        command = Forward(forward.request, forward.verb, target, "", forward.operator)
+        self._standbys[target] = _Standby(wanted, now + REQUEST_TIMEOUT, [requester], command)
+        if target == node.name:
+            self._set_standby(wanted)
+        else:
+            node.send(target, command)
+
+    def _nowhere_to_go(self, coordinator: Coordinator, leaving: str) -> str:
+        spec = self._node.spec
+        for group in spec.groups:
+            if coordinator.owner(group.name) != leaving:
+                continue
+            others = [
+                name
+                for name in candidates_of(spec, group)
+                if name != leaving and name in coordinator.members and coordinator.fit(coordinator.members[name])
+            ]
+            if not others:
+                return f"standby of {leaving} is refused: no other node could run {group.name} now"
+        return ""
+
+    def settle_standbys(self) -> None:
+        """Answer those whose node has reported what was asked."""
+        coordinator = self._node.coordinator
+        for target in list(self._standbys):
+            wish = self._standbys[target]
+            member = coordinator.members.get(target) if coordinator is not None else None
+            if member is not None and member.report is not None and member.report.standby == wish.wanted:
+                word = "on standby" if wish.wanted else "online"
+                del self._standbys[target]
+                for requester in wish.requests:
+                    self._answer(requester, True, f"{target} is {word}")
+
+    def _serve_takeover(self, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+        spec = self._node.spec
+        target = forward.node or requester[0]
+        member = coordinator.members.get(target)
+        if member is None:
+            self._answer(requester, False, f"{target} is not a member of the view now")
+            return
+        if not coordinator.fit(member):
+            self._answer(requester, False, f"{target} can't run groups now: it is on standby or unfit")
+            return
+        groups = [group for group in spec.groups if forward.group in ("", group.name)]
+        able = [
+            group.name
+            for group in groups
+            if target in candidates_of(spec, group)
+            and not any(report.barred for name, report in member.groups.items() if name == group.name)
+        ]
+        if not able:
+            what = forward.group or "any group"
+            self._answer(requester, False, f"{target} may not run {what}: not configured for it, or it failed there")
+            return
+        for name in able:
+            coordinator.pin(name, target)
+        self._answer(requester, True, f"{', '.join(able)} to run on {target}")
+
+    def _serve_fence(self, now: float, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+        node = self._node
+        target = forward.node
+        if target == node.name:
+            self._answer(requester, False, f"{target} is the coordinator and does not fence itself: put it on standby")
+            return
+        if not node.authoritative():
+            self._answer(requester, False, "without a quorum nobody is fenced")
+            return
+        if node.spec.node(target).fence_levels == 0:
+            self._answer(requester, False, f"{target} has no fence device")
+            return
+        peer = node.membership.peers[target]
+        who = forward.operator or "an operator"
+        plan = coordinator.fencing.want(now, target, peer.incarnation, f"{who} asked for it")
+        plan.by_operator = True
+        plan.requests.append(requester)
+
+    def fence_ended(self, plan: Plan, confirmed: bool) -> None:
+        for requester in plan.requests:
+            text = f"{plan.node} is off" if confirmed else f"{plan.node} is not fenced: {plan.detail}"
+            self._answer(requester, confirmed, text)
+        plan.requests.clear()
+
+    def _serve_confirmation(self, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+        node = self._node
+        if forward.node == node.name or node.membership.peers[forward.node].heard:
+            self._answer(requester, False, f"{forward.node} is heard: it is not off")
+            return
+        coordinator.acknowledged(forward.node)
+        who = forward.operator or "an operator"
+        text = f"{who} confirmed that {forward.node} is off"
+        node.tell(Kind.FENCE_ACKNOWLEDGED, text, forward.node, operator=forward.operator)
+        self._answer(requester, True, f"{forward.node} counts as off")
+
+    def _serve_cleanup(self, now: float, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+        node = self._node
+        targets = [forward.node] if forward.node else list(coordinator.members)
+        for target in targets:
+            if target == node.name:
+                self._clean(now, forward.group)
+            elif target in coordinator.members:
+                node.send(target, Forward(forward.request, forward.verb, target, forward.group, forward.operator))
+            else:
+                self._answer(requester, False, f"{target} is not a member of the view now")
+                return
+        self._answer(requester, True, f"failures of {forward.group or 'all groups'} on {', '.join(targets)} are forgotten")
+
+    def pulse(self, now: float) -> None:
+        """Once a keepalive: repeat what is on its way, and give up what took too long."""
+        node = self._node
+        for request in list(self._pending):
+            pending = self._pending[request]
+            if now >= pending.until or not node.election.initialised:
+                del self._pending[request]
+                node.emit(Reply(request, False, "no coordinator answered in time; look at `hamgr status`"))
+            elif node.coordinator is not None:
+                del self._pending[request]
+                self._serve(now, node.coordinator, node.name, pending.forward)
+            elif node.election.following:
+                node.send(node.election.following, pending.forward)
+        for target in list(self._standbys):
+            wish = self._standbys[target]
+            if now >= wish.until or node.coordinator is None or target not in node.coordinator.members:
+                del self._standbys[target]
+                for requester in wish.requests:
+                    self._answer(requester, False, f"{target} did not answer")
+            elif target != node.name:
+                node.send(target, wish.forward)
+

@@ -1,0 +1,178 @@
+"""The status of a node in words and figures, from what the node knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hamgr.core.cluster import GroupSpec, GroupState
+from hamgr.core.membership import Liveness, Peer
+from hamgr.core.messages import Standing
+from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status
+
+if TYPE_CHECKING:
+    from hamgr.core.node import Node
+
+_LIVENESS = {
+    Liveness.UNSEEN: "unseen",
+    Liveness.ALIVE: "online",
+    Liveness.SUSPECT: "suspect",
+    Liveness.DEAD: "dead",
+    Liveness.LEFT: "left",
+}
+_STANDING = {Standing.FENCED: "fenced", Standing.LEFT: "left", Standing.ACKNOWLEDGED: "acknowledged"}
+
+_TELLING = (
+    GroupState.STARTED,
+    GroupState.STARTING,
+    GroupState.STOPPING,
+    GroupState.STOP_FAILED,
+    GroupState.FAILED,
+    GroupState.UNKNOWN,
+    GroupState.STOPPED,
+)
+"""Of several nodes' states of a group, the earliest here says most."""
+
+
+def status_of(node: Node, now: float) -> Status:
+    spec = node.spec
+    answered = node.answered_at
+    return Status(
+        cluster=spec.name,
+        node=node.name,
+        incarnation=node.incarnation,
+        role=node.role,
+        epoch=node.election.epoch,
+        coordinator=node.election.following,
+        quorate=node.quorate(now),
+        votes=node.votes(),
+        majority=spec.majority,
+        lease_left=node.lease_until - now,
+        standby=node.standby,
+        arbiter=ArbiterStatus(
+            configured=spec.arbiter,
+            connected=node.arbiter_connected,
+            answered_ago=now - answered if answered > float("-inf") else None,
+            voter=node.answer is not None and node.answer.voter,
+            detail=node.arbiter_detail,
+        ),
+        nodes=tuple(_node(node, name, now) for name in spec.names),
+        groups=tuple(_group(node, group) for group in spec.groups),
+        fences=_fences(node),
+        waits=tuple(_waits(node, now)),
+        warnings=tuple(_warnings(node)),
+    )
+
+
+def _node(node: Node, name: str, now: float) -> NodeStatus:
+    coordinator = node.coordinator
+    if name == node.name:
+        unfit = node.disk_failure or ("it is leaving" if node.leaving else "")
+        return NodeStatus(name, "self", node.incarnation, node.standby, unfit=unfit)
+    peer = node.membership.peers[name]
+    state = _LIVENESS[peer.liveness]
+    standby, unfit = False, ""
+    if coordinator is not None:
+        if not peer.heard:
+            state = _STANDING.get(coordinator.standing(name), state)
+        member = coordinator.members.get(name)
+        if member is None and peer.heard:
+            state = "joining"
+        elif member is not None and member.report is not None:
+            standby, unfit = member.report.standby, member.report.unfit
+    elif not peer.heard:
+        state = _recorded(node, peer) or state
+    links = tuple(
+        LinkStatus(link, peer.link_up.get(link, False), _ago(peer, link, now))
+        for link in (node.membership.links or tuple(peer.link_up))
+    )
+    return NodeStatus(name, state, peer.incarnation, standby, links, unfit)
+
+
+def _recorded(node: Node, peer: Peer) -> str:
+    """How the last cluster state that we stored has a node that we don't hear."""
+    for entry in node.stored.roster:
+        if entry.node == peer.name and peer.incarnation in (0, entry.incarnation):
+            return _STANDING.get(entry.standing, "")
+    return ""
+
+
+def _ago(peer: Peer, link: str, now: float) -> float | None:
+    heard = peer.link_heard.get(link)
+    return None if heard is None else now - heard
+
+
+def _group(node: Node, group: GroupSpec) -> GroupStatus:
+    coordinator = node.coordinator
+    name = group.name
+    own = node.member.groups[name]
+    if coordinator is None:
+        owner = node.name if own.state not in (GroupState.STOPPED, GroupState.UNKNOWN) else ""
+        return GroupStatus(name, owner, own.state, "", (), {node.name: own.state.value})
+    states = {member: record.state(name) for member, record in coordinator.members.items()}
+    owner = coordinator.owner(name)
+    state = min(states.values(), key=_TELLING.index, default=GroupState.UNKNOWN)
+    return GroupStatus(
+        name,
+        owner,
+        states[owner] if owner else state,
+        coordinator.targets.get(name, ""),
+        coordinator.waits.get(name, ()),
+        {member: value.value for member, value in states.items()},
+    )
+
+
+def _fences(node: Node) -> tuple[FenceStatus, ...]:
+    if node.coordinator is None:
+        return ()
+    return tuple(
+        FenceStatus(
+            plan.node,
+            "failed" if plan.state.value == "retry" else plan.state.value,
+            plan.level + 1,
+            plan.attempts,
+            plan.reason,
+            plan.detail,
+        )
+        for plan in node.coordinator.fencing.plans.values()
+    )
+
+
+def _waits(node: Node, now: float) -> list[str]:
+    election = node.election
+    found = []
+    if not election.initialised:
+        found.append(
+            "this node has a new or wiped state directory and may not vote until a majority of the other voters told"
+            " it the epoch; only if the whole cluster is new: hamgr init on each node, before the start"
+        )
+    elif not election.following:
+        heard = 1 + len(node.membership.alive())
+        arbiter = ""
+        if node.spec.arbiter:
+            arbiter = ", the arbiter answers" if node.arbiter_connected else ", the arbiter does not answer"
+        found.append(
+            f"no coordinator: {heard} of {len(node.spec.names)} nodes heard{arbiter};"
+            f" {node.spec.majority} votes of {node.spec.votes} are needed"
+        )
+    elif node.coordinator is not None and not node.authoritative():
+        found.append("too few votes to decide anything until the election is over")
+    elif node.coordinator is None:
+        found += [f"{election.following} is the coordinator: hamgr status there tells what groups wait for"] * (
+            not node.quorate(now)
+        )
+    return found
+
+
+def _warnings(node: Node) -> list[str]:
+    found = []
+    if node.disk_failure:
+        found.append(f"the state directory can't be written: {node.disk_failure}")
+    if node.spec.arbiter and not node.arbiter_connected:
+        found.append(f"the arbiter does not answer: {node.arbiter_detail}")
+    elif node.spec.arbiter and node.answer is not None and not node.answer.voter:
+        found.append("the arbiter has a new record of this cluster and does not vote until it heard a majority")
+    for peer in node.membership.peers.values():
+        if peer.heard:
+            down = [link for link in node.membership.links if not peer.link_up.get(link)]
+            found += [f"link {link} to {peer.name} is down" for link in down]
+    return found
