@@ -2,6 +2,7 @@
 
 The host performs the effects of one step in their order. `Persist` is a barrier: the later effects of the same
 step wait until the record is on disk (and are dropped if it can't be written); the effects of other steps don't wait.
+Heartbeats, reports to the arbiter and the wake-up time are put first, so that a slow disk never holds them up.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class Plan:
             return f"fencing at level {self.level + 1} is under way{tried}"
         if self.state is PlanState.RETRY:
             return (
-                f"fencing failed{tried}, next try in {max(0.0, self.due - now):.1f} s; if you have made sure that it is off:"
-                f" hamgr fence ack {self.node}"
+                f"fencing failed{tried}, next try in {max(0.0, self.due - now):.1f} s;"
+                f" if you have made sure that it is off: hamgr fence ack {self.node}"
             )
         return "confirmed off"
 

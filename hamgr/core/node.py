@@ -141,6 +141,8 @@ class Node:
         self._started = False
         self._unfinished = durable.fences
         self._out: list[Effect] = []
+        self._urgent: list[Effect] = []
+        """Effects that say nothing which a barrier of this step guards, and must not wait for a slow disk."""
         self._refused_epoch = 0
         self._result: FenceRecord | None = None
         """The result of a fencing, to be written at the end of the step."""
@@ -154,6 +156,7 @@ class Node:
             return []
         out: list[Effect] = []
         self._out = out
+        self._urgent = []
         self._now = now
         if not self._started:
             self._begin(now)
@@ -182,7 +185,7 @@ class Node:
             case PersistFailed(serial, reason):
                 self._persist_failed(now, serial, reason)
         self._settle(now, event)
-        return out
+        return [*self._urgent, *out]
 
     def tell(self, kind: Kind, text: str, node: str = "", group: str = "", link: str = "", **facts: str) -> None:
         self._out.append(Announce(kind, text, node, group, link, facts))
@@ -279,8 +282,8 @@ class Node:
         """Votes were forged or forgotten (a store was put back from a backup, say). Neither goes on with this epoch."""
         self.tell(
             Kind.WARNING,
-            f"{other} claims to be coordinator of epoch {epoch} as well as {self.name}: a record of votes was lost or put"
-            " back; a new epoch is voted",
+            f"{other} claims to be coordinator of epoch {epoch} as well as {self.name}: a record of votes was lost or"
+            " put back; a new epoch is voted",
             other,
         )
         self._later_epoch(self._now, epoch + 1)
@@ -319,7 +322,8 @@ class Node:
                     self.tell(Kind.LINK_UP, f"link {changed.link} to {node} works", node, link=changed.link)
                     continue
                 case Change.LINK_DOWN:
-                    text = f"link {changed.link} to {node} is down: nothing heard for {changed.silent_for * 1000:.0f} ms"
+                    silent = f"{changed.silent_for * 1000:.0f} ms"
+                    text = f"link {changed.link} to {node} is down: nothing heard for {silent}"
                     self.tell(Kind.LINK_DOWN, text, node, link=changed.link)
                     continue
             self._dirty = True
@@ -525,7 +529,7 @@ class Node:
         state = ClusterState()
         if self.answer is None or self.answer.stored < self.stored.stamp:
             state = self.stored
-        self._out.append(
+        self._urgent.append(
             AskArbiter(
                 ArbiterReport(
                     sent_us=microseconds(now),
@@ -908,7 +912,7 @@ class Node:
             self.persist(StandbyRecord(self.standby))
         self.requests.pulse(now)
         if self._watched and self._may_feed(now):
-            self._out.append(FeedWatchdog())
+            self._urgent.append(FeedWatchdog())
 
     def _may_feed(self, now: float) -> bool:
         if now < self.lease_until or self.member.all_stopped:
@@ -967,7 +971,7 @@ class Node:
             elif not self._quorum_lost:
                 return
             self.tell(Kind.SELF_FENCE, f"{self.name} fences itself: {reason}", self.name)
-            self._out.append(SelfFence(reason))
+            self._urgent.append(SelfFence(reason))
             self.condemned = reason
 
     def _beat(self, now: float) -> None:
@@ -976,12 +980,12 @@ class Node:
             return
         beat = self._make_beat(now)
         for peer in self.membership.peers.values():
-            self._out.append(Send(peer.name, self.membership.addressee(peer.name), beat))
+            self._urgent.append(Send(peer.name, self.membership.addressee(peer.name), beat))
         self._ask_arbiter(now)
 
     def _beat_to(self, now: float, name: str) -> None:
         if self._farewell_until is None:
-            self._out.append(Send(name, self.membership.addressee(name), self._make_beat(now)))
+            self._urgent.append(Send(name, self.membership.addressee(name), self._make_beat(now)))
 
     def _make_beat(self, now: float) -> Heartbeat:
         following = self.election.following
@@ -1014,7 +1018,7 @@ class Node:
                     wake = min(wake, deadline)
         if wake != self._wake or isinstance(event, Tick):
             self._wake = wake
-            self._out.append(WakeAt(wake))
+            self._urgent.append(WakeAt(wake))
 
     @property
     def role(self) -> str:

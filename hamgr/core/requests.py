@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from hamgr.core.coordinator import Coordinator
 from hamgr.core.effects import Kind, Reply, StandbyRecord
@@ -14,6 +14,9 @@ from hamgr.core.placement import candidates_of
 
 if TYPE_CHECKING:
     from hamgr.core.node import Node
+
+Requester: TypeAlias = tuple[str, int]
+"""The node at which an operator asked, and the number of the request there."""
 
 REQUEST_TIMEOUT = 60.0
 """Seconds after which a forwarded request that nobody answered is given back as failed."""
@@ -36,18 +39,18 @@ class _Standby:
 
     wanted: bool
     until: float
-    requests: list[tuple[str, int]]
+    requests: list[Requester]
     forward: Forward
 
 
 class Requests:
-    """The operators' requests at one node. A requester is (node, request number)."""
+    """The operators' requests at one node."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._pending: dict[int, _Pending] = {}
         self._standbys: dict[str, _Standby] = {}
-        self._answers: dict[tuple[str, int], ForwardReply | None] = {}
+        self._answers: dict[Requester, ForwardReply | None] = {}
 
     def asked(self, now: float, event: OperatorAsked) -> None:
         node = self._node
@@ -127,7 +130,7 @@ class Requests:
         if self._pending.pop(request, None) is not None:
             self._node.emit(Reply(request, done, text))
 
-    def _answer(self, requester: tuple[str, int], done: bool, text: str) -> None:
+    def _answer(self, requester: Requester, done: bool, text: str) -> None:
         node = self._node
         origin, request = requester
         reply = ForwardReply(request, done, text)
@@ -164,7 +167,7 @@ class Requests:
             case Verb.LEAVE:
                 self._answer(requester, False, "a node is asked to leave at the node itself")
 
-    def _serve_standby(self, now: float, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+    def _serve_standby(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
         target = forward.node or requester[0]
         wanted = forward.verb == Verb.STANDBY.value
@@ -210,7 +213,7 @@ class Requests:
                 for requester in wish.requests:
                     self._answer(requester, True, f"{target} is {word}")
 
-    def _serve_takeover(self, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+    def _serve_takeover(self, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         spec = self._node.spec
         target = forward.node or requester[0]
         member = coordinator.members.get(target)
@@ -235,7 +238,7 @@ class Requests:
             coordinator.pin(name, target)
         self._answer(requester, True, f"{', '.join(able)} to run on {target}")
 
-    def _serve_fence(self, now: float, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+    def _serve_fence(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
         target = forward.node
         if target == node.name:
@@ -259,7 +262,7 @@ class Requests:
             self._answer(requester, confirmed, text)
         plan.requests.clear()
 
-    def _serve_confirmation(self, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+    def _serve_confirmation(self, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
         if forward.node == node.name or node.membership.peers[forward.node].heard:
             self._answer(requester, False, f"{forward.node} is heard: it is not off")
@@ -270,7 +273,7 @@ class Requests:
         node.tell(Kind.FENCE_ACKNOWLEDGED, text, forward.node, operator=forward.operator)
         self._answer(requester, True, f"{forward.node} counts as off")
 
-    def _serve_cleanup(self, now: float, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+    def _serve_cleanup(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
         targets = [forward.node] if forward.node else list(coordinator.members)
         for target in targets:
@@ -281,7 +284,8 @@ class Requests:
             else:
                 self._answer(requester, False, f"{target} is not a member of the view now")
                 return
-        self._answer(requester, True, f"failures of {forward.group or 'all groups'} on {', '.join(targets)} are forgotten")
+        what = forward.group or "all groups"
+        self._answer(requester, True, f"failures of {what} on {', '.join(targets)} are forgotten")
 
     def pulse(self, now: float) -> None:
         """Once a keepalive: repeat what is on its way, and give up what took too long."""
