@@ -363,7 +363,8 @@ class Coordinator:
         return member.report is not None and member.report.probed and member.state(group) is GroupState.STOPPED
 
     def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
-        if (group, node) not in self._asked_release:
+        probed = self.members[node].state(group) is not GroupState.UNKNOWN
+        if probed and (group, node) not in self._asked_release:
             self._asked_release.add((group, node))
             out.append(Announce(Kind.IP_REQUEST, f"{node} is asked to release {group} for {target}", node, group))
 

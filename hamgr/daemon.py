@@ -1,0 +1,131 @@
+"""hamgrd: reads the configuration, builds the parts, joins them to the core, and waits for the end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from hamgr import __version__
+from hamgr.admin.events import EventLog
+from hamgr.admin.service import AdminError, AdminServer
+from hamgr.config.local import check_local
+from hamgr.config.model import DEFAULT_CONFIG, Config
+from hamgr.config.toml import ConfigError, load, warnings
+from hamgr.core.events import Verb
+from hamgr.core.node import Node
+from hamgr.fencing.runner import FenceRunner
+from hamgr.host import Host, World
+from hamgr.links.arbiter import ArbiterSession
+from hamgr.links.codec import Codec
+from hamgr.links.keys import KeyFileError, load_keys
+from hamgr.links.link import LINK_KINDS, LinkError
+from hamgr.links.transport import Transport
+from hamgr.resources.group import GroupRunner
+from hamgr.resources.resource import RESOURCE_KINDS
+from hamgr.store import StateStore, StoreError, Writer
+
+log = logging.getLogger("hamgr")
+
+USAGE = 2
+"""Exit code of everything that must be mended in a file or on the command line before hamgrd can start."""
+
+
+async def run(config: Config, node_name: str) -> None:
+    """Run the node until it left cleanly or was told twice to end.
+
+    Raises StoreError, KeyFileError, LinkError or AdminError before anything was started.
+    """
+    keys = load_keys(config.key_file)
+    store = StateStore(config.state_dir, config.spec.name, node_name)
+    incarnation = store.next_incarnation()
+    loop = asyncio.get_running_loop()
+    events = EventLog(node_name)
+    node = Node(config.spec, node_name, incarnation, store.load(), loop.time())
+    host = Host(node, events)
+    codec = Codec(config.spec.name, node_name, keys.keys, keys.active, incarnation)
+    links = Transport(config, node_name, codec, host.received, host.link_changed)
+    arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
+    fencer = FenceRunner(config, node_name)
+    groups = {
+        group.name: GroupRunner(group, config.spec.group(group.name), host.group_reported) for group in config.groups
+    }
+    admin = AdminServer(config.admin_socket, host)
+    writer = Writer(store, loop.call_soon_threadsafe)
+    try:
+        await admin.start()
+        await links.open()
+        await fencer.start()
+        for group in groups.values():
+            await group.prepare()
+        if arbiter is not None:
+            await arbiter.start()
+        _end_on_signals(loop, host)
+        host.begin(World(links, arbiter, fencer, groups, writer))
+        # All that lives as long as the daemon is made by now: the collector need not walk it again.
+        gc.collect()
+        gc.freeze()
+        log.info("hamgrd: %s of cluster %s is up (pid file: none, foreground)", node_name, config.spec.name)
+        await host.ended.wait()
+    finally:
+        await host.close()
+        for group in groups.values():
+            await group.close()
+        if arbiter is not None:
+            await arbiter.close()
+        await links.close()
+        await fencer.close()
+        await admin.close()
+        writer.close()
+        store.close()
+
+
+def _end_on_signals(loop: asyncio.AbstractEventLoop, host: Host) -> None:
+    """The first SIGTERM or SIGINT leaves the cluster cleanly; the second ends at once, and others will fence us."""
+    tasks: set[asyncio.Task[tuple[bool, str]]] = set()
+
+    def asked(number: int) -> None:
+        if tasks:
+            log.warning("second signal %d: ending without leaving the cluster", number)
+            host.ended.set()
+            return
+        log.info("signal %d: leaving the cluster", number)
+        tasks.add(loop.create_task(host.ask(Verb.LEAVE, "", "", f"signal {number}")))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked, number)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="hamgrd", description="The node daemon of hamgr.")
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"configuration file ({DEFAULT_CONFIG})")
+    parser.add_argument("--node", default=socket.gethostname().split(".")[0], help="this node's name (the host name)")
+    parser.add_argument("--debug", action="store_true", help="log more")
+    parser.add_argument("--version", action="version", version=f"hamgrd {__version__}")
+    options = parser.parse_args(argv)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if options.debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    try:
+        config = load(options.config, RESOURCE_KINDS, LINK_KINDS)
+        problems = check_local(config, options.node)
+        if problems:
+            raise ConfigError(tuple(problems))
+        for warning in warnings(config):
+            log.warning("%s", warning)
+        asyncio.run(run(config, options.node))
+    except (ConfigError, KeyFileError, StoreError, LinkError, AdminError) as error:
+        print(f"hamgrd: {error}", file=sys.stderr)
+        return USAGE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

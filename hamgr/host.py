@@ -1,0 +1,288 @@
+"""Joins one `Node` to the world: events in, effects out, nothing decided here.
+
+Everything happens in one asyncio loop; `post` never blocks. Disk writes, fence agents and resource agents report
+back with events of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from hamgr.admin.events import EventLog
+from hamgr.core.cluster import GroupState
+from hamgr.core.effects import (
+    Announce,
+    AskArbiter,
+    Effect,
+    Exit,
+    FeedWatchdog,
+    Fence,
+    Kind,
+    Persist,
+    Probe,
+    Reply,
+    SelfFence,
+    Send,
+    StartGroup,
+    StopGroup,
+    WakeAt,
+)
+from hamgr.core.events import (
+    ArbiterAnswered,
+    ArbiterLost,
+    Event,
+    FenceFinished,
+    FenceOutcome,
+    LinkChanged,
+    OperatorAsked,
+    PacketReceived,
+    Paused,
+    Persisted,
+    PersistFailed,
+    ResourceReported,
+    Tick,
+    Verb,
+)
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Body, Packet
+from hamgr.core.node import Node
+from hamgr.core.status import Status
+from hamgr.fencing.runner import FenceResult
+from hamgr.store import Writer
+
+log = logging.getLogger("hamgr")
+
+PAUSE_THRESHOLD = 0.050
+"""Seconds of lateness (or half a keepalive, if that is more) from which on the node is told that it was paused."""
+
+_LEVELS = {
+    Kind.NODE_DEAD: logging.WARNING,
+    Kind.NODE_SUSPECTED: logging.WARNING,
+    Kind.LINK_DOWN: logging.WARNING,
+    Kind.ARBITER_LOST: logging.WARNING,
+    Kind.QUORUM_LOST: logging.ERROR,
+    Kind.FENCE_FAILED: logging.ERROR,
+    Kind.GROUP_FAILED: logging.ERROR,
+    Kind.DISK_FAILED: logging.ERROR,
+    Kind.SELF_FENCE: logging.CRITICAL,
+    Kind.PAUSED: logging.WARNING,
+    Kind.WARNING: logging.WARNING,
+    Kind.TAKEOVER_WAITS: logging.WARNING,
+}
+
+
+class Sender(Protocol):
+    """The links of this node."""
+
+    def send(self, to: str, to_incarnation: int, body: Body) -> None: ...
+
+    def mute(self) -> None: ...
+
+
+class Arbitration(Protocol):
+    """The session with the arbiter."""
+
+    def send(self, report: ArbiterReport) -> None: ...
+
+
+class Fencer(Protocol):
+    async def fence(self, node: str, level: int) -> FenceResult: ...
+
+
+class GroupControl(Protocol):
+    """Performs the operations of one group and reports each one's end."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def probe(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a node acts on."""
+
+    links: Sender
+    arbiter: Arbitration | None
+    fencer: Fencer
+    groups: Mapping[str, GroupControl]
+    writer: Writer
+
+
+class Host:
+    """Runs a node in the current asyncio loop; also what the admin service asks (`hamgr.admin.service.Host`)."""
+
+    def __init__(self, node: Node, events: EventLog, clock: Callable[[], float] = time.monotonic) -> None:
+        self.node = node
+        self.events = events
+        self.ended = asyncio.Event()
+        self._clock = clock
+        self._world: World | None = None
+        self._queue: deque[Event] = deque()
+        self._busy = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake_at = float("inf")
+        self._threshold = max(PAUSE_THRESHOLD, node.spec.timing.keepalive / 2)
+        self._requests = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[tuple[bool, str]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, world: World) -> None:
+        self._world = world
+        self.post(Tick())
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def post(self, event: Event) -> None:
+        """Hand an event to the node; what it causes at once is handled before this returns."""
+        self._queue.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._queue:
+                self._step(self._queue.popleft())
+        finally:
+            self._busy = False
+
+    def _step(self, event: Event) -> None:
+        now = self._clock()
+        late = now - self._wake_at
+        if late > self._threshold:
+            # Told before anything else: what piled up meanwhile must not be read as other nodes' silence.
+            self._wake_at = float("inf")
+            self._perform(self.node.step(now, Paused(late)))
+        self._perform(self.node.step(now, event))
+
+    def received(self, link: str, packet: Packet) -> None:
+        self.post(PacketReceived(link, packet))
+
+    def link_changed(self, link: str, up: bool, reason: str) -> None:
+        self.post(LinkChanged(link, up, reason))
+
+    def arbiter_answered(self, answer: ArbiterAnswer) -> None:
+        self.post(ArbiterAnswered(answer))
+
+    def arbiter_lost(self, reason: str) -> None:
+        self.post(ArbiterLost(reason))
+
+    def group_reported(self, group: str, state: GroupState, detail: str) -> None:
+        self.post(ResourceReported(group, state, detail))
+
+    # -- effects ------------------------------------------------------------------------------------------------
+
+    def _perform(self, effects: list[Effect]) -> None:
+        for index, effect in enumerate(effects):
+            if isinstance(effect, Persist):
+                self._persist(effect, effects[index + 1 :])
+                return
+            self._do(effect)
+
+    def _persist(self, persist: Persist, behind: list[Effect]) -> None:
+        assert self._world is not None
+
+        def done(reason: str) -> None:
+            if reason:
+                self.post(PersistFailed(persist.serial, reason))
+                return
+            self._perform(behind)
+            self.post(Persisted(persist.serial))
+
+        self._world.writer.write(persist.record, done)
+
+    def _do(self, effect: Effect) -> None:
+        world = self._world
+        assert world is not None
+        match effect:
+            case Send(to, to_incarnation, body):
+                world.links.send(to, to_incarnation, body)
+            case WakeAt(at):
+                self._wake(at)
+            case AskArbiter(report):
+                if world.arbiter is not None:
+                    world.arbiter.send(report)
+            case Announce():
+                self._announce(effect)
+            case StartGroup(group):
+                world.groups[group].start()
+            case StopGroup(group):
+                world.groups[group].stop()
+            case Probe(group):
+                world.groups[group].probe()
+            case Fence():
+                self._spawn(self._fence(world.fencer, effect))
+            case Reply(request, accomplished, text):
+                waiting = self._asked.pop(request, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result((accomplished, text))
+            case SelfFence(reason):
+                world.links.mute()
+                log.critical("self-fence: %s; this node is silent now, so that the others fence it", reason)
+            case FeedWatchdog():
+                pass
+            case Exit(reason):
+                log.info("%s", reason)
+                self.ended.set()
+            case Persist():
+                raise AssertionError("a barrier is handled by _perform")
+
+    def _wake(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake_at = at
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, at - self._clock()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.post(Tick())
+
+    async def _fence(self, fencer: Fencer, order: Fence) -> None:
+        try:
+            result = await fencer.fence(order.node, order.level)
+        except OSError as error:
+            self.post(FenceFinished(order.fence, order.node, FenceOutcome.FAILED, str(error)))
+            return
+        detail = f"{result.detail} ({result.seconds * 1000:.0f} ms)"
+        self.post(FenceFinished(order.fence, order.node, result.outcome, detail))
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended_task)
+
+    def _ended_task(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a fencing ended unexpectedly", exc_info=task.exception())
+
+    def _announce(self, announce: Announce) -> None:
+        self.events.append(announce, time.time(), self._clock())
+        log.log(_LEVELS.get(announce.kind, logging.INFO), "%s: %s", announce.kind.value, announce.text)
+
+    # -- the administrator --------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        return self.node.status(self._clock())
+
+    async def ask(self, verb: Verb, node: str, group: str, operator: str) -> tuple[bool, str]:
+        """Put an operator's request to the node and wait for its answer."""
+        request = next(self._requests)
+        waiting: asyncio.Future[tuple[bool, str]] = asyncio.get_running_loop().create_future()
+        self._asked[request] = waiting
+        self.post(OperatorAsked(request, verb, node, group, operator))
+        return await waiting
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
