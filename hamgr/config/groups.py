@@ -1,0 +1,110 @@
+"""Resource groups as the file tells them: `[group.NAME]` and `[[group.NAME.resource]]`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from hamgr.config.addresses import check_name
+from hamgr.config.kinds import Kind, Kinds, Option
+from hamgr.config.model import GroupConfig, ResourceConfig
+from hamgr.config.problems import describe
+from hamgr.config.table import Table, did_you_mean, either
+from hamgr.core.cluster import GroupSpec
+
+HIGHEST_PRIORITY = 1000
+MOST_RESTARTS = 1000
+_COMMON = ("kind", "name", "start_timeout", "stop_timeout", "monitor_interval", "monitor_timeout")
+_TYPES = {str: "a text", int: "a whole number", bool: "true or false", list: "an array of texts"}
+
+
+def read(
+    root: Table, nodes: Collection[str], kinds: Kinds | None
+) -> tuple[tuple[GroupSpec, ...], tuple[GroupConfig, ...]]:
+    """All groups: their policies for the core, and their resources. kinds None: options are taken as they are."""
+    specs: list[GroupSpec] = []
+    groups: list[GroupConfig] = []
+    for name, table in root.tables("group").items():
+        if allowed := check_name(name):
+            root.mistakes.note(table.path, describe(name), allowed)
+        where = table.texts("nodes", (), "an array of node names")
+        for node in where:
+            if node not in nodes:
+                table.mistakes.note(table.key("nodes"), describe(node), either(nodes) + did_you_mean(node, nodes))
+        resources = _resources(table, kinds)
+        specs.append(
+            GroupSpec(
+                name=name,
+                nodes=where,
+                auto_failback=table.flag("auto_failback", True),
+                priority=table.number("priority", 1, 0, HIGHEST_PRIORITY),
+                restarts=table.number("restarts", 1, 0, MOST_RESTARTS),
+                failure_timeout=table.duration("failure_timeout", 600.0),
+                start_timeout=sum(resource.start_timeout for resource in resources),
+                stop_timeout=sum(resource.stop_timeout for resource in resources),
+            )
+        )
+        groups.append(GroupConfig(name, resources))
+        table.finish()
+    return tuple(specs), tuple(groups)
+
+
+def _resources(group: Table, kinds: Kinds | None) -> tuple[ResourceConfig, ...]:
+    found: list[ResourceConfig] = []
+    names: set[str] = set()
+    for table in group.array("resource", required=f"at least one resource [[{group.path}.resource]]"):
+        kind = table.text("kind", required=either(kinds) if kinds is not None else "a resource kind")
+        if kinds is not None and kind and kind not in kinds:
+            table.wrong("kind", either(kinds) + did_you_mean(kind, kinds))
+        name = table.text("name", _free_name(kind, names), check=check_name)
+        if name in names:
+            table.wrong("name", "a name that no other resource of the group has")
+        names.add(name)
+        timeouts = {
+            "start_timeout": table.duration("start_timeout", 20.0),
+            "stop_timeout": table.duration("stop_timeout", 20.0),
+            "monitor_interval": table.duration("monitor_interval", 10.0),
+            "monitor_timeout": table.duration("monitor_timeout", 20.0),
+        }
+        if kinds is not None and kind in kinds:
+            options = _options(table, kinds[kind])
+            table.finish()
+        else:
+            options = {key: value for key, value in table.values.items() if key not in _COMMON}
+        found.append(ResourceConfig(name, kind, options, **timeouts))
+    return tuple(found)
+
+
+def _free_name(kind: str, taken: Collection[str]) -> str:
+    """The kind, or with a second resource of that kind "vip-2", "vip-3"."""
+    count = 1
+    while (name := kind if count == 1 else f"{kind}-{count}") in taken:
+        count += 1
+    return name
+
+
+def _options(table: Table, kind: Kind) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for option in kind.options:
+        value = table.take(option.name, option.default, _converter(option), _required(option))
+        if value is not None:
+            options[option.name] = value
+    return options
+
+
+def _required(option: Option) -> str:
+    return _TYPES[option.type] if option.required else ""
+
+
+def _converter(option: Option) -> Any:
+    def convert(value: Any) -> Any:
+        right = isinstance(value, option.type) and (option.type is bool or not isinstance(value, bool))
+        if option.type is list and right:
+            right = all(isinstance(item, str) for item in value)
+        if not right:
+            raise ValueError(_TYPES[option.type])
+        if option.check is not None and (allowed := option.check(value)):
+            raise ValueError(allowed)
+        return value
+
+    return convert

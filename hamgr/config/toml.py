@@ -1,0 +1,313 @@
+"""Reads hamgr.toml into the one validated model, with all mistakes at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from hamgr.config import addresses, groups, timing
+from hamgr.config.kinds import Kinds
+from hamgr.config.model import (
+    DEFAULT_ADMIN_SOCKET,
+    DEFAULT_ARBITER_PORT,
+    DEFAULT_LINK_PORT,
+    DEFAULT_STATE_DIR,
+    ArbiterConfig,
+    Config,
+    FenceDeviceConfig,
+    GroupConfig,
+    LinkConfig,
+)
+from hamgr.config.problems import ConfigError, ConfigWarning, Problem, describe
+from hamgr.config.table import MISSING, Mistakes, Table, did_you_mean, either
+from hamgr.config.warning import warnings
+from hamgr.core.cluster import MAX_NODES, ClusterSpec, NodeSpec, QuorumLoss
+
+__all__ = ["LINK_KINDS", "ConfigError", "ConfigWarning", "Problem", "load", "warnings"]
+
+LINK_KINDS = ("udp", "grpc")
+MIN_NODES = 2
+MOST_ATTEMPTS = 100
+HIGHEST_LEVEL = 9
+LONGEST_SOCKET_PATH = 107
+"""Bytes: `sun_path` without its final zero (unix(7))."""
+
+_AGENT_DIRS = (Path("/usr/sbin"), Path("/sbin"))
+_RESERVED_OPTIONS = ("action", "nodename")
+
+
+def load(path: Path, *, kinds: Kinds | None = None, link_kinds: Collection[str] = LINK_KINDS) -> Config:
+    """The configuration in `path`. kinds: the registry of resource kinds; without it, the options of resources
+    are taken unchecked. Raises ConfigError with every mistake."""
+    mistakes = Mistakes(path)
+    root = Table(mistakes, "", _parse(path))
+    config = _read(root, path, kinds, link_kinds)
+    if mistakes.problems:
+        raise ConfigError(tuple(mistakes.problems))
+    return config
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error), "a file that can be read") from None
+    except UnicodeDecodeError as error:
+        raise _unusable(path, f"a byte that is not UTF-8 at {error.start}", "TOML, which is UTF-8") from None
+    except RecursionError:
+        raise _unusable(path, "tables or arrays nested too deeply", "TOML as in docs/example.toml") from None
+    except ValueError as error:  # TOMLDecodeError says the line and the column; int() refuses huge numbers
+        raise _unusable(path, str(error), "TOML 1.0") from None
+
+
+def _unusable(path: Path, found: str, allowed: str) -> ConfigError:
+    return ConfigError((Problem(path, "the file", found, allowed),))
+
+
+def _read(root: Table, path: Path, kinds: Kinds | None, link_kinds: Collection[str]) -> Config:
+    has_arbiter = "arbiter" in root.values
+    cluster = root.table("cluster", required="a table [cluster]")
+    arbiter_table = root.table("arbiter")
+    times = timing.read(root.table("timing"), arbiter_table, has_arbiter)
+    link_tables = root.tables("link", required="at least one table [link.NAME]")
+    node_tables = root.tables("node", required=f"{MIN_NODES} to {MAX_NODES} tables [node.NAME]")
+    links = _links(root, link_tables, node_tables, link_kinds)
+    devices = _fence_devices(root, node_tables)
+    group_specs, group_configs = groups.read(root, node_tables, kinds)
+    arbiter, tie_breaker = _arbiter(arbiter_table, node_tables) if has_arbiter else (None, "")
+    nodes = tuple(
+        NodeSpec(
+            name,
+            fence_levels=len({device.level for device in devices if device.node == name}),
+            watchdog_timeout=table.optional_duration("watchdog_timeout"),
+        )
+        for name, table in node_tables.items()
+    )
+    for table in node_tables.values():
+        table.finish()
+    config = Config(
+        path=path,
+        spec=ClusterSpec(
+            name=cluster.text("name", required=addresses.NAME, check=addresses.check_name),
+            nodes=nodes,
+            groups=group_specs,
+            timing=times,
+            links=tuple(link_tables),
+            arbiter=has_arbiter,
+            two_node=_two_node(cluster, len(node_tables), has_arbiter),
+            wait_for_all=cluster.flag("wait_for_all", True),
+            on_quorum_loss=QuorumLoss(
+                cluster.choice("on_quorum_loss", "stop", [policy.value for policy in QuorumLoss])
+            ),
+            tie_breaker=tie_breaker,
+            fence_delay=cluster.duration("fence_delay", 2.0, 0.0),
+            fence_retry=cluster.duration("fence_retry", 5.0),
+            watchdog_margin=cluster.duration("watchdog_margin", 1.0),
+        ),
+        key_file=cluster.file_path("key_file", Path(), required="the absolute path of the key file"),
+        links=links,
+        fence_devices=devices,
+        groups=group_configs,
+        arbiter=arbiter,
+        state_dir=cluster.file_path("state_dir", DEFAULT_STATE_DIR),
+        admin_socket=_socket(cluster),
+        agent_dirs=_agent_dirs(cluster),
+    )
+    _check_owned_addresses(root, links, group_configs)
+    cluster.finish()
+    root.finish()
+    return config
+
+
+def _two_node(cluster: Table, nodes: int, has_arbiter: bool) -> bool:
+    """Implied by two nodes without an arbiter: who comes from Heartbeat expects two nodes to just work."""
+    possible = nodes == MIN_NODES and not has_arbiter
+    two_node = cluster.flag("two_node", possible)
+    if two_node and not possible:
+        why = "with an arbiter" if has_arbiter else f"with {nodes} nodes"
+        cluster.mistakes.note(
+            cluster.key("two_node"), f"true {why}", "true only with exactly two nodes and no [arbiter]"
+        )
+    return two_node
+
+
+def _socket(cluster: Table) -> Path:
+    path = cluster.file_path("admin_socket", DEFAULT_ADMIN_SOCKET)
+    if len(str(path).encode()) > LONGEST_SOCKET_PATH:
+        cluster.wrong("admin_socket", f"a path of up to {LONGEST_SOCKET_PATH} bytes (unix(7))")
+    return path
+
+
+def _agent_dirs(cluster: Table) -> tuple[Path, ...]:
+    allowed = "an array of absolute paths"
+    found = cluster.texts("agent_dirs", tuple(map(str, _AGENT_DIRS)), allowed)
+    if not all(directory.startswith("/") for directory in found):
+        cluster.wrong("agent_dirs", allowed)
+    return tuple(map(Path, found))
+
+
+def _links(
+    root: Table, tables: dict[str, Table], nodes: dict[str, Table], kinds: Collection[str]
+) -> tuple[LinkConfig, ...]:
+    if "link" in root.values and not tables:
+        root.mistakes.note("link", MISSING, "at least one table [link.NAME]")
+    if "node" in root.values and not MIN_NODES <= len(nodes) <= MAX_NODES:
+        root.mistakes.note("node", f"{len(nodes)} nodes", f"{MIN_NODES} to {MAX_NODES} tables [node.NAME]")
+    _check_names(root, nodes)
+    of_node = {node: _addresses(table, tables) for node, table in nodes.items()}
+    links: list[LinkConfig] = []
+    for name, table in tables.items():
+        if allowed := addresses.check_name(name):
+            root.mistakes.note(table.path, describe(name), allowed)
+        link = LinkConfig(
+            name=name,
+            kind=table.choice("kind", "", kinds, required=True),
+            port=table.number("port", DEFAULT_LINK_PORT, 1, addresses.HIGHEST_PORT),
+            addresses={node: found[name] for node, found in of_node.items() if name in found},
+            interface=table.text("interface", check=addresses.check_interface),
+        )
+        table.finish()
+        for other in links:
+            both = link.addresses.items() & other.addresses.items()
+            if both and (link.kind, link.port) == (other.kind, other.port):
+                node, address = sorted(both)[0]
+                root.mistakes.note(
+                    table.key("port"),
+                    f"{link.port}, as link {other.name} has on {address} of node {node}",
+                    "another port or another address for each link",
+                )
+        if len({":" in address for address in link.addresses.values()}) > 1:
+            root.mistakes.note(table.path, "IPv4 and IPv6 addresses", "one family on one link")
+        links.append(link)
+    _check_different(root, links)
+    return tuple(links)
+
+
+def _check_names(root: Table, nodes: dict[str, Table]) -> None:
+    seen: dict[str, str] = {}
+    for name, table in nodes.items():
+        if allowed := addresses.check_node_name(name):
+            root.mistakes.note(table.path, describe(name), allowed)
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            root.mistakes.note(table.path, f"the name of node {other}", "different names (host names ignore case)")
+
+
+def _addresses(node: Table, links: dict[str, Table]) -> dict[str, str]:
+    """Link name -> the node's address on it."""
+    wanted = ", ".join(f'{link} = "..."' for link in links)
+    table = node.table("address", required=f"an address on each link: {{ {wanted} }}")
+    found = {}
+    for link in links:
+        required = addresses.ADDRESS if "address" in node.values else ""
+        address = table.text(link, required=required, check=addresses.check_address)
+        if address:
+            found[link] = addresses.normal(address)
+    if isinstance(node.values.get("address"), dict):
+        table.finish()
+    return found
+
+
+def _check_different(root: Table, links: list[LinkConfig]) -> None:
+    """Two nodes never have the same address, on whatever link."""
+    owner: dict[str, str] = {}
+    for link in links:
+        for node, address in link.addresses.items():
+            other = owner.setdefault(address, node)
+            if other != node:
+                root.mistakes.note(
+                    f"node.{node}.address.{link.name}",
+                    f"{describe(address)}, which node {other} has",
+                    "an address that no other node has",
+                )
+
+
+def _arbiter(table: Table, nodes: Collection[str]) -> tuple[ArbiterConfig, str]:
+    def convert(value: Any) -> tuple[str, int | None]:
+        if not isinstance(value, str):
+            raise ValueError(addresses.ADDRESS)
+        return addresses.split_port(value)
+
+    nothing: tuple[str, int | None] = ("", None)
+    address, port = table.take("address", nothing, convert, addresses.ADDRESS)
+    if port is not None and "port" in table.values:
+        table.wrong("port", "a port in the address or as key, not both")
+    given = table.number("port", port or DEFAULT_ARBITER_PORT, 1, addresses.HIGHEST_PORT)
+    tie_breaker = table.choice("tie_breaker", "", nodes)
+    table.finish()
+    return ArbiterConfig(address, given), tie_breaker
+
+
+def _fence_devices(root: Table, nodes: Collection[str]) -> tuple[FenceDeviceConfig, ...]:
+    devices: list[FenceDeviceConfig] = []
+    for name, table in root.tables("fence").items():
+        if allowed := addresses.check_name(name):
+            root.mistakes.note(table.path, describe(name), allowed)
+        devices.append(
+            FenceDeviceConfig(
+                name=name,
+                node=table.choice("node", "", nodes, required=True),
+                agent=table.text("agent", required="a fence agent, by name or absolute path", check=_agent),
+                level=table.number("level", 1, 1, HIGHEST_LEVEL),
+                timeout=table.duration("timeout", 20.0),
+                attempts=table.number("attempts", 3, 1, MOST_ATTEMPTS),
+                options=_fence_options(table.table("options")),
+            )
+        )
+        table.finish()
+    return tuple(devices)
+
+
+def _agent(value: str) -> str:
+    return "" if "/" not in value or value.startswith("/") else "a fence agent, by name or absolute path"
+
+
+def _fence_options(table: Table) -> dict[str, str]:
+    """As the agent reads them on stdin, a line `name=value` each (ClusterLabs fence agent API)."""
+    options: dict[str, str] = {}
+    for name, value in table.values.items():
+        if name in _RESERVED_OPTIONS:
+            table.wrong(name, f"any option but {' and '.join(_RESERVED_OPTIONS)}, which hamgr itself hands over")
+        elif not name.isprintable() or not name or "=" in name or name.startswith("#"):
+            table.wrong(name, 'an option name without "=" and control characters')
+        elif isinstance(value, bool):
+            options[name] = "1" if value else "0"
+        elif isinstance(value, (str, int, float)) and _fits_a_line(value):
+            options[name] = str(value)
+        else:
+            table.wrong(name, "a text of one line, a number, true or false")
+    return options
+
+
+def _fits_a_line(value: str | int | float) -> bool:
+    return value.isprintable() if isinstance(value, str) else abs(value) < 10**20
+
+
+def _check_owned_addresses(root: Table, links: tuple[LinkConfig, ...], all_groups: tuple[GroupConfig, ...]) -> None:
+    """An address that a group carries belongs to that group alone, and to no node."""
+    owner = {address: f"node {node}" for link in links for node, address in link.addresses.items()}
+    for group in all_groups:
+        for resource in group.resources:
+            option = resource.options.get("address")
+            if resource.kind != "vip" or not isinstance(option, str):
+                continue
+            address = option.partition("/")[0]
+            if addresses.check_address(address):
+                continue
+            address = addresses.normal(address)
+            here = f"resource {group.name}/{resource.name}"
+            if (other := owner.setdefault(address, here)) != here:
+                root.mistakes.note(
+                    f"group.{group.name}.resource.{resource.name}.address",
+                    f"{describe(option)}, which {other} has",
+                    "an address that nobody else has",
+                )
+
+
+def known_node(config: Config, node: str) -> Problem | None:
+    """The mistake that `node` isn't in the file, or None."""
+    names = config.spec.names
+    if node in names:
+        return None
+    return Problem(config.path, "node", f"no [node.{node}]", either(names) + did_you_mean(node, names))

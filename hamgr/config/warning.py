@@ -1,0 +1,135 @@
+"""What is allowed in a configuration and will hurt one night: what will happen, and what to do."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from hamgr.config.durations import show
+from hamgr.config.model import Config, LinkConfig
+from hamgr.config.problems import ConfigWarning
+
+_COMMON_PREFIX = {4: 24, 6: 64}
+"""Link addresses have no prefix in the file; these are the usual ones, good enough for a warning."""
+
+_FENCE_ADDRESS_OPTIONS = ("ip", "ipaddr", "ipaddress")
+
+
+def warnings(config: Config) -> list[ConfigWarning]:
+    """All of them, in the order of the file's sections."""
+    found = (_votes, _timing, _links, _fencing, _groups)
+    return [ConfigWarning(config.path, key, text) for check in found for key, text in check(config)]
+
+
+def _votes(config: Config) -> Iterator[tuple[str, str]]:
+    spec = config.spec
+    if not spec.arbiter and len(spec.nodes) % 2 == 0:
+        if spec.two_node:
+            happens = "when the nodes lose each other, whoever fences first wins (two_node)"
+        else:
+            half = len(spec.nodes) // 2
+            happens = f"a split into {half} and {half} nodes leaves no quorum, and every group stops"
+        yield "arbiter", f"no arbiter with an even number of nodes: {happens}; add [arbiter] on a third host"
+    if spec.arbiter and not spec.tie_breaker:
+        yield (
+            "arbiter.tie_breaker",
+            "no tie-breaker: when both sides of a split are equal in everything, the arbiter has no rule of "
+            f'yours to choose by; name the node that shall win, such as "{spec.nodes[0].name}"',
+        )
+
+
+def _timing(config: Config) -> Iterator[tuple[str, str]]:
+    times = config.spec.timing
+    if times.deadtime < 3 * times.keepalive:
+        yield (
+            "timing.deadtime",
+            f"deadtime {show(times.deadtime)} is under 3 keepalives of {show(times.keepalive)}: two lost packets "
+            f"get a healthy node fenced; set deadtime to {show(3 * times.keepalive)} or more",
+        )
+    if times.initdead < 2 * times.deadtime:
+        yield (
+            "timing.initdead",
+            f"initdead {show(times.initdead)} is under twice the deadtime {show(times.deadtime)}: a node that boots "
+            f"a little later is fenced at start; set initdead to {show(2 * times.deadtime)} or more",
+        )
+    if times.lease < 2 * times.deadtime:
+        yield (
+            "timing.lease",
+            f"lease {show(times.lease)} is under twice the deadtime {show(times.deadtime)}: groups may be stopped "
+            "while a new coordinator is still being elected; "
+            f"set lease to {show(2 * times.deadtime + times.settle)} or more",
+        )
+
+
+def _links(config: Config) -> Iterator[tuple[str, str]]:
+    if len(config.links) == 1:
+        name = config.links[0].name
+        yield (
+            "link",
+            f"only one link ({name}): one broken cable looks like a dead node, which is then fenced; "
+            "add a second link over other hardware",
+        )
+        return
+    interfaces = {link.interface for link in config.links}
+    if len(interfaces) == 1 and "" not in interfaces:
+        yield (
+            "link",
+            f"all links use interface {interfaces.pop()}: when it fails, all links fail and a node is fenced; "
+            "put one link on another interface",
+        )
+    elif all(_networks(link) == _networks(config.links[0]) for link in config.links):
+        yield (
+            "link",
+            "all links are in the same subnet: one broken switch cuts them all and a node is fenced; "
+            "put one link on another network",
+        )
+
+
+def _fencing(config: Config) -> Iterator[tuple[str, str]]:
+    for node in config.spec.nodes:
+        if node.fence_levels == 0 and node.watchdog_timeout is None:
+            yield (
+                f"node.{node.name}",
+                f"no fence device for node {node.name}: when it dies, its groups stay down until an operator says "
+                f'`hamgr fence ack {node.name}`; add [fence.NAME] with node = "{node.name}"',
+            )
+    for device in config.fence_devices:
+        if device.agent.rpartition("/")[2] == "fence_hamgr_null":
+            yield (
+                f"fence.{device.name}.agent",
+                f"fence_hamgr_null turns nothing off and says that it did: a node {device.node} that still lives "
+                "can run its groups beside the survivor; use it in tests only",
+            )
+        address = next((device.options[o] for o in _FENCE_ADDRESS_OPTIONS if o in device.options), "")
+        network = _network(address)
+        for link in config.links:
+            if network and network == _network(link.addresses[device.node]):
+                yield (
+                    f"fence.{device.name}.options",
+                    f"the fence device on the node's own link: {address} and link {link.name} of node "
+                    f"{device.node} are in one network, and when that fails the node is both silent and can't be "
+                    "fenced, so its groups stay down; put the device on another network",
+                )
+
+
+def _groups(config: Config) -> Iterator[tuple[str, str]]:
+    for group in config.spec.groups:
+        if len(group.nodes) == 1:
+            yield (
+                f"group.{group.name}.nodes",
+                f"only node {group.nodes[0]} may run group {group.name}: when it dies the group stays down; "
+                "name a second node",
+            )
+
+
+def _networks(link: LinkConfig) -> set[str]:
+    return {_network(address) for address in link.addresses.values()}
+
+
+def _network(address: str) -> str:
+    """The usual network around an address; "" when it isn't an address."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    return str(ipaddress.ip_network((parsed, _COMMON_PREFIX[parsed.version]), strict=False))
