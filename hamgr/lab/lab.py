@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -38,6 +39,7 @@ from hamgr.lab.namespaces import (
     only_child,
     require_tools,
     search_path,
+    wake_visitors,
 )
 from hamgr.lab.observe import EventRecord, NotAnswering
 from hamgr.lab.plan import ARBITER, CLIENT, MAX_DIRECTORY, VIP, Fencing, Layout, Options
@@ -47,6 +49,9 @@ UP_TIMEOUT = 40.0
 REQUEST_TIMEOUT = 30.0
 STATUS_TIMEOUT = 1.0
 POLL_INTERVAL = 0.02
+PROBE_INTERVAL = 0.002
+
+_LAST_WORDS = 800
 
 
 def default_directory() -> Path:
@@ -54,9 +59,15 @@ def default_directory() -> Path:
     itself.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return (
-        Path(runtime) / "hamgr-lab" if runtime else Path(tempfile.gettempdir()) / f"hamgr-lab-{os.getuid()}"
-    )
+    return Path(runtime) / "hamgr-lab" if runtime else Path(tempfile.gettempdir()) / f"hamgr-lab-{os.getuid()}"
+
+
+def probe_command(address: str, interval: float, witness: str = "") -> list[str]:
+    """The command that asks an address every `interval` seconds: as a client, or by ARP at interface
+    `witness`.
+    """
+    kind = ["arp", address, str(interval), witness] if witness else ["udp", address, str(interval)]
+    return [sys.executable, "-m", "hamgr.lab.prober", *kind]
 
 
 class Machine:
@@ -154,9 +165,7 @@ class Lab:
     def __init__(self, options: Options | None = None, directory: Path | None = None) -> None:
         """directory: must not exist (or be an empty one); a fresh temporary one when None."""
         self.options = options or Options()
-        self.layout = Layout(
-            directory if directory is not None else Path(tempfile.mkdtemp(prefix="hamgr-lab-"))
-        )
+        self.layout = Layout(directory or Path(tempfile.gettempdir()) / f"hamgr-lab-{secrets.token_hex(4)}")
         self.environment = lab_environment(sys.executable, os.environ)
         self._shell: subprocess.Popen[str] | None = None
         self._world_pid: int | None = None
@@ -171,6 +180,20 @@ class Lab:
         lab._world_pid = int(layout.world_pid.read_text())
         lab.machines()
         return lab
+
+    @classmethod
+    def remove(cls, directory: Path, keep: bool = False) -> None:
+        """Take down whatever is left of a lab there, also of one that is no longer up. Raises LabError for
+        none.
+        """
+        layout = Layout(directory)
+        if not layout.options.exists():
+            raise LabError(f"no lab is in {directory}")
+        lab = cls(Options.from_json(layout.options.read_text()), directory)
+        if layout.world_pid.exists():
+            pid = int(layout.world_pid.read_text())
+            lab._world_pid = pid if _is_world(pid, directory) else None
+        lab.down(keep)
 
     @property
     def world_pid(self) -> int:
@@ -202,16 +225,14 @@ class Lab:
         self._check_tools()
         directory = self.layout.directory
         if len(str(directory)) > MAX_DIRECTORY:
-            raise LabError(
-                f"{directory}: a lab's path may have {MAX_DIRECTORY} characters, for its sockets' sake"
-            )
+            raise LabError(f"{directory}: a lab's path may have {MAX_DIRECTORY} characters, for its sockets' sake")
         if directory.exists() and any(directory.iterdir()):
             raise LabError(f"{directory} is not empty: is a lab up there? `hamgr lab down` takes it down")
         files.write(self.options, self.layout)
         try:
             self._start_world(detached)
         except BaseException:
-            self.down(keep=True)
+            self.down()
             raise
 
     def down(self, keep: bool = False) -> None:
@@ -285,32 +306,25 @@ class Lab:
             except NotAnswering as error:
                 reason = f" ({error})"
             time.sleep(POLL_INTERVAL)
-        raise LabError(
-            f"waited {timeout:g} s in vain for {what or predicate}{reason}; logs: {self.layout.log('*')}"
-        )
+        raise LabError(f"waited {timeout:g} s in vain for {what or predicate}{reason}; logs: {self.layout.log('*')}")
 
     def wait_for_owner(self, node: str, timeout: float = 20.0) -> float:
         """Wait until this node, and no other, has the VIP."""
         return self.wait(lambda: self.owners() == [node], timeout, f"{node} to own {VIP}")
 
-    def watch_vip(self, address: str = VIP, interval: float = 0.002, arp: bool = True) -> Prober:
-        """Ask the VIP from the client every `interval` seconds, and who holds it by ARP every five times
-        that.
+    def watch_vip(self, address: str = VIP, interval: float = PROBE_INTERVAL, arp: bool = True) -> Prober:
+        """Ask the VIP from the client every `interval` seconds; by ARP, who holds it, at a fifth of that
+        pace.
         """
-        client = self.client.command(
-            [sys.executable, "-m", "hamgr.lab.prober", "udp", address, str(interval)]
-        )
-        commands = [client]
+        commands = [self.client.command(probe_command(address, interval))]
         if arp and ":" not in address:
-            witness = [sys.executable, "-m", "hamgr.lab.prober", "arp", address, str(5 * interval), "br-lan"]
+            witness = probe_command(address, 5 * interval, witness="br-lan")
             commands.append(enter_world(self.world_pid, witness, is_rootless()))
         return Prober(commands, self.environment, interval)
 
     def _has_address(self, name: str, address: str) -> bool:
         try:
-            listed = (
-                self.node(name).exec(["ip", "-json", "address", "show", "to", address], check=False).stdout
-            )
+            listed = self.node(name).exec(["ip", "-json", "address", "show", "to", address], check=False).stdout
         except LabError:
             return False
         return "ifname" in listed
@@ -339,9 +353,17 @@ class Lab:
         said = self._shell.stdout.readline().strip() if readable else f"not up within {UP_TIMEOUT:g} s"
         self._world_pid = only_child(self._shell.pid)
         if said != "ready":
-            why = said.removeprefix("failed: ") or self.layout.log("world").read_text().strip()[-500:]
-            raise LabError(f"the lab did not come up: {why}; logs: {self.layout.log('*')}")
+            why = said.removeprefix("failed: ") or "its first process ended"
+            raise LabError(f"the lab did not come up: {why}{self._last_words()}")
         self.layout.world_pid.write_text(f"{self.world_pid}\n")
+
+    def _last_words(self) -> str:
+        """The end of every log: of a lab that fails to come up, nothing else remains."""
+        words = []
+        for log in sorted(self.layout.log("any").parent.glob("*.log")):
+            if text := log.read_text(errors="replace").strip():
+                words.append(f"\n--- {log.name}\n{text[-_LAST_WORDS:]}")
+        return "".join(words)
 
     def __enter__(self) -> Lab:
         self.up()
@@ -353,6 +375,15 @@ class Lab:
         self.down()
 
 
+def _is_world(pid: int, directory: Path) -> bool:
+    """Whether this is the lab's first process, and not another that was given its old number."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except FileNotFoundError:
+        return False
+    return "hamgr.lab.world" in command and str(directory) in command
+
+
 def _kill_and_wait(pid: int) -> None:
     """Kill a PID 1; returns when its whole namespace is dead."""
     try:
@@ -361,6 +392,8 @@ def _kill_and_wait(pid: int) -> None:
         return
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        select.select([pidfd], [], [], REQUEST_TIMEOUT)
+        deadline = time.monotonic() + REQUEST_TIMEOUT
+        while not select.select([pidfd], [], [], POLL_INTERVAL)[0] and time.monotonic() < deadline:
+            wake_visitors(pid)
     finally:
         os.close(pidfd)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -96,13 +98,30 @@ def enter_machine(world: int, machine: int, command: list[str], rootless: bool) 
     return enter_world(world, inner, rootless)
 
 
-def only_child(pid: int) -> int | None:
-    """The process id of the only child of a process; None while it has none (proc_pid_children(5))."""
+def children(pid: int) -> list[int]:
+    """The process ids of a process's children (proc_pid_children(5)); none when it is gone."""
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return None
-    return int(children[0]) if children else None
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def only_child(pid: int) -> int | None:
+    """The process id of the only child of a process; None while it has none."""
+    return next(iter(children(pid)), None)
+
+
+def wake_visitors(target: int) -> None:
+    """Continue every stopped nsenter that entered the namespaces of this process.
+
+    nsenter stops itself when its command is stopped; it must run to wait for a command that was killed, and
+    before that a namespace does not end (pid_namespaces(7)).
+    """
+    entered = ["nsenter", "--target", str(target)]
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if process.joinpath("cmdline").read_bytes().decode(errors="replace").split("\0")[:3] == entered:
+                os.kill(int(process.name), signal.SIGCONT)
 
 
 def is_rootless() -> bool:

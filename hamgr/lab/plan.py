@@ -198,3 +198,6 @@ class Layout:
 
     def bmc(self, node: str) -> Path:
         return self.directory / "bmc" / node
+
+    def power_wire(self, node: str) -> Path:
+        return self.directory / "power" / node

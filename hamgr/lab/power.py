@@ -30,11 +30,15 @@ _LONGEST_REQUEST = 4096
 
 
 class PowerWire:
-    """One machine's wire. switch_power(on) is called for each `set power`; it returns whether it worked."""
+    """One machine's wire. switch_power(on) is called for each `set power`; it returns whether it worked.
+
+    refusing: every `set power` fails and switches nothing.
+    """
 
     def __init__(self, directory: Path, node: str, switch_power: Callable[[bool], bool]) -> None:
         self._directory = directory
         self._switch_power = switch_power
+        self.refusing = False
         directory.mkdir(parents=True, exist_ok=True)
         self.script.write_text(_SCRIPT.format(node=node, directory=shlex.quote(str(directory))))
         self.script.chmod(0o755)
@@ -63,5 +67,5 @@ class PowerWire:
         """Carry out what the waiting scripts ask, and answer them."""
         for line in os.read(self._ask, _LONGEST_REQUEST).decode().splitlines():
             asker, wanted = line.split()
-            done = self._switch_power(wanted != "0")
+            done = not self.refusing and self._switch_power(wanted != "0")
             os.write(self._answer, f"{asker} {0 if done else 1}\n".encode())

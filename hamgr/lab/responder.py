@@ -21,9 +21,7 @@ _IPV6_PKTINFO = 50
 _LONGEST_QUESTION = 64
 
 
-def _listener(
-    family: socket.AddressFamily, wildcard: str, level: int, option: int, port: int
-) -> socket.socket:
+def _listener(family: socket.AddressFamily, wildcard: str, level: int, option: int, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_DGRAM)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -50,9 +50,7 @@ class Faults:
         well.
         """
         self.cuts = {
-            (cut, link)
-            for cut, link in self.cuts
-            if (machine and cut != machine) or (network and link != network)
+            (cut, link) for cut, link in self.cuts if (machine and cut != machine) or (network and link != network)
         }
         if not network:
             self.separated = {pair for pair in self.separated if machine and machine not in pair}

@@ -20,9 +20,7 @@ _END_TIMEOUT = 5.0
 class Prober:
     """Collects answers until `stop`, or the end of its `with` block. Times: CLOCK_MONOTONIC."""
 
-    def __init__(
-        self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], interval: float
-    ) -> None:
+    def __init__(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], interval: float) -> None:
         self._interval = interval
         self._answers: list[Answer] = []
         self._arrived = threading.Condition()
@@ -30,13 +28,10 @@ class Prober:
         self._processes: list[subprocess.Popen[str]] = []
         for command in commands:
             self._processes.append(
-                subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
-                )
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
             )
         self._readers = [
-            threading.Thread(target=self._collect, args=(process,), daemon=True)
-            for process in self._processes
+            threading.Thread(target=self._collect, args=(process,), daemon=True) for process in self._processes
         ]
         for reader in self._readers:
             reader.start()

@@ -8,6 +8,7 @@ it was started with --detached; and whatever ends it, the kernel ends all that i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import select
@@ -21,13 +22,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hamgr.lab.namespaces import LabError, new_machine, only_child
+from hamgr.lab.bmc import Bmc, BmcError
+from hamgr.lab.files import BMC_USER
+from hamgr.lab.namespaces import LabError, children, new_machine, only_child, wake_visitors
 from hamgr.lab.plan import Fencing, Layout, Options, bmc_address, ports
 from hamgr.lab.power import PowerWire
 from hamgr.lab.switch import Switch
 
 BOOT_TIMEOUT = 20.0
 DEATH_TIMEOUT = 5.0
+BMC_PORT = 623
+
+_VISITOR_CHECK = 0.02
 
 Request = dict[str, Any]
 
@@ -49,7 +55,7 @@ class World:
         self._options = Options.from_json(layout.options.read_text())
         self._on: dict[str, RunningMachine] = {}
         self._wires: dict[str, PowerWire] = {}
-        self._bmcs: dict[str, Any] = {}
+        self._bmcs: dict[str, Bmc] = {}
         self._requests: dict[str, Callable[[Request], object]] = {
             "machines": lambda _: self._machines(),
             "power-off": lambda request: self.power_off(str(request["machine"])),
@@ -65,7 +71,7 @@ class World:
     def build(self) -> None:
         """Bring up what the options say. Raises LabError when something of it does not come."""
         for node in self._options.node_names:
-            wire = PowerWire(self._layout.bmc(node), node, partial(self._switch_power, node))
+            wire = PowerWire(self._layout.power_wire(node), node, partial(self._switch_power, node))
             wire.show(on=False)
             self._wires[node] = wire
         if self._options.fencing is Fencing.IPMI:
@@ -111,9 +117,7 @@ class World:
         began = time.monotonic()
         self._switch.darken(ports(name))
         signal.pidfd_send_signal(machine.pidfd, signal.SIGKILL)
-        # PID 1 of a namespace is reported dead only when all others in it are (pid_namespaces(7)).
-        if not select.select([machine.pidfd], [], [], DEATH_TIMEOUT)[0]:
-            raise LabError(f"{name} did not die within {DEATH_TIMEOUT:g} s")
+        self._await_death(name, machine)
         os.close(machine.pidfd)
         if name in self._wires:
             self._wires[name].show(on=False)
@@ -163,28 +167,27 @@ class World:
             raise LabError(f"{name} did not boot within {BOOT_TIMEOUT:g} s; see the logs {logs}/{name}-*")
         _log(f"{name} is on")
 
+    def _await_death(self, name: str, machine: RunningMachine) -> None:
+        """PID 1 of a namespace is reported dead only when all others in it are, and were waited for."""
+        deadline = time.monotonic() + DEATH_TIMEOUT
+        while not select.select([machine.pidfd], [], [], _VISITOR_CHECK)[0]:
+            if time.monotonic() > deadline:
+                raise LabError(f"{name} did not die within {DEATH_TIMEOUT:g} s")
+            # A command that entered the machine is waited for by its nsenter, and that stops itself when the
+            # command is stopped; or by us, when its nsenter was killed.
+            wake_visitors(machine.pid)
+            self._reap()
+
     def _reap(self) -> None:
-        """As PID 1 we inherit what others leave behind. Our own children are waited for by name, so only
-        peek.
-        """
-        ours = {machine.shell.pid for machine in self._on.values()}
-        while True:
-            try:
-                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if (
-                dead is None
-                or dead.si_pid in ours
-                or any(bmc.pid == dead.si_pid for bmc in self._bmcs.values())
-            ):
-                return
-            os.waitpid(dead.si_pid, os.WNOHANG)
+        """As PID 1 we inherit what others leave behind; our own children are waited for by those who know them."""
+        ours = {machine.shell.pid for machine in self._on.values()} | {bmc.pid for bmc in self._bmcs.values()}
+        for child in children(os.getpid()):
+            if child not in ours:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(child, os.WNOHANG)
 
     def _machines(self) -> dict[str, object]:
-        return {
-            name: self._on[name].pid if name in self._on else None for name in self._options.machine_names
-        }
+        return {name: self._on[name].pid if name in self._on else None for name in self._options.machine_names}
 
     def _signal(self, name: str, number: signal.Signals) -> None:
         self._known(name)
@@ -192,11 +195,30 @@ class World:
             raise LabError(f"{name} is off")
         signal.pidfd_send_signal(self._on[name].pidfd, number)
 
-    def _new_bmc(self, node: str, wire: PowerWire) -> Any:
-        raise LabError("no bmc yet")
+    def _new_bmc(self, node: str, wire: PowerWire) -> Bmc:
+        bmc = Bmc(
+            name=f"bmc-{node}",
+            address=bmc_address(node),
+            port=BMC_PORT,
+            username=BMC_USER,
+            password=self._layout.bmc_password.read_text().strip(),
+            directory=self._layout.bmc(node),
+            power_script=wire.script,
+        )
+        try:
+            bmc.start()
+        except BmcError as error:
+            raise LabError(str(error)) from error
+        return bmc
 
     def _bmc(self, request: Request) -> None:
-        raise LabError("no bmc yet")
+        """A BMC that refuses fails every power command; one that hangs says nothing at all."""
+        node, mood = str(request["machine"]), str(request["mood"])
+        bmc = self._bmcs.get(node)
+        if bmc is None or bmc.pid is None:
+            raise LabError(f"{node} has no BMC in this lab")
+        os.killpg(bmc.pid, signal.SIGSTOP if mood == "hang" else signal.SIGCONT)
+        self._wires[node].refusing = mood == "refuse"
 
     def _cut(self, request: Request) -> None:
         machine, network = str(request["machine"]), str(request["network"])
@@ -235,9 +257,7 @@ class World:
             request = json.loads(line)
             reply = {"result": self._requests[request["do"]](request)}
         except (LabError, KeyError, ValueError, OSError) as error:
-            reply = {
-                "error": str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-            }
+            reply = {"error": str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"}
         writer.write(json.dumps(reply).encode() + b"\n")
         writer.close()
 
