@@ -1,0 +1,129 @@
+"""The failure detector: who counts as alive, and who is believed to have started anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from hamgr.core.cluster import Timing
+from hamgr.core.membership import Change, Liveness, Membership, microseconds
+from hamgr.core.messages import Echo, Heartbeat
+
+TIMING = Timing(keepalive=0.2, warntime=0.5, deadtime=1.0, initdead=5.0, lease=3.0)
+ME, MY_LIFE = "a", 100
+
+
+def beat(sent: float, echo: float | None, epoch: int = 1, my_life: int = MY_LIFE) -> Heartbeat:
+    echoes = () if echo is None else (Echo(ME, my_life, microseconds(echo)),)
+    return Heartbeat(sent_us=microseconds(sent), epoch=epoch, echoes=echoes)
+
+
+@pytest.fixture
+def membership() -> Membership:
+    return Membership(ME, MY_LIFE, ["b", "c"], ["ha", "lan"], TIMING)
+
+
+def meet(membership: Membership, now: float, life: int = 7, sent: float = 50.0) -> None:
+    """Take b in: first heard, then proven by an echo."""
+    membership.heartbeat(now, "ha", "b", life, beat(sent, None))
+    membership.heartbeat(now + 0.002, "ha", "b", life, beat(sent + 0.002, now + 0.001))
+    assert membership.peers["b"].incarnation == life
+
+
+def kinds(changes: list) -> list[Change]:
+    return [changed.change for changed in changes]
+
+
+def test_a_peer_is_believed_after_it_echoed_a_later_heartbeat_of_ours(membership: Membership) -> None:
+    assert kinds(membership.heartbeat(10.0, "ha", "b", 7, beat(50.0, 9.9))) == [Change.CANDIDATE]
+    assert membership.heartbeat(10.1, "ha", "b", 7, beat(50.1, 9.9)) == []
+    assert not membership.alive()
+    changes = membership.heartbeat(10.2, "ha", "b", 7, beat(50.2, 10.1))
+    assert kinds(changes) == [Change.UP, Change.LINK_UP]
+    assert membership.alive() == ["b"]
+
+
+def test_an_echo_of_an_earlier_life_of_ours_proves_nothing(membership: Membership) -> None:
+    membership.heartbeat(10.0, "ha", "b", 7, beat(50.0, None))
+    membership.heartbeat(10.2, "ha", "b", 7, beat(50.2, 10.1, my_life=MY_LIFE - 1))
+    assert not membership.alive()
+
+
+def test_an_echo_of_the_future_proves_nothing(membership: Membership) -> None:
+    membership.heartbeat(10.0, "ha", "b", 7, beat(50.0, None))
+    membership.heartbeat(10.2, "ha", "b", 7, beat(50.2, 11.0))
+    assert not membership.alive()
+
+
+def test_packets_of_an_earlier_life_are_ignored_for_ever(membership: Membership) -> None:
+    meet(membership, 10.0, life=7)
+    meet(membership, 11.0, life=8)
+    assert membership.heartbeat(11.1, "ha", "b", 7, beat(90.0, 11.05)) == []
+    assert membership.peers["b"].incarnation == 8
+
+
+def test_a_replayed_life_that_we_never_met_can_not_take_over(membership: Membership) -> None:
+    meet(membership, 10.0, life=8)
+    for now in (10.1, 10.2, 10.3):
+        membership.heartbeat(now, "ha", "b", 7, beat(40.0, None))
+    assert membership.peers["b"].incarnation == 8
+
+
+def test_a_node_is_suspected_then_dead_only_when_all_links_are_silent(membership: Membership) -> None:
+    meet(membership, 10.0)
+    membership.heartbeat(10.1, "lan", "b", 7, beat(50.1, 10.05))
+    membership.heartbeat(10.9, "lan", "b", 7, beat(50.9, 10.8))
+    assert kinds(membership.expire(11.2)) == [Change.LINK_DOWN]
+    assert membership.alive() == ["b"]
+    assert kinds(membership.expire(11.5)) == [Change.SUSPECTED]
+    assert kinds(membership.expire(11.9)) == [Change.DEAD]
+    assert membership.peers["b"].liveness is Liveness.DEAD
+
+
+def test_the_deadlines_are_exactly_when_something_changes(membership: Membership) -> None:
+    meet(membership, 10.0)
+    due = min(membership.deadlines())
+    assert membership.expire(due - 0.001) == []
+    assert membership.expire(due) != []
+
+
+def test_a_peer_that_does_not_hear_us_is_dead_too(membership: Membership) -> None:
+    meet(membership, 10.0)
+    changes = []
+    now = 10.0
+    while now < 12.0 and Change.DEAD not in kinds(changes):
+        now += 0.2
+        membership.heartbeat(now, "ha", "b", 7, beat(now + 40, 10.0))
+        changes += membership.expire(now)
+    dead = next(changed for changed in changes if changed.change is Change.DEAD)
+    assert dead.deaf
+    assert now <= 10.0 + TIMING.deadtime + 3 * TIMING.keepalive
+
+
+def test_a_late_heartbeat_of_the_past_refreshes_nothing(membership: Membership) -> None:
+    meet(membership, 10.0)
+    membership.heartbeat(10.9, "ha", "b", 7, beat(50.9, 10.8))
+    membership.heartbeat(11.8, "ha", "b", 7, beat(50.1, 10.05))
+    assert kinds(membership.expire(11.95))[-1] is Change.DEAD
+
+
+def test_a_fenced_peer_is_not_revived_by_what_was_still_in_the_wires(membership: Membership) -> None:
+    meet(membership, 10.0)
+    membership.fenced("b", 12.0)
+    assert membership.heartbeat(12.1, "ha", "b", 7, beat(52.0, 11.9)) == []
+    assert not membership.alive()
+    changes = membership.heartbeat(12.5, "ha", "b", 7, beat(52.4, 12.3))
+    assert kinds(changes)[0] is Change.UP, "it lives although the fence said off: that must be seen"
+
+
+def test_a_pause_of_ours_is_nobodys_silence(membership: Membership) -> None:
+    meet(membership, 10.0)
+    membership.paused(5.0, 15.1)
+    assert membership.expire(15.1) == []
+    assert kinds(membership.expire(16.1))[-1] is Change.DEAD
+
+
+def test_the_number_of_unproven_lives_is_bounded(membership: Membership) -> None:
+    for life in range(1, 200):
+        membership.heartbeat(10.0, "ha", "b", life, beat(50.0, None))
+    assert len(membership.peers["b"].candidates) <= 4
+    assert len(membership.echoes()) <= 4

@@ -1,0 +1,63 @@
+"""Leases are counted from what our own clock said when we sent what was answered."""
+
+from __future__ import annotations
+
+from hamgr.core.cluster import ClusterSpec, NodeSpec
+from hamgr.core.membership import Liveness, Peer, microseconds
+from hamgr.core.messages import ArbiterAnswer, Heartbeat
+from hamgr.core.quorum import NEVER, coordinator_lease_basis, deciding_votes, member_lease_basis
+
+THREE = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b"), NodeSpec("c")))
+WITH_ARBITER = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), arbiter=True)
+TWO = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), two_node=True)
+
+
+def peer(name: str, echoed: float, coordinator: str = "a", epoch: int = 5, initialised: bool = True) -> Peer:
+    beat = Heartbeat(sent_us=1, epoch=epoch, coordinator=coordinator, initialised=initialised)
+    return Peer(name, 7, Liveness.ALIVE, beat, echoed_us=microseconds(echoed))
+
+
+def answer(echoed: float, coordinator: str = "a", epoch: int = 5, voter: bool = True, voted: str = "") -> ArbiterAnswer:
+    return ArbiterAnswer(
+        microseconds(echoed), voter, epoch, coordinator, vote_epoch=epoch if voted else 0, voted_for=voted
+    )
+
+
+def test_the_lease_counts_from_the_oldest_vote_that_the_quorum_needs() -> None:
+    assert coordinator_lease_basis(THREE, "a", 5, 10.0, [peer("b", 9.0), peer("c", 4.0)], None) == 9.0
+    assert coordinator_lease_basis(THREE, "a", 5, 10.0, [peer("c", 4.0)], None) == 4.0
+    assert coordinator_lease_basis(THREE, "a", 5, 10.0, [], None) == NEVER
+
+
+def test_who_follows_another_or_an_other_epoch_or_may_not_vote_does_not_count() -> None:
+    others = [peer("b", 9.0, coordinator="c"), peer("c", 9.0, epoch=6)]
+    assert coordinator_lease_basis(THREE, "a", 5, 10.0, others, None) == NEVER
+    assert coordinator_lease_basis(THREE, "a", 5, 10.0, [peer("b", 9.0, initialised=False)], None) == NEVER
+
+
+def test_the_arbiter_keeps_a_lease_as_long_as_it_goes_along() -> None:
+    assert coordinator_lease_basis(WITH_ARBITER, "a", 5, 10.0, [], answer(8.0)) == 8.0
+    assert coordinator_lease_basis(WITH_ARBITER, "a", 5, 10.0, [], answer(8.0, coordinator="b")) == NEVER
+    assert coordinator_lease_basis(WITH_ARBITER, "a", 5, 10.0, [], answer(8.0, epoch=6)) == NEVER
+    assert coordinator_lease_basis(WITH_ARBITER, "a", 5, 10.0, [], answer(8.0, voter=False)) == NEVER
+
+
+def test_only_a_vote_of_the_arbiter_decides() -> None:
+    assert deciding_votes("a", 5, [], (), answer(9.9)) == 1
+    assert deciding_votes("a", 5, [], (), answer(9.9, voted="a")) == 2
+    assert deciding_votes("a", 5, [], (), answer(9.9, voted="b")) == 1
+
+
+def test_a_voter_decides_until_it_moves_on() -> None:
+    assert deciding_votes("a", 5, [peer("b", 9.0, coordinator="", epoch=4)], {"b"}, None) == 2
+    assert deciding_votes("a", 5, [peer("b", 9.0, coordinator="", epoch=6)], {"b"}, None) == 1
+
+
+def test_a_two_node_coordinator_is_a_quorum_alone() -> None:
+    assert coordinator_lease_basis(TWO, "a", 5, 10.0, [], None) == 10.0
+
+
+def test_a_member_holds_a_lease_only_from_a_coordinator_that_says_to_be_one() -> None:
+    assert member_lease_basis(peer("b", 9.0, coordinator="b"), 5) == 9.0
+    assert member_lease_basis(peer("b", 9.0, coordinator=""), 5) == NEVER
+    assert member_lease_basis(peer("b", 9.0, coordinator="b", epoch=6), 5) == NEVER
