@@ -14,6 +14,7 @@ import pytest
 from conftest import LabFactory, why_no_lab
 
 from hamgr.lab.lab import Lab, LabError
+from hamgr.lab.namespaces import missing_tools, search_path
 from hamgr.lab.plan import VIP, Fencing, Options, bmc_address, node_address
 
 pytestmark = pytest.mark.lab
@@ -142,6 +143,23 @@ def test_a_bmc_that_refuses_or_hangs_switches_nothing(lab: LabFactory) -> None:
     one.bmc("a").normal()
     assert ipmi(one, "a", "power", "off").returncode == 0
     one.wait(lambda: not one.node("a").is_on, 5, "a to be off")
+
+
+def test_the_labs_nginx_is_a_service_as_lsb_wants_it(lab: LabFactory) -> None:
+    if missing_tools(["nginx"], search_path(sys.executable)):
+        pytest.skip("no nginx here (nginx-light)")
+    one = lab(**BARE)
+    script = str(one.layout.nginx_script)
+
+    def code(action: str) -> int:
+        return one.node("a").exec([script, action], check=False).returncode
+
+    assert code("status") == 3
+    assert code("start") == code("start") == code("status") == 0
+    page = f"from urllib.request import urlopen; print(urlopen('http://{node_address('a', 'lan')}/').read())"
+    assert "b'a" in one.client.exec([sys.executable, "-c", page]).stdout
+    assert code("stop") == code("stop") == 0
+    assert code("status") == 3
 
 
 def test_two_labs_at_once_do_not_meet(lab: LabFactory) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hamgr.config.toml import load
 from hamgr.lab.files import arbiter_toml, hamgr_toml
 from hamgr.lab.plan import NODE_NAMES, Fencing, Layout, Options, node_of_mac, ports
 
@@ -72,3 +73,16 @@ def test_timing_goes_into_the_file_as_it_was_given() -> None:
 def test_the_arbiter_reads_the_clusters_key() -> None:
     assert str(LAYOUT.key) in arbiter_toml(LAYOUT)
     tomllib.loads(arbiter_toml(LAYOUT))
+
+
+@pytest.mark.parametrize("nodes", [2, 3, 4])
+@pytest.mark.parametrize("fencing", list(Fencing))
+@pytest.mark.parametrize("arbiter", [True, False])
+def test_hamgr_accepts_every_configuration_that_a_lab_writes(
+    tmp_path: Path, nodes: int, fencing: Fencing, arbiter: bool
+) -> None:
+    file = tmp_path / "hamgr.toml"
+    file.write_text(hamgr_toml(Options(nodes=nodes, fencing=fencing, arbiter=arbiter, service=True), LAYOUT))
+    config = load(file)
+    assert config.spec.names == NODE_NAMES[:nodes]
+    assert config.admin_socket == LAYOUT.here / "admin.sock"
