@@ -38,7 +38,7 @@ _AGENT_DIRS = (Path("/usr/sbin"), Path("/sbin"))
 _RESERVED_OPTIONS = ("action", "nodename")
 
 
-def load(path: Path, *, kinds: Kinds | None = None, link_kinds: Collection[str] = LINK_KINDS) -> Config:
+def load(path: Path, kinds: Kinds | None = None, link_kinds: Collection[str] = LINK_KINDS) -> Config:
     """The configuration in `path`. kinds: the registry of resource kinds; without it, the options of resources
     are taken unchecked. Raises ConfigError with every mistake."""
     mistakes = Mistakes(path)

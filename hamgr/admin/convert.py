@@ -1,0 +1,123 @@
+"""Status and events as protobuf, and back."""
+
+from __future__ import annotations
+
+from hamgr.admin.events import LoggedEvent
+from hamgr.core.cluster import GroupState
+from hamgr.core.effects import Announce, Kind
+from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status
+from hamgr.v1 import admin_pb2 as pb
+
+
+def status_to_proto(status: Status) -> pb.ClusterStatus:
+    arbiter = status.arbiter
+    return pb.ClusterStatus(
+        cluster=status.cluster,
+        node=status.node,
+        incarnation=status.incarnation,
+        role=status.role,
+        epoch=status.epoch,
+        coordinator=status.coordinator,
+        quorate=status.quorate,
+        votes=status.votes,
+        majority=status.majority,
+        lease_left=status.lease_left,
+        standby=status.standby,
+        arbiter=pb.ArbiterStatus(
+            configured=arbiter.configured,
+            connected=arbiter.connected,
+            answered_ago=arbiter.answered_ago,
+            voter=arbiter.voter,
+            detail=arbiter.detail,
+        ),
+        nodes=[
+            pb.NodeStatus(
+                name=node.name,
+                state=node.state,
+                incarnation=node.incarnation,
+                standby=node.standby,
+                links=[pb.LinkStatus(link=x.link, up=x.up, heard_ago=x.heard_ago) for x in node.links],
+                unfit=node.unfit,
+            )
+            for node in status.nodes
+        ],
+        groups=[
+            pb.GroupStatus(
+                name=group.name,
+                owner=group.owner,
+                state=group.state.value,
+                target=group.target,
+                waits=group.waits,
+                states=group.states,
+            )
+            for group in status.groups
+        ],
+        fences=[
+            pb.FenceStatus(
+                node=fence.node,
+                outcome=fence.outcome,
+                level=fence.level,
+                attempts=fence.attempts,
+                reason=fence.reason,
+                detail=fence.detail,
+            )
+            for fence in status.fences
+        ],
+        waits=status.waits,
+        warnings=status.warnings,
+    )
+
+
+def status_from_proto(proto: pb.ClusterStatus) -> Status:
+    arbiter = proto.arbiter
+    answered = arbiter.answered_ago if arbiter.HasField("answered_ago") else None
+    return Status(
+        cluster=proto.cluster,
+        node=proto.node,
+        incarnation=proto.incarnation,
+        role=proto.role,
+        epoch=proto.epoch,
+        coordinator=proto.coordinator,
+        quorate=proto.quorate,
+        votes=proto.votes,
+        majority=proto.majority,
+        lease_left=proto.lease_left,
+        standby=proto.standby,
+        arbiter=ArbiterStatus(arbiter.configured, arbiter.connected, answered, arbiter.voter, arbiter.detail),
+        nodes=tuple(
+            NodeStatus(x.name, x.state, x.incarnation, x.standby, tuple(map(_link, x.links)), x.unfit)
+            for x in proto.nodes
+        ),
+        groups=tuple(
+            GroupStatus(x.name, x.owner, GroupState(x.state), x.target, tuple(x.waits), dict(x.states))
+            for x in proto.groups
+        ),
+        fences=tuple(FenceStatus(x.node, x.outcome, x.level, x.attempts, x.reason, x.detail) for x in proto.fences),
+        waits=tuple(proto.waits),
+        warnings=tuple(proto.warnings),
+    )
+
+
+def _link(proto: pb.LinkStatus) -> LinkStatus:
+    return LinkStatus(proto.link, proto.up, proto.heard_ago if proto.HasField("heard_ago") else None)
+
+
+def event_to_proto(event: LoggedEvent) -> pb.Event:
+    said = event.announce
+    return pb.Event(
+        number=event.number,
+        time=event.time,
+        monotonic=event.monotonic,
+        reporter=event.reporter,
+        kind=said.kind.value,
+        node=said.node,
+        group=said.group,
+        link=said.link,
+        text=said.text,
+        facts=said.facts,
+    )
+
+
+def event_from_proto(proto: pb.Event) -> LoggedEvent:
+    said = Announce(Kind(proto.kind), proto.text, proto.node, proto.group, proto.link, dict(proto.facts))
+    return LoggedEvent(proto.number, proto.time, proto.monotonic, proto.reporter, said)

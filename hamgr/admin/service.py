@@ -1,0 +1,137 @@
+"""The admin service of a daemon: gRPC on a Unix socket that only its owner can open."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+
+from hamgr.admin.convert import event_to_proto, status_to_proto
+from hamgr.admin.events import EventLog
+from hamgr.core.events import Verb
+from hamgr.core.status import Status
+from hamgr.v1 import admin_pb2 as pb
+from hamgr.v1 import admin_pb2_grpc
+
+_PRIVATE = 0o177
+"""The umask under which the socket is made: 0600 from its first moment."""
+
+
+class AdminError(Exception):
+    """The admin socket can't be opened; the text names it and says why."""
+
+
+class Host(Protocol):
+    """The daemon as the admin service sees it."""
+
+    @property
+    def events(self) -> EventLog: ...
+
+    def status(self) -> Status: ...
+
+    async def ask(self, verb: Verb, node: str, group: str, operator: str) -> tuple[bool, str]:
+        """Wait for the core's answer: done, and a sentence."""
+        ...
+
+
+class AdminServer:
+    """Opens with `start`, ends with `close`."""
+
+    def __init__(self, path: Path, host: Host) -> None:
+        self._path = path
+        self._host = host
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Raises AdminError."""
+        _remove_stale(self._path)
+        server = grpc.aio.server()
+        admin_pb2_grpc.add_AdminServicer_to_server(Service(self._host), server)
+        before = os.umask(_PRIVATE)
+        try:
+            server.add_insecure_port(f"unix:{self._path}")
+        except RuntimeError as error:
+            raise AdminError(f"admin socket {self._path}: can't be opened: {error}") from None
+        finally:
+            os.umask(before)
+        await server.start()
+        self._server = server
+
+    async def close(self) -> None:
+        if self._server is not None:
+            await self._server.stop(0.5)
+            self._path.unlink(missing_ok=True)
+            self._server = None
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a dead daemon; gRPC would silently take a living one's place."""
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not path.exists():
+            return
+        if not path.is_socket():
+            raise AdminError(f"admin socket {path}: found a file that is not a socket; move it away")
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+                return
+    except OSError as error:
+        raise AdminError(f"admin socket {path}: {error.strerror}") from None
+    raise AdminError(f"admin socket {path}: another hamgrd answers there; end it first, or set admin_socket")
+
+
+class Service(admin_pb2_grpc.AdminServicer):
+    """The calls. A node that isn't named is the daemon's own."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def GetStatus(self, request: pb.StatusRequest, context: Any) -> pb.ClusterStatus:
+        return status_to_proto(self._host.status())
+
+    async def Watch(self, request: pb.WatchRequest, context: Any) -> AsyncIterator[pb.Event]:
+        if not request.follow:
+            for event in self._host.events.past(request.past):
+                yield event_to_proto(event)
+            return
+        subscription = self._host.events.subscribe(request.past)
+        try:
+            # The caller learns from the headers that from now on it misses nothing.
+            await context.send_initial_metadata(())
+            async for event in subscription:
+                yield event_to_proto(event)
+        finally:
+            subscription.close()
+
+    async def Standby(self, request: pb.StandbyRequest, context: Any) -> pb.Answer:
+        verb = Verb.ONLINE if request.online else Verb.STANDBY
+        return await self._ask(verb, self._or_own(request.node), "", request.operator)
+
+    async def Takeover(self, request: pb.TakeoverRequest, context: Any) -> pb.Answer:
+        return await self._ask(Verb.TAKEOVER, self._or_own(request.node), request.group, request.operator)
+
+    async def Fence(self, request: pb.FenceRequest, context: Any) -> pb.Answer:
+        return await self._ask(Verb.FENCE, request.node, "", request.operator)
+
+    async def ConfirmFenced(self, request: pb.ConfirmFencedRequest, context: Any) -> pb.Answer:
+        return await self._ask(Verb.CONFIRM_FENCED, request.node, "", request.operator)
+
+    async def Cleanup(self, request: pb.CleanupRequest, context: Any) -> pb.Answer:
+        return await self._ask(Verb.CLEANUP, self._or_own(request.node), request.group, request.operator)
+
+    async def Leave(self, request: pb.LeaveRequest, context: Any) -> pb.Answer:
+        return await self._ask(Verb.LEAVE, "", "", request.operator)
+
+    def _or_own(self, node: str) -> str:
+        return node or self._host.status().node
+
+    async def _ask(self, verb: Verb, node: str, group: str, operator: str) -> pb.Answer:
+        done, text = await self._host.ask(verb, node, group, operator)
+        return pb.Answer(done=done, text=text)

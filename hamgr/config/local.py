@@ -1,0 +1,100 @@
+"""What must be true on one machine before its daemon may start with a configuration."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from hamgr.config.model import Config
+from hamgr.config.problems import Problem, describe
+from hamgr.config.toml import known_node
+
+
+def check_local(config: Config, node: str) -> list[Problem]:
+    """The mistakes that only this machine can see, as node `node`; an empty list when its daemon may start."""
+    if (unknown := known_node(config, node)) is not None:
+        return [unknown]
+    checks = (_key_file(config), _links(config, node), _state_dir(config), _scripts(config), _agents(config))
+    return [Problem(config.path, *facts) for check in checks for facts in check]
+
+
+def _key_file(config: Config) -> Iterator[tuple[str, str, str]]:
+    key, file = "cluster.key_file", config.key_file
+    try:
+        with file.open("rb"):
+            mode = file.stat().st_mode & 0o777
+    except OSError as error:
+        yield key, f"{file}: {error.strerror}", "a key file, made by `hamgr key`, the same on all nodes"
+        return
+    if mode & 0o077:
+        yield key, f"{file} with mode {mode:04o}", "mode 0600: whoever reads the key can speak as a node"
+
+
+def _links(config: Config, node: str) -> Iterator[tuple[str, str, str]]:
+    interfaces = {name for _, name in socket.if_nameindex()}
+    for link in config.links:
+        if link.interface and link.interface not in interfaces:
+            allowed = "one of this machine's interfaces: " + ", ".join(sorted(interfaces))
+            yield f"link.{link.name}.interface", describe(link.interface), allowed
+        address = link.addresses[node]
+        if not _assigned(address):
+            where = f"{describe(address)}, which this machine does not have"
+            yield f"node.{node}.address.{link.name}", where, "an address that is assigned to this machine"
+
+
+def _assigned(address: str) -> bool:
+    """Only an assigned address can be bound (ip(7): EADDRNOTAVAIL)."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind(socket.getaddrinfo(address, 0, family, socket.SOCK_DGRAM)[0][4])
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENODEV)
+    return True
+
+
+def _state_dir(config: Config) -> Iterator[tuple[str, str, str]]:
+    directory = config.state_dir
+    if directory.exists() and not directory.is_dir():
+        yield "cluster.state_dir", f"{directory}, which is not a directory", "a directory"
+        return
+    existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield "cluster.state_dir", f"{existing}, which can't be written", "a directory that hamgrd can write"
+
+
+def _scripts(config: Config) -> Iterator[tuple[str, str, str]]:
+    for group in config.groups:
+        for resource in group.resources:
+            script = resource.options.get("script")
+            if isinstance(script, str) and not _executable(Path(script)):
+                key = f"group.{group.name}.resource.{resource.name}.script"
+                yield key, describe(script), "a file that can be executed on this machine"
+
+
+def _agents(config: Config) -> Iterator[tuple[str, str, str]]:
+    for device in config.fence_devices:
+        if find_agent(config, device.agent) is None:
+            directories = ", ".join(map(str, config.agent_dirs))
+            allowed = f"an executable on the PATH, in {directories}, or an absolute path"
+            yield f"fence.{device.name}.agent", describe(device.agent), allowed
+
+
+def find_agent(config: Config, agent: str) -> Path | None:
+    """The executable of a fence agent: an absolute path, or a name next to our Python, on PATH or in agent_dirs."""
+    if agent.startswith("/"):
+        return Path(agent) if _executable(Path(agent)) else None
+    own = Path(sys.executable).parent  # where pip puts the agents of a virtual environment
+    on_path = shutil.which(agent)
+    candidates = [own / agent, *([Path(on_path)] if on_path else [])]
+    candidates += [directory / agent for directory in config.agent_dirs]
+    return next((candidate for candidate in candidates if _executable(candidate)), None)
+
+
+def _executable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
