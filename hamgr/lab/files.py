@@ -102,10 +102,16 @@ http {{
 }}
 END
 running() {{ read -r pid <"$home/pid" && kill -0 "$pid"; }} 2>/dev/null
+stop() {{
+  kill "$pid"
+  while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
+  rm -f "$home/pid"
+}}
 case "$1" in
   start) running || nginx -c "$home/nginx.conf" ;;
-  stop) ! running || {{ kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done; rm -f
-  "$home/pid"; }} ;; status) running || exit 3 ;; *) echo "usage: $0 start|stop|status" >&2; exit 2 ;;
+  stop) ! running || stop ;;
+  status) running || exit 3 ;;
+  *) echo "usage: $0 start|stop|status" >&2; exit 2 ;;
 esac
 """
 

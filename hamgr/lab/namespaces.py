@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ _PACKAGES = {
     "nsenter": "util-linux",
     "mount": "mount",
 }
+_CAP_SYS_ADMIN = 21
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -125,4 +127,6 @@ def wake_visitors(target: int) -> None:
 
 
 def is_rootless() -> bool:
-    return os.geteuid() != 0
+    """Whether namespaces need a user namespace of our own: root in a container often lacks CAP_SYS_ADMIN too."""
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return effective is None or not int(effective[1], 16) >> _CAP_SYS_ADMIN & 1
