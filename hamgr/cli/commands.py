@@ -1,0 +1,225 @@
+"""What each command of `hamgr` does. Each returns the exit code: 0 done, 1 refused or failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hamgr.config.model import Config
+    from hamgr.v1 import admin_pb2 as pb
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def status(args: argparse.Namespace) -> int:
+    from hamgr.admin.convert import status_from_proto
+    from hamgr.cli.client import STATUS_TIMEOUT, admin
+    from hamgr.cli.render import render
+    from hamgr.v1 import admin_pb2 as pb
+
+    with admin(socket_path(args)) as stub:
+        found = status_from_proto(stub.GetStatus(pb.StatusRequest(), timeout=STATUS_TIMEOUT))
+    if args.json:
+        from dataclasses import asdict
+
+        print(json.dumps(asdict(found), default=lambda state: state.value))
+    else:
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        sys.stdout.write(render(found, colour))
+    return DONE
+
+
+def watch(args: argparse.Namespace) -> int:
+    from hamgr.admin.convert import event_from_proto
+    from hamgr.cli.client import admin
+    from hamgr.cli.render import event_line
+    from hamgr.v1 import admin_pb2 as pb
+
+    with admin(socket_path(args)) as stub:
+        for proto in stub.Watch(pb.WatchRequest(past=args.past, follow=not args.no_follow)):
+            event = event_from_proto(proto)
+            said = event.announce
+            if args.json:
+                shown = {"number": event.number, "time": event.time, "monotonic": event.monotonic}
+                shown |= {"reporter": event.reporter, "kind": said.kind.value, "node": said.node}
+                shown |= {"group": said.group, "link": said.link, "text": said.text, "facts": said.facts}
+                print(json.dumps(shown), flush=True)
+            else:
+                print(event_line(event.time, event.reporter, said), flush=True)
+    return DONE
+
+
+def standby(args: argparse.Namespace) -> int:
+    from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
+    from hamgr.v1 import admin_pb2 as pb
+
+    request = pb.StandbyRequest(node=args.node, online=args.command == "online", operator=operator())
+    with admin(socket_path(args)) as stub:
+        return _answer(args, stub.Standby(request, timeout=ANSWER_TIMEOUT))
+
+
+def takeover(args: argparse.Namespace) -> int:
+    from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
+    from hamgr.v1 import admin_pb2 as pb
+
+    request = pb.TakeoverRequest(group=args.group, node=args.node, operator=operator())
+    with admin(socket_path(args)) as stub:
+        return _answer(args, stub.Takeover(request, timeout=ANSWER_TIMEOUT))
+
+
+def cleanup(args: argparse.Namespace) -> int:
+    from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
+    from hamgr.v1 import admin_pb2 as pb
+
+    request = pb.CleanupRequest(group=args.group, node=args.node, operator=operator())
+    with admin(socket_path(args)) as stub:
+        return _answer(args, stub.Cleanup(request, timeout=ANSWER_TIMEOUT))
+
+
+def fence(args: argparse.Namespace) -> int:
+    """`hamgr fence NODE` and `hamgr fence ack NODE`."""
+    if len(args.words) == 2 and args.words[0] == "ack":
+        return _acknowledge(args, args.words[1])
+    if len(args.words) != 1:
+        print("hamgr fence: found " + " ".join(args.words) + ", allowed NODE or ack NODE", file=sys.stderr)
+        return USAGE
+    from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
+    from hamgr.v1 import admin_pb2 as pb
+
+    with admin(socket_path(args)) as stub:
+        return _answer(
+            args, stub.Fence(pb.FenceRequest(node=args.words[0], operator=operator()), timeout=ANSWER_TIMEOUT)
+        )
+
+
+def _acknowledge(args: argparse.Namespace, node: str) -> int:
+    if not args.yes and not _confirmed(node):
+        return USAGE if not sys.stdin.isatty() else FAILED
+    from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
+    from hamgr.v1 import admin_pb2 as pb
+
+    with admin(socket_path(args)) as stub:
+        request = pb.ConfirmFencedRequest(node=node, operator=operator())
+        return _answer(args, stub.ConfirmFenced(request, timeout=ANSWER_TIMEOUT))
+
+
+def _confirmed(node: str) -> bool:
+    if not sys.stdin.isatty():
+        print("hamgr fence ack: asks for a confirmation on a terminal; without one, say --yes", file=sys.stderr)
+        return False
+    print(
+        f"You are about to say that {node} is off. Its groups will then start elsewhere.\n"
+        f"Check first, at the machine or its power supply: is {node} really powered off, or unplugged?\n"
+        "If it still runs, two nodes will run the same service and data can be destroyed.",
+        file=sys.stderr,
+    )
+    print("Type the node's name to confirm: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() == node:
+        return True
+    print("hamgr fence ack: not confirmed, nothing was done", file=sys.stderr)
+    return False
+
+
+def check(args: argparse.Namespace) -> int:
+    from hamgr.config.local import check_local
+    from hamgr.config.problems import ConfigError
+    from hamgr.config.toml import warnings
+
+    hurts = []
+    try:
+        config = _load(args.file)
+        hurts = warnings(config)
+        if args.node and (problems := check_local(config, args.node)):
+            raise ConfigError(tuple(problems))
+    except ConfigError as error:
+        mistakes = error.problems
+    else:
+        mistakes = ()
+    if args.json:
+        shown = {
+            "ok": not mistakes,
+            "problems": [{"file": str(p.file), "key": p.key, "found": p.found, "allowed": p.allowed} for p in mistakes],
+            "warnings": [{"file": str(w.file), "key": w.key, "text": w.text} for w in hurts],
+        }
+        print(json.dumps(shown))
+        return USAGE if mistakes else DONE
+    for line in (*mistakes, *hurts):
+        print(line, file=sys.stderr)
+    if not mistakes:
+        print(f"{args.file}: good" + (f", {len(hurts)} warnings" if hurts else ""))
+    return USAGE if mistakes else DONE
+
+
+def init(args: argparse.Namespace) -> int:
+    import socket
+
+    from hamgr.config.problems import ConfigError
+    from hamgr.config.toml import known_node
+    from hamgr.store import StoreError, initialise
+
+    node = args.node or socket.gethostname().split(".")[0]
+    try:
+        config = _load(_config_path(args))
+        if (unknown := known_node(config, node)) is not None:
+            raise ConfigError((unknown,))
+        initialise(config.state_dir, config.spec.name, node)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except StoreError as error:
+        print(f"hamgr init: {error}", file=sys.stderr)
+        return FAILED
+    print(f"node {node} of cluster {config.spec.name} is initialised in {config.state_dir}; start hamgrd")
+    return DONE
+
+
+def key(args: argparse.Namespace) -> int:
+    from hamgr.links.keys import write_key_file
+
+    try:
+        write_key_file(args.file)
+    except OSError as error:
+        print(f"hamgr key: {args.file}: {error.strerror}", file=sys.stderr)
+        return FAILED
+    print(f"{args.file}: a new key, mode 0600; copy it to every node and to the arbiter")
+    return DONE
+
+
+def socket_path(args: argparse.Namespace) -> Path:
+    """--socket, else HAMGR_SOCKET, else the admin_socket of --config, else the default."""
+    from hamgr.config.model import DEFAULT_ADMIN_SOCKET
+
+    if args.socket is not None:
+        return Path(args.socket)
+    if args.config is not None:
+        return _load(args.config).admin_socket
+    return Path(os.environ.get("HAMGR_SOCKET") or DEFAULT_ADMIN_SOCKET)
+
+
+def _config_path(args: argparse.Namespace) -> Path:
+    from hamgr.config.model import DEFAULT_CONFIG
+
+    return args.config or DEFAULT_CONFIG
+
+
+def _load(path: Path) -> Config:
+    from hamgr.config.toml import load
+    from hamgr.links.link import LINK_KINDS
+    from hamgr.resources.resource import RESOURCE_KINDS
+
+    return load(path, RESOURCE_KINDS, LINK_KINDS)
+
+
+def _answer(args: argparse.Namespace, answer: pb.Answer) -> int:
+    if args.json:
+        print(json.dumps({"done": answer.done, "text": answer.text}))
+    if not answer.done:
+        print(f"hamgr {args.command}: refused: {answer.text}", file=sys.stderr)
+    elif not args.json:
+        print(answer.text or "done")
+    return DONE if answer.done else FAILED

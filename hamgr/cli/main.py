@@ -1,0 +1,98 @@
+"""`hamgr`: the administrator's command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from hamgr import __version__
+from hamgr.cli import commands
+
+
+def main(argv: list[str] | None = None) -> int:
+    words = sys.argv[1:] if argv is None else argv
+    args = _parser(words).parse_args(words)
+    try:
+        code: int = args.hamgr_command(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return commands.DONE if args.command == "watch" else 130
+    except BrokenPipeError:
+        # The reader (`| head`) has enough. The interpreter's last flush must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return commands.DONE
+    except Exception as error:
+        return _explained(args.command, error)
+
+
+def _explained(command: str, error: Exception) -> int:
+    """One clear line for the errors that a command can end with; anything else is a defect and keeps its trace.
+
+    The classes are looked up here, so that a command that ends well never imports them.
+    """
+    from hamgr.cli.client import NotAnswering
+    from hamgr.config.problems import ConfigError
+
+    if isinstance(error, NotAnswering):
+        print(f"hamgr {command}: {error}", file=sys.stderr)
+        return commands.FAILED
+    if isinstance(error, ConfigError):
+        print(error, file=sys.stderr)
+        return commands.USAGE
+    raise error
+
+
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hamgr", description="Look after a hamgr cluster.")
+    parser.add_argument("--version", action="version", version=f"hamgr {__version__}")
+    parser.add_argument("--socket", metavar="PATH", help="the daemon's admin socket (or HAMGR_SOCKET)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="take the admin socket from this file")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, carry_out: object, text: str, json: bool = True) -> argparse.ArgumentParser:
+        one = subparsers.add_parser(name, help=text, description=text)
+        one.set_defaults(hamgr_command=carry_out)
+        if json:
+            one.add_argument("--json", action="store_true", help="print JSON")
+        return one
+
+    command("status", commands.status, "say whether all is well, who runs what, and what is awaited")
+    watch = command("watch", commands.watch, "print what happens, as it happens")
+    watch.add_argument("--past", type=int, choices=range(1001), default=0, metavar="N", help="N earlier events first")
+    watch.add_argument("--no-follow", action="store_true", help="end after the earlier events")
+    for name, text in (("standby", "move all groups away from a node"), ("online", "end a node's standby")):
+        command(name, commands.standby, text).add_argument("node", nargs="?", default="")
+    takeover = command("takeover", commands.takeover, "move a group (or all) to a node, by default this one")
+    takeover.add_argument("group", nargs="?", default="")
+    takeover.add_argument("--node", default="")
+    fence = command("fence", commands.fence, "turn a node off; `fence ack NODE`: say that it is off")
+    fence.add_argument("words", nargs="+", metavar="[ack] NODE")
+    fence.add_argument("--yes", action="store_true", help="(ack) don't ask for confirmation")
+    cleanup = command("cleanup", commands.cleanup, "forget a group's failures on a node, by default this one")
+    cleanup.add_argument("group")
+    cleanup.add_argument("--node", default="")
+    check = command("check", commands.check, "check a configuration file")
+    check.add_argument("file", type=Path)
+    check.add_argument("--node", default="", help="check also what only this machine can see, as this node")
+    init = command("init", commands.init, "say that this cluster is new, before hamgrd first starts", json=False)
+    init.add_argument("--node", default="", help="this node's name (the host name)")
+    command("key", commands.key, "make a new key file", json=False).add_argument("file", type=Path)
+    lab = command("lab", _lab, "a real cluster in network namespaces on this machine", json=False)
+    if "lab" in words:
+        from hamgr.lab.cli import add_arguments
+
+        add_arguments(lab)
+    return parser
+
+
+def _lab(args: argparse.Namespace) -> int:
+    from hamgr.lab.cli import run
+
+    return run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

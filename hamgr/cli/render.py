@@ -1,0 +1,122 @@
+"""Status and events as text for a human at three in the morning. Pure: values in, text out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from hamgr.core.cluster import GroupState
+from hamgr.core.effects import Announce
+from hamgr.core.status import GroupStatus, NodeStatus, Status
+
+_GOOD_STATES = ("online", "self")
+_RED, _GREEN, _YELLOW = "31", "32", "33"
+
+
+def render(status: Status, colour: bool = False) -> str:
+    """The whole status. The first line says whether all is well, or what is wrong."""
+    wrong = list(_wrong(status))
+    first = f"{status.cluster}: {'all is well' if not wrong else '; '.join(wrong)}"
+    lines = [_paint(first, _RED if wrong else _GREEN, colour), ""]
+    coordinator = status.coordinator or "nobody"
+    quorum = "has quorum" if status.quorate else "NO QUORUM"
+    lines.append(
+        f"seen from {status.node} ({status.role}{', standby' if status.standby else ''}): {quorum} "
+        f"({status.votes} votes, {status.majority} needed), coordinator {coordinator}, epoch {status.epoch}"
+    )
+    lines += ["", "groups"]
+    lines += [f"  {_group(group)}" for group in status.groups] or ["  none configured"]
+    lines += ["", "nodes"]
+    lines += [f"  {_node(node)}" for node in status.nodes]
+    if status.arbiter.configured:
+        lines.append(f"  arbiter  {_arbiter(status)}")
+    if status.fences:
+        lines += ["", "fencing"]
+        for fence in status.fences:
+            detail = f": {fence.detail}" if fence.detail else ""
+            lines.append(
+                f"  {fence.node}  {fence.outcome} (level {fence.level + 1}, attempts {fence.attempts}; "
+                f"{fence.reason}){detail}"
+            )
+    waits = [*status.waits, *(f"{group.name}: {wait}" for group in status.groups for wait in group.waits)]
+    for title, texts in (("waiting", waits), ("warnings", status.warnings), ("what you can do", _advice(status))):
+        if texts:
+            lines += ["", _paint(title, _YELLOW, colour), *(f"  {text}" for text in dict.fromkeys(texts))]
+    return "\n".join(lines) + "\n"
+
+
+def event_line(when: float, reporter: str, announce: Announce) -> str:
+    """One line of `hamgr watch`: 15:04:05.123 b  fence-confirmed  a is off (fence bmc-a, 21 ms)."""
+    milliseconds = int(when * 1000)
+    clock = time.strftime("%H:%M:%S", time.localtime(milliseconds // 1000))
+    return f"{clock}.{milliseconds % 1000:03d} {reporter}  {announce.kind.value}  {announce.text}"
+
+
+def _wrong(status: Status) -> Iterator[str]:
+    if not status.quorate:
+        yield "NO QUORUM, nothing is started"
+    for group in status.groups:
+        if group.state is not GroupState.STARTED or not group.owner:
+            yield f"group {group.name} is {group.state.value}{f' on {group.owner}' if group.owner else ''}"
+    for node in status.nodes:
+        if node.state not in _GOOD_STATES:
+            yield f"node {node.name} is {node.state}"
+        if node.unfit:
+            yield f"node {node.name} can't run groups ({node.unfit})"
+        for link in node.links:
+            if not link.up and node.state in _GOOD_STATES:
+                yield f"link {link.link} to {node.name} is down"
+    if status.arbiter.configured and not status.arbiter.connected:
+        yield "the arbiter does not answer"
+    for fence in status.fences:
+        if fence.outcome in ("failed", "unknown"):
+            yield f"node {fence.node} could not be fenced"
+
+
+def _advice(status: Status) -> list[str]:
+    """Commands, whole, that can help with what is wrong."""
+    advice = []
+    for fence in status.fences:
+        if fence.outcome in ("failed", "unknown"):
+            advice.append(f"make sure with your own eyes that {fence.node} is off, then: hamgr fence ack {fence.node}")
+    for group in status.groups:
+        for node, state in group.states.items():
+            if state == GroupState.FAILED.value:
+                advice.append(f"mend {group.name} on {node}, then: hamgr cleanup {group.name} --node {node}")
+    for node in status.nodes:
+        if node.standby:
+            advice.append(f"let {node.name} run groups again: hamgr online {node.name}")
+    if status.role == "learning":
+        advice.append("is this cluster new, and never ran? Stop hamgrd here, then: hamgr init; start hamgrd")
+    return advice
+
+
+def _group(group: GroupStatus) -> str:
+    where = f"on {group.owner}" if group.owner else "nowhere"
+    target = f", to run on {group.target}" if group.target and group.target != group.owner else ""
+    return f"{group.name}  {group.state.value} {where}{target}"
+
+
+def _node(node: NodeStatus) -> str:
+    links = [f"{x.link} {'up' if x.up else 'DOWN'}{_ago(x.heard_ago)}" for x in node.links]
+    parts = [f"{node.name}  {node.state}"]
+    parts += ["standby"] if node.standby else []
+    parts += ["links: " + ", ".join(links)] if links else []
+    parts += [f"unfit: {node.unfit}"] if node.unfit else []
+    return "  ".join(parts)
+
+
+def _arbiter(status: Status) -> str:
+    arbiter = status.arbiter
+    state = "connected" if arbiter.connected else "NOT CONNECTED"
+    learning = "" if arbiter.voter else ", does not vote yet"
+    detail = f": {arbiter.detail}" if arbiter.detail else ""
+    return state + _ago(arbiter.answered_ago) + learning + detail
+
+
+def _ago(seconds: float | None) -> str:
+    return " (never heard)" if seconds is None else f" ({seconds:.1f} s ago)"
+
+
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
