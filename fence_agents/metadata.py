@@ -1,0 +1,48 @@
+"""The metadata of a fence agent as XML, as cluster managers read it (metadata.rng of ClusterLabs)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.sax.saxutils import escape, quoteattr
+
+from fence_agents.options import Action, Option, OptionKind
+
+
+def _parameter(option: Option) -> list[str]:
+    required = int(option.required)
+    lines = [f'\t<parameter name={quoteattr(option.name)} unique="0" required="{required}">']
+    # The schema wants a getopt element always; an option without a flag is stdin's alone.
+    mixed = ", ".join(
+        flag if not flag.startswith("--") or option.kind is OptionKind.BOOLEAN else f"{flag}=[{option.name}]"
+        for flag in option.flags
+    )
+    lines.append(f"\t\t<getopt mixed={quoteattr(mixed)} />")
+    default = "" if option.default is None else f" default={quoteattr(option.default)}"
+    if option.choices:
+        lines.append(f'\t\t<content type="{option.kind.value}"{default}>')
+        lines += [f"\t\t\t<option value={quoteattr(choice)} />" for choice in option.choices]
+        lines.append("\t\t</content>")
+    else:
+        lines.append(f'\t\t<content type="{option.kind.value}"{default} />')
+    lines += [f'\t\t<shortdesc lang="en">{escape(option.shortdesc)}</shortdesc>', "\t</parameter>"]
+    return lines
+
+
+def metadata_xml(
+    name: str, shortdesc: str, longdesc: str, options: Sequence[Option], actions: Sequence[Action]
+) -> str:
+    """The answer to `-o metadata`."""
+    lines = [
+        '<?xml version="1.0" ?>',
+        f"<resource-agent name={quoteattr(name)} shortdesc={quoteattr(shortdesc)}>",
+        f"<longdesc>{escape(longdesc)}</longdesc>",
+        "<parameters>",
+    ]
+    for option in options:
+        lines += _parameter(option)
+    lines += ["</parameters>", "<actions>"]
+    for action in actions:
+        automatic = ' automatic="0"' if action is Action.ON else ""
+        lines.append(f'\t<action name="{action.value}"{automatic} />')
+    lines += ["</actions>", "</resource-agent>", ""]
+    return "\n".join(lines)

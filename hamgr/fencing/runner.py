@@ -1,0 +1,235 @@
+"""Fences a node: all devices of a level, each tried, timed and read back, away from the heartbeat loop.
+
+Success of a device is its agent's `off` with exit code 0 and then its `status` with exit code 2, which is
+off (FenceAgentAPI.md of ClusterLabs). No agent's word is taken without the second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import shutil
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_exponential
+
+from hamgr.config.model import Config, FenceDeviceConfig
+from hamgr.core.events import FenceOutcome
+from hamgr.fencing.process import AgentExit, AgentNotRun, run_process
+from hamgr.fencing.warm import WarmWorker, WorkerLost
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds between two attempts of one device."""
+
+METADATA_TIMEOUT = 5.0
+_DETAIL_LIMIT = 400
+_STATUS_OFF = 2
+_UNKNOWN_TEXT = "outcome unknown"
+_SECRET = re.compile("pass|secret|token|key")
+_STATUS_ACTION = re.compile(r"""<action\b[^>]*\bname\s*=\s*["']status["']""")
+
+
+@dataclass(frozen=True, slots=True)
+class FenceResult:
+    """Of a whole level. attempts: calls of `off`, all devices together."""
+
+    outcome: FenceOutcome
+    detail: str
+    seconds: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorResult:
+    ok: bool
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    outcome: FenceOutcome
+    detail: str
+    again: bool = True
+
+
+class FenceRunner:
+    """Runs the fence agents of one configuration on this node. Several fences may run at once."""
+
+    def __init__(self, config: Config, node: str) -> None:
+        self._config = config
+        self._node = node
+        self._worker = WarmWorker()
+        self._without_status: set[str] = set()
+        self._scripts = {Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))}
+
+    @property
+    def worker_pid(self) -> int | None:
+        return self._worker.pid
+
+    async def start(self) -> None:
+        """Start the warm worker and learn what the agents can do. Never fails: a fence will say what is wrong."""
+        await self._worker.start()
+        agents = {device.agent: device for device in self._config.fence_devices}
+        await asyncio.gather(*(self._learn(device) for device in agents.values()))
+
+    async def wait_warm(self, timeout: float) -> None:
+        """Until the worker is there (again). Raises TimeoutError."""
+        await self._worker.wait_ready(timeout)
+
+    async def close(self) -> None:
+        """End the worker and the agents it runs."""
+        await self._worker.close()
+
+    async def fence(self, node: str, level: int) -> FenceResult:
+        """Switch this node off by this level (from 0, as the core counts)."""
+        began = time.monotonic()
+        try:
+            devices = self._config.devices(node, level)
+        except IndexError:
+            detail = f"{node} has no fence level {level + 1}: add a [fence.NAME] with node = {node!r}"
+            return FenceResult(FenceOutcome.FAILED, detail, time.monotonic() - began, 0)
+        # At once, not one by one: with two power supplies, both must be off at the same moment.
+        results = await asyncio.gather(*(self._fence_by(device) for device in devices))
+        outcomes = {attempt.outcome for attempt, _ in results}
+        if outcomes == {FenceOutcome.CONFIRMED}:
+            outcome = FenceOutcome.CONFIRMED
+        else:
+            outcome = FenceOutcome.UNKNOWN if FenceOutcome.UNKNOWN in outcomes else FenceOutcome.FAILED
+        detail = "; ".join(
+            f"{device.name}: {attempt.detail}" for device, (attempt, _) in zip(devices, results, strict=True)
+        )
+        seconds = time.monotonic() - began
+        log.log(
+            logging.INFO if outcome is FenceOutcome.CONFIRMED else logging.ERROR,
+            "fencing %s (level %d) %s after %.3f s: %s", node, level + 1, outcome.value, seconds, detail,
+        )  # fmt: skip
+        return FenceResult(outcome, detail, seconds, sum(count for _, count in results))
+
+    async def monitor(self, device: FenceDeviceConfig) -> MonitorResult:
+        """Ask whether the device answers; switches nothing."""
+        began = time.monotonic()
+        try:
+            ended = await self._call(device, "monitor")
+        except (AgentNotRun, WorkerLost) as error:
+            return MonitorResult(False, str(error), time.monotonic() - began)
+        # FenceAgentAPI.md: 2 is a device that works, with its machine off.
+        ok = ended.code in (0, _STATUS_OFF)
+        return MonitorResult(
+            ok, "answers" if ok else self._said(device, "monitor", ended), time.monotonic() - began
+        )
+
+    async def _fence_by(self, device: FenceDeviceConfig) -> tuple[_Attempt, int]:
+        """The last attempt and their number; an earlier unknown outcome stays unknown, unless off was confirmed."""
+        unknown = False
+
+        async def attempt() -> _Attempt:
+            nonlocal unknown
+            result = await self._attempt(device)
+            unknown = unknown or result.outcome is FenceOutcome.UNKNOWN
+            return result
+
+        def announce(state: RetryCallState) -> None:
+            assert state.outcome is not None
+            log.warning(
+                "fence device %s, attempt %d of %d: %s; trying again",
+                device.name, state.attempt_number, device.attempts, state.outcome.result().detail,
+            )  # fmt: skip
+
+        retrying = AsyncRetrying(
+            retry=retry_if_result(
+                lambda result: result.again and result.outcome is not FenceOutcome.CONFIRMED
+            ),
+            stop=stop_after_attempt(max(1, device.attempts)),
+            wait=wait_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
+            before_sleep=announce,
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        last: _Attempt = await retrying(attempt)
+        if unknown and last.outcome is FenceOutcome.FAILED:
+            last = _Attempt(FenceOutcome.UNKNOWN, f"{last.detail}; an earlier attempt may still take effect")
+        return last, retrying.statistics["attempt_number"]
+
+    async def _attempt(self, device: FenceDeviceConfig) -> _Attempt:
+        try:
+            off = await self._call(device, "off")
+        except AgentNotRun as error:
+            return _Attempt(FenceOutcome.FAILED, str(error), again=False)
+        except WorkerLost as error:
+            return _Attempt(FenceOutcome.UNKNOWN, str(error))
+        if off.code != 0:
+            unsure = off.code is None or off.code < 0 or _UNKNOWN_TEXT in off.stderr
+            outcome = FenceOutcome.UNKNOWN if unsure else FenceOutcome.FAILED
+            return _Attempt(outcome, self._said(device, "off", off))
+        if device.agent in self._without_status:
+            return _Attempt(
+                FenceOutcome.CONFIRMED, f"{device.agent} says off; it has no status action to read back"
+            )
+        try:
+            status = await self._call(device, "status")
+        except (AgentNotRun, WorkerLost) as error:
+            return _Attempt(FenceOutcome.UNKNOWN, f"off succeeded but could not be read back: {error}")
+        if status.code == _STATUS_OFF:
+            return _Attempt(FenceOutcome.CONFIRMED, "off, read back")
+        if status.code == 0:
+            return _Attempt(FenceOutcome.FAILED, f"{device.agent} reported success, but its status says on")
+        said = self._said(device, "status", status)
+        return _Attempt(FenceOutcome.UNKNOWN, f"off succeeded but could not be read back: {said}")
+
+    async def _learn(self, device: FenceDeviceConfig) -> None:
+        try:
+            ended = await self._call(device, "metadata", METADATA_TIMEOUT)
+        except (AgentNotRun, WorkerLost) as error:
+            log.error("fence device %s cannot work: %s", device.name, error)
+            return
+        # Only an agent that describes itself, and leaves status out, is excused from the reading back.
+        if ended.code == 0 and "</actions>" in ended.stdout and not _STATUS_ACTION.search(ended.stdout):
+            self._without_status.add(device.agent)
+            log.warning("%s has no status action: its off is believed without being read back", device.agent)
+
+    async def _call(self, device: FenceDeviceConfig, action: str, timeout: float | None = None) -> AgentExit:
+        path = self.locate(device.agent)
+        limit = device.timeout if timeout is None else timeout
+        options = {name: value for name, value in device.options.items() if name not in ("action", "option")}
+        stdin = "".join(f"{name}={value}\n" for name, value in options.items()) + f"action={action}\n"
+        if path.name in self._worker.agents and path.parent in self._scripts:
+            return await self._worker.call(path.name, stdin, limit)
+        return await run_process([str(path)], stdin, limit)
+
+    def locate(self, agent: str) -> Path:
+        """The executable: a path as it is, else beside our own programs, in agent_dirs, on PATH. Raises AgentNotRun."""
+        if "/" in agent:
+            candidates = [Path(agent)]
+        else:
+            candidates = [directory / agent for directory in (*self._scripts, *self._config.agent_dirs)]
+            found = shutil.which(agent)
+            candidates += [Path(found)] if found else []
+        present = [path for path in candidates if path.is_file()]
+        for path in present:
+            if os.access(path, os.X_OK):
+                return path
+        if present:
+            raise AgentNotRun(f"fence agent {present[0]} is not executable: chmod 0755 it")
+        places = ", ".join(sorted({str(path.parent) for path in candidates}))
+        raise AgentNotRun(f"fence agent {agent} not found on {self._node}: looked in {places} and on PATH")
+
+    def _said(self, device: FenceDeviceConfig, action: str, ended: AgentExit) -> str:
+        """How a call failed, in one line, without any secret."""
+        said = " ".join((ended.stderr.strip() or ended.stdout.strip()).split())
+        for name, value in device.options.items():
+            if _SECRET.search(name) and value and not name.endswith(("_file", "_script")):
+                said = said.replace(value, "***")
+        how = (
+            f"killed after {device.timeout:g} s without an answer"
+            if ended.code is None
+            else f"exit {ended.code}"
+        )
+        return f"{device.agent} {action}: {how}" + (f": {said[-_DETAIL_LIMIT:]}" if said else "")
