@@ -86,10 +86,11 @@ def arbiter_toml(layout: Layout) -> str:
 def nginx_script(here: Path) -> str:
     """A service with `start | stop | status` after the LSB's rules: 0 runs, 3 does not (LSB 3.1, 20.2)."""
     return f"""#!/bin/sh
-# nginx as one process: without root on the outside there is no user to change to.
+# nginx as one process and one user: without root on the outside there is no other to change to.
 home={here}/nginx
 mkdir -p "$home"
 cat >"$home/nginx.conf" <<END
+user root root;
 master_process off;
 pid $home/pid;
 error_log $home/error.log;
