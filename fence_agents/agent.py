@@ -204,9 +204,7 @@ def run(
             allowed = ", ".join(action.value for action in agent.actions)
             raise UsageError(f"unknown action {wanted!r}; allowed: {allowed}")
         if action is Action.METADATA:
-            stdout.write(
-                metadata_xml(agent.name, agent.shortdesc, agent.longdesc, agent.all_options, agent.actions)
-            )
+            stdout.write(metadata_xml(agent.name, agent.shortdesc, agent.longdesc, agent.all_options, agent.actions))
             return EXIT_OK
         return _perform(agent, action, _checked(agent, given, environ), stdout, stderr)
     except OutcomeUnknown as error:

@@ -22,7 +22,7 @@ from pyipmi.errors import (
     NotSupportedError,
     RetryError,
 )
-from pyipmi.interfaces.rmcpplus import CIPHER_SUITES, RmcpPlus
+from pyipmi.interfaces.rmcpplus import CIPHER_SUITES, RmcpPlus, SessionKeys, aes_available
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -49,6 +49,16 @@ FIRST_POLL, SLOWEST_POLL = 0.01, 0.25
 
 _LOST = (IpmiConnectionError, IpmiTimeoutError, RetryError, DecodingError, OSError)
 _REFUSED = (AuthenticationError, IpmiLongPasswordError, MessageStatusCodeError, NotSupportedError)
+
+
+def _warm_up() -> None:
+    """Load what pyipmi and OpenSSL load at their first encryption, so that a warm process has it before its fork."""
+    if aes_available():
+        keys = SessionKeys(CIPHER_SUITES[3], bytes(20))
+        keys.decrypt(keys.encrypt(b"warm"))
+
+
+_warm_up()
 
 
 class LoginRefused(FenceError):
@@ -289,9 +299,7 @@ AGENT = Agent(
             aliases=("passwd",),
             secret=True,
         ),
-        Option(
-            "password_file", OptionKind.STRING, "File whose first line is the password", ("--password-file",)
-        ),
+        Option("password_file", OptionKind.STRING, "File whose first line is the password", ("--password-file",)),
         Option(
             "lanplus",
             OptionKind.BOOLEAN,

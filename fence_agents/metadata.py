@@ -28,9 +28,7 @@ def _parameter(option: Option) -> list[str]:
     return lines
 
 
-def metadata_xml(
-    name: str, shortdesc: str, longdesc: str, options: Sequence[Option], actions: Sequence[Action]
-) -> str:
+def metadata_xml(name: str, shortdesc: str, longdesc: str, options: Sequence[Option], actions: Sequence[Action]) -> str:
     """The answer to `-o metadata`."""
     lines = [
         '<?xml version="1.0" ?>',

@@ -86,9 +86,7 @@ class WarmWorker:
     async def _keep(self) -> None:
         while True:
             await self._one_life()
-            log.warning(
-                "the warm fence worker ended; starting it again in %g s, agents start cold", RESTART_PAUSE
-            )
+            log.warning("the warm fence worker ended; starting it again in %g s, agents start cold", RESTART_PAUSE)
             await asyncio.sleep(RESTART_PAUSE)
 
     async def _one_life(self) -> None:
