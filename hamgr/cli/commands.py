@@ -45,7 +45,7 @@ def watch(args: argparse.Namespace) -> int:
             event = event_from_proto(proto)
             said = event.announce
             if args.json:
-                shown = {"number": event.number, "time": event.time, "monotonic": event.monotonic}
+                shown: dict[str, object] = {"number": event.number, "time": event.time, "monotonic": event.monotonic}
                 shown |= {"reporter": event.reporter, "kind": said.kind.value, "node": said.node}
                 shown |= {"group": said.group, "link": said.link, "text": said.text, "facts": said.facts}
                 print(json.dumps(shown), flush=True)
@@ -191,7 +191,7 @@ def key(args: argparse.Namespace) -> int:
 
 
 def socket_path(args: argparse.Namespace) -> Path:
-    """--socket, else HAMGR_SOCKET, else the admin_socket of --config, else the default."""
+    """--socket, else the admin_socket of --config, else HAMGR_SOCKET, else the default."""
     from hamgr.config.model import DEFAULT_ADMIN_SOCKET
 
     if args.socket is not None:

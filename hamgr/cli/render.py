@@ -80,9 +80,9 @@ def _advice(status: Status) -> list[str]:
         if fence.outcome in ("failed", "unknown"):
             advice.append(f"make sure with your own eyes that {fence.node} is off, then: hamgr fence ack {fence.node}")
     for group in status.groups:
-        for node, state in group.states.items():
+        for where, state in group.states.items():
             if state == GroupState.FAILED.value:
-                advice.append(f"mend {group.name} on {node}, then: hamgr cleanup {group.name} --node {node}")
+                advice.append(f"mend {group.name} on {where}, then: hamgr cleanup {group.name} --node {where}")
     for node in status.nodes:
         if node.standby:
             advice.append(f"let {node.name} run groups again: hamgr online {node.name}")

@@ -1,0 +1,105 @@
+"""The admin service over a real Unix socket, and the bounded event log."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from hamgr.admin.convert import event_from_proto, status_from_proto
+from hamgr.admin.events import KEPT, EventLog
+from hamgr.admin.service import AdminError, AdminServer
+from hamgr.core.cluster import GroupState
+from hamgr.core.effects import Announce, Kind
+from hamgr.core.events import Verb
+from hamgr.core.status import ArbiterStatus, GroupStatus, LinkStatus, NodeStatus, Status
+from hamgr.v1 import admin_pb2 as pb
+from hamgr.v1 import admin_pb2_grpc
+
+STATUS = Status(
+    "office", "a", 7, "coordinator", 3, "a", True, 3, 2, 2.5, False,
+    ArbiterStatus(True, True, None, True),
+    (NodeStatus("b", "dead", 1, False, (LinkStatus("lan", False, None), LinkStatus("ha", True, 0.5))),),
+    (GroupStatus("web", "", GroupState.STOPPED, "a", ("b is not fenced",), {"a": "stopped"}),),
+    (),
+)  # fmt: skip
+
+
+class Host:
+    def __init__(self) -> None:
+        self.events = EventLog("a")
+        self.asked: list[tuple[Verb, str, str, str]] = []
+
+    def status(self) -> Status:
+        return STATUS
+
+    async def ask(self, verb: Verb, node: str, group: str, operator: str) -> tuple[bool, str]:
+        self.asked.append((verb, node, group, operator))
+        return verb is not Verb.FENCE, "because"
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub]]:
+    host, path = Host(), tmp_path / "admin.sock"
+    server = AdminServer(path, host)
+    await server.start()
+    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        yield path, host, admin_pb2_grpc.AdminStub(channel)
+    await server.close()
+
+
+async def test_the_status_arrives_as_it_was_sent(served) -> None:
+    assert status_from_proto(await served[2].GetStatus(pb.StatusRequest())) == STATUS
+
+
+async def test_the_socket_is_private(served) -> None:
+    assert stat.S_IMODE(served[0].stat().st_mode) == 0o600
+
+
+async def test_a_request_reaches_the_host_and_its_refusal_comes_back(served) -> None:
+    _, host, stub = served
+    answer = await stub.Fence(pb.FenceRequest(node="b", operator="me@here"))
+    assert (answer.done, answer.text) == (False, "because")
+    await stub.Standby(pb.StandbyRequest(operator="me@here"))
+    assert host.asked == [(Verb.FENCE, "b", "", "me@here"), (Verb.STANDBY, "a", "", "me@here")]
+
+
+async def test_a_watcher_gets_past_and_new_events_in_order(served) -> None:
+    _, host, stub = served
+    host.events.append(Announce(Kind.STARTED, "one"), 1.5, 1.0)
+    call = stub.Watch(pb.WatchRequest(past=5, follow=True))
+    first = event_from_proto(await asyncio.wait_for(call.read(), 5))
+    host.events.append(Announce(Kind.VIEW, "two", facts={"epoch": "1"}), 2.5, 2.0)
+    second = event_from_proto(await asyncio.wait_for(call.read(), 5))
+    assert (first.number, first.announce.text, second.number, second.announce.facts) == (1, "one", 2, {"epoch": "1"})
+    call.cancel()
+
+
+async def test_a_slow_watcher_loses_the_oldest_and_is_told_how_many() -> None:
+    log = EventLog("a")
+    watcher = log.subscribe()
+    for number in range(KEPT + 7):
+        log.append(Announce(Kind.VIEW, str(number)), 0.0, 0.0)
+    note, first = await anext(watcher), await anext(watcher)
+    assert note.announce.facts == {"dropped": "7"}
+    assert first.number == 8
+
+
+async def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    server = AdminServer(path, Host())
+    await server.start()
+    await server.close()
+
+
+async def test_a_living_daemons_socket_is_left_alone(served) -> None:
+    with pytest.raises(AdminError, match="another hamgrd answers there"):
+        await AdminServer(served[0], Host()).start()
+    assert served[0].exists()

@@ -1,0 +1,68 @@
+"""The command line as a process: exit codes and what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hamgr.cli.render import event_line, render
+from hamgr.core.cluster import GroupState
+from hamgr.core.effects import Announce, Kind
+from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, NodeStatus, Status
+
+HAMGR = str(Path(sys.executable).parent / "hamgr")
+EXAMPLE = Path(__file__).parents[3] / "docs" / "example.toml"
+
+
+def hamgr(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([HAMGR, *words], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+
+
+def status(owner: str, state: GroupState, fences: tuple[FenceStatus, ...] = ()) -> Status:
+    return Status(
+        "office", "a", 7, "coordinator", 3, "a", True, 2, 2, 2.5, False, ArbiterStatus(False, False, None, False),
+        (NodeStatus("a", "self", 7, False), NodeStatus("b", "online", 8, False)),
+        (GroupStatus("web", owner, state),), fences,
+    )  # fmt: skip
+
+
+def test_no_daemon_is_one_clear_line_and_exit_1(tmp_path: Path) -> None:
+    done = hamgr("--socket", str(tmp_path / "none.sock"), "status")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "hamgrd is not running here" in done.stderr
+
+
+def test_wrong_usage_is_exit_2() -> None:
+    assert hamgr("nonsense").returncode == 2
+    assert hamgr("fence", "a", "b").returncode == 2
+
+
+def test_an_acknowledgement_without_a_terminal_needs_yes(tmp_path: Path) -> None:
+    done = hamgr("--socket", str(tmp_path / "none.sock"), "fence", "ack", "b")
+    assert (done.returncode, "--yes" in done.stderr) == (2, True)
+
+
+def test_check_says_good_or_each_mistake(tmp_path: Path) -> None:
+    assert hamgr("check", str(EXAMPLE)).returncode == 0
+    bad = tmp_path / "bad.toml"
+    bad.write_text(EXAMPLE.read_text().replace("port = 694", "port = 0"))
+    done = hamgr("check", str(bad))
+    assert done.returncode == 2
+    assert f"{bad}: link.ha.port: found 0, allowed a whole number from 1 to 65535" in done.stderr
+
+
+def test_the_first_line_says_that_all_is_well() -> None:
+    assert render(status("a", GroupState.STARTED)).splitlines()[0] == "office: all is well"
+
+
+def test_a_failed_fence_leads_to_the_whole_command() -> None:
+    text = render(status("", GroupState.STOPPED, (FenceStatus("b", "failed", 0, 3, "silent"),)))
+    assert text.splitlines()[0] == "office: group web is stopped; node b could not be fenced"
+    assert "hamgr fence ack b" in text
+
+
+def test_an_event_line_names_reporter_kind_and_text() -> None:
+    line = event_line(0.123, "b", Announce(Kind.FENCE_CONFIRMED, "a is off"))
+    assert line.endswith(".123 b  fence-confirmed  a is off")

@@ -1,0 +1,150 @@
+"""A configuration file is read whole, and every mistake has its own exact sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hamgr.config import durations
+from hamgr.config.toml import ConfigError, load, warnings
+
+EXAMPLE = Path(__file__).parents[3] / "docs" / "example.toml"
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "hamgr.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    return [str(problem).removeprefix(f"{file}: ") for problem in caught.value.problems]
+
+
+def changed(tmp_path: Path, *changes: tuple[str, str]) -> list[str]:
+    text = EXAMPLE.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return problems(tmp_path, text)
+
+
+def test_the_example_is_good_and_complete() -> None:
+    config = load(EXAMPLE)
+    assert config.spec.names == ("a", "b")
+    assert config.spec.group("web").start_timeout == 40.0
+    assert config.arbiter is not None
+    assert config.arbiter.port == 5410
+    assert not config.spec.two_node
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            'deadtime = "1s"',
+            'deadtime = "100ms"',
+            "timing.keepalive, timing.deadtime: found keepalive 200ms with deadtime 100ms, "
+            "allowed keepalive under deadtime (100ms)",
+        ),
+        (
+            'lease = "3s"',
+            'lease = "1s"',
+            "timing.lease, timing.deadtime: found lease 1s with deadtime 1s, "
+            "allowed lease from 1.6s up (deadtime + settle + 2 keepalive)",
+        ),
+        (
+            'keepalive = "200ms"',
+            'keepalive = "1ms"',
+            'timing.keepalive: found "1ms", allowed a duration from 10ms up',
+        ),
+        (
+            'name = "office"',
+            "name = 3",
+            'cluster.name: found 3, allowed a name of letters, digits, "-" and "_", up to 63 characters',
+        ),
+        ('tie_breaker = "a"', 'tie_breaker = "z"', 'arbiter.tie_breaker: found "z", allowed "a" or "b"'),
+        (
+            "port = 694",
+            "port = 70000",
+            "link.ha.port: found 70000, allowed a whole number from 1 to 65535",
+        ),
+        (
+            'nodes = ["a", "b"]',
+            'nodes = ["a", "x"]',
+            'group.web.nodes: found "x", allowed "a" or "b"',
+        ),
+        (
+            "10.77.2.2",
+            "10.77.2.1",
+            'node.b.address.ha: found "10.77.2.1", which node a has, allowed an address that no other node has',
+        ),
+        (
+            "10.77.1.100/24",
+            "10.77.1.1/24",
+            'group.web.resource.vip.address: found "10.77.1.1/24", which node a has, '
+            "allowed an address that nobody else has",
+        ),
+    ],
+)
+def test_a_mistake_has_one_exact_sentence(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    assert sentence in changed(tmp_path, (old, new))
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
+    (sentence,) = changed(tmp_path, ("priority = 10", "priorty = 10"))
+    assert sentence.startswith("group.web.priorty: found an unknown key, allowed one of ")
+    assert sentence.endswith('(did you mean "priority"?)')
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    found = changed(tmp_path, ('"office"', "1"), ("port = 694", "port = 0"), ('node = "a"', 'node = "q"'))
+    assert len(found) == 3
+
+
+def test_a_syntax_error_names_line_and_column(tmp_path: Path) -> None:
+    (sentence,) = problems(tmp_path, "[cluster\n")
+    assert "line 1, column 9" in sentence
+
+
+def test_two_nodes_without_arbiter_imply_two_node_and_warn(tmp_path: Path) -> None:
+    before, _, rest = EXAMPLE.read_text().partition("[arbiter]")
+    file = tmp_path / "hamgr.toml"
+    file.write_text(before + rest[rest.index("[link.lan]") :])
+    config = load(file)
+    assert config.spec.two_node
+    assert any("no arbiter with an even number of nodes" in warning.text for warning in warnings(config))
+
+
+def test_durations_are_seconds_unless_a_unit_says_otherwise() -> None:
+    assert [durations.parse(x) for x in ("10ms", "2min", "1h", 5, "5", 0.2)] == [0.01, 120, 3600, 5, 5, 0.2]
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.integers().map(str), st.booleans().map(lambda b: str(b).lower()), st.floats().map(str),
+        st.sampled_from(['"a"', '"10.0.0.1"', '"1s"', '""', "2020-01-01"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda x: f"[{', '.join(x)}]"), inner.map(lambda x: f"{{ a = {x} }}")
+    ),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(value=VALUES, line=st.integers(0, 200))
+def test_any_value_in_any_place_gives_a_config_error_at_worst(
+    tmp_path_factory: pytest.TempPathFactory, value: str, line: int
+) -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    places = [number for number, text in enumerate(lines) if "=" in text and not text.startswith("#")]
+    place = places[line % len(places)]
+    lines[place] = lines[place].partition("=")[0] + "= " + value
+    file = tmp_path_factory.mktemp("fuzz") / "hamgr.toml"
+    file.write_text("\n".join(lines))
+    try:
+        warnings(load(file))
+    except ConfigError as error:
+        assert error.problems
