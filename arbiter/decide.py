@@ -1,0 +1,341 @@
+"""Which node gets the arbiter's vote: one cluster's arbitration, without clock, disk or network.
+
+The host performs a call's effects in order and finishes them before it makes the next call on the same cluster.
+`Store` is a barrier. When it fails, the host drops the effects behind it and calls `restore` with the last book that
+is known to be on disk. Times are monotonic, in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState
+
+
+@dataclass(frozen=True, slots=True)
+class VoteBook:
+    """What is durable. vote_epoch with voted_for "" is a floor: the arbiter votes only above it."""
+
+    voter: bool = False
+    vote_epoch: int = 0
+    voted_for: str = ""
+    state: ClusterState = ClusterState()
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write `book` to disk; no later effect of the same call happens before it is there."""
+
+    book: VoteBook
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    node: str
+    answer: ArbiterAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Call `tick` at `time` (seconds, monotonic); a later WakeAt replaces an earlier one."""
+
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    text: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+ArbiterEffect: TypeAlias = Store | Answer | WakeAt | Explain
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node as the arbiter sees it, for operators. heard_ago: seconds."""
+
+    node: str
+    incarnation: int
+    connected: bool
+    heard_ago: float
+    report: ArbiterReport
+
+
+@dataclass(slots=True)
+class _Peer:
+    incarnation: int
+    report: ArbiterReport
+    heard: float
+    connected: bool = True
+    claiming_since: float | None = None
+    refused: str = ""
+
+
+class ClusterArbiter:
+    def __init__(self, record: VoteBook) -> None:
+        self._book = record
+        self._doubtful: tuple[int, str] = (0, "")
+        self._peers: dict[str, _Peer] = {}
+        self._former: set[tuple[str, int]] = set()
+        self._holder_life = 0
+        self._born: float | None = None
+        self._warned: set[str] = set()
+
+    @property
+    def book(self) -> VoteBook:
+        return self._book
+
+    def restore(self, book: VoteBook) -> None:
+        """A Store failed, its outcome unknown: `book` is on disk for certain, a vote since then perhaps."""
+        if self._book.vote_epoch > book.vote_epoch:
+            self._doubtful = max(self._doubtful, (self._book.vote_epoch, self._book.voted_for))
+        self._book = book
+
+    def report(self, now: float, node: str, incarnation: int, report: ArbiterReport) -> list[ArbiterEffect]:
+        self._start(now)
+        if (node, incarnation) in self._former:
+            return []
+        if node not in report.nodes:
+            text = f"{node} is not one of the nodes in its own configuration ({', '.join(report.nodes)})"
+            return [Explain(text), Answer(node, replace(self._answer_of(report), refused=text))]
+        peer = self._peers.get(node)
+        if peer is None or peer.incarnation != incarnation:
+            if peer is not None:
+                self._former.add((node, peer.incarnation))
+            peer = self._peers[node] = _Peer(incarnation, report, now)
+            if node == self._book.voted_for and self._holder_life == 0:
+                self._holder_life = incarnation
+        peer.report, peer.heard, peer.connected = report, now, True
+        notes = self._compare_nodes(node, report)
+        return self._decide(now, notes, node)
+
+    def tick(self, now: float) -> list[ArbiterEffect]:
+        self._start(now)
+        return self._decide(now, [], "")
+
+    def lost(self, now: float, node: str) -> list[ArbiterEffect]:
+        """Its session broke: that is no proof of death, so only the deadtime speaks; nothing can be sent to it."""
+        if node in self._peers:
+            self._peers[node].connected = False
+        return []
+
+    def describe(self, now: float) -> tuple[NodeView, ...]:
+        return tuple(
+            NodeView(name, peer.incarnation, peer.connected, now - peer.heard, peer.report)
+            for name, peer in sorted(self._peers.items())
+        )
+
+    def _start(self, now: float) -> None:
+        if self._born is None:
+            self._born = now
+
+    def _heard(self, node: str) -> float:
+        """A node that this life of the arbiter never heard counts as heard at its start: silence must be observed."""
+        assert self._born is not None
+        peer = self._peers.get(node)
+        return self._born if peer is None else peer.heard
+
+    def _compare_nodes(self, node: str, report: ArbiterReport) -> list[ArbiterEffect]:
+        others = [n for n, p in self._peers.items() if p.report.nodes != report.nodes]
+        if not others:
+            self._warned.discard(node)
+        elif node not in self._warned:
+            self._warned.add(node)
+            return [
+                Explain(f"{node} and {others[0]} are configured with different nodes; compare their files")
+            ]
+        return []
+
+    def _known_epoch(self) -> int:
+        reports = [p.report.epoch for p in self._peers.values() if p.report.initialised]
+        return max([self._book.vote_epoch, self._book.state.stamp.epoch, *reports])
+
+    def _decide(self, now: float, notes: list[ArbiterEffect], reporter: str) -> list[ArbiterEffect]:
+        before = self._book
+        said = {name: peer.refused for name, peer in self._peers.items()}
+        self._take_newest_state()
+        if not self._book.voter:
+            self._learn(notes)
+        wakes: list[float] = []
+        eligible = self._eligible(now, wakes) if self._book.voter else {}
+        if eligible:
+            self._contest(now, eligible, notes, wakes)
+        stored: list[ArbiterEffect] = [Store(self._book)] if self._book != before else []
+        voted = self._book.vote_epoch != before.vote_epoch or self._book.voter != before.voter
+        answers: list[ArbiterEffect] = [
+            Answer(name, self._answer_to(name))
+            for name, peer in self._peers.items()
+            if name == reporter or (peer.connected and (voted or peer.refused != said[name]))
+        ]
+        wake: list[ArbiterEffect] = [WakeAt(min(wakes))] if wakes else []
+        return [*stored, *notes, *answers, *wake]
+
+    def _take_newest_state(self) -> None:
+        for peer in self._peers.values():
+            if peer.report.initialised and peer.report.state.stamp > self._book.state.stamp:
+                self._book = replace(self._book, state=peer.report.state)
+
+    def _learn(self, notes: list[ArbiterEffect]) -> None:
+        """An earlier, wiped record may have granted a claim that its node still repeats, so claims count too."""
+        known = {n: p.report for n, p in self._peers.items() if p.report.initialised}
+        for report in known.values():
+            if 2 * sum(name in known for name in report.nodes) > len(report.nodes):
+                floor = max(max(r.epoch, r.claim, r.state.stamp.epoch) for r in known.values())
+                floor = max(floor, self._book.vote_epoch, self._book.state.stamp.epoch)
+                self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")
+                notes.append(
+                    Explain(f"learned the epoch from {', '.join(sorted(known))}: votes above {floor}")
+                )
+                return
+
+    def _eligible(self, now: float, wakes: list[float]) -> dict[str, _Peer]:
+        """The claims that may be granted now; the others get their refusal."""
+        eligible: dict[str, _Peer] = {}
+        for name, peer in self._peers.items():
+            claim = peer.report.claim
+            fresh = now < peer.heard + peer.report.deadtime
+            mine = (claim, name) == (self._book.vote_epoch, self._book.voted_for)
+            peer.refused = ""
+            if claim and fresh and not mine:
+                peer.refused = self._refusal(now, name, peer, wakes)
+                if not peer.refused:
+                    eligible[name] = peer
+                    if peer.claiming_since is None:
+                        peer.claiming_since = now
+            if name not in eligible:
+                peer.claiming_since = None
+        return eligible
+
+    def _refusal(self, now: float, name: str, peer: _Peer, wakes: list[float]) -> str:
+        claim, book = peer.report.claim, self._book
+        if not peer.report.initialised:
+            return f"{name} has not learned the epoch yet, so it can't claim one"
+        if claim <= book.vote_epoch:
+            return f"the vote of epoch {book.vote_epoch} is given to {book.voted_for or 'nobody'}; claim a newer one"
+        if claim < self._known_epoch():
+            return f"epoch {claim} is over: epoch {self._known_epoch()} is known; claim a newer one"
+        if claim < self._doubtful[0] or (claim == self._doubtful[0] and name != self._doubtful[1]):
+            return f"the vote of epoch {self._doubtful[0]} may be on disk for {self._doubtful[1]}; claim a newer one"
+        return self._held(now, name, peer, wakes)
+
+    def _held(self, now: float, name: str, peer: _Peer, wakes: list[float]) -> str:
+        """Stickiness: a loser can't flip a decision by claiming again. Yields to every sign that it is outdated."""
+        holder, epoch, report = self._book.voted_for, self._book.vote_epoch, peer.report
+        if not holder or holder == name or holder in report.alive or holder not in report.nodes:
+            return ""
+        silent_at = self._heard(holder) + report.deadtime
+        if now >= silent_at:
+            return ""
+        if any(
+            p.report.initialised and p.report.coordinator and p.report.epoch > epoch
+            for p in self._peers.values()
+        ):
+            return ""
+        held = self._peers.get(holder)
+        if held is not None:
+            if held.incarnation != self._holder_life:
+                return ""
+            # A holder whose partition makes no quorum even with this vote would block the others for ever.
+            if len(held.report.alive) + 1 < (len(report.nodes) + 1) // 2 + 1:
+                return ""
+        wakes.append(silent_at)
+        heard = (
+            "has not been heard since the arbiter started"
+            if held is None
+            else (f"was heard {(now - held.heard) * 1000:.0f} ms ago")
+        )
+        return f"{holder} holds the vote of epoch {epoch} and {heard}"
+
+    def _contest(
+        self, now: float, eligible: dict[str, _Peer], notes: list[ArbiterEffect], wakes: list[float]
+    ) -> None:
+        ends, awaited = [], []
+        for peer in eligible.values():
+            assert peer.claiming_since is not None
+            ends.append(peer.claiming_since + peer.report.settle)
+            for other in peer.report.nodes:
+                if other not in peer.report.alive and other not in eligible:
+                    awaited.append(self._heard(other) + peer.report.deadtime)
+        decide_at = min(min(ends), max(awaited, default=now))
+        if now < decide_at:
+            wakes.append(decide_at)
+            return
+        order = sorted(eligible, key=lambda name: self._preference(name, eligible[name].report))
+        winner = order[0]
+        chosen = eligible[winner]
+        self._book = replace(self._book, vote_epoch=chosen.report.claim, voted_for=winner)
+        self._holder_life = chosen.incarnation
+        why = (
+            f"{winner} is the only claimant"
+            if len(order) == 1
+            else self._why(winner, chosen.report, order[1], eligible[order[1]].report)
+        )
+        for name, peer in eligible.items():
+            peer.claiming_since = None
+            if name != winner:
+                peer.refused = f"{winner} got the vote of epoch {chosen.report.claim}: {why}"
+        facts = {
+            name: f"alive {len(p.report.alive)}, health {p.report.health}, load {p.report.load}"
+            for name, p in eligible.items()
+        }
+        notes.append(Explain(f"{winner} gets the vote of epoch {chosen.report.claim}: {why}", facts))
+
+    @staticmethod
+    def _preference(name: str, report: ArbiterReport) -> tuple[int, int, int, bool, int]:
+        return (
+            -len(report.alive),
+            -report.health,
+            -report.load,
+            report.tie_breaker != name,
+            report.nodes.index(name),
+        )
+
+    @staticmethod
+    def _why(winner: str, best: ArbiterReport, loser: str, other: ArbiterReport) -> str:
+        for what, mine, theirs in (
+            ("hears more nodes", len(best.alive), len(other.alive)),
+            ("has the higher health", best.health, other.health),
+            ("runs more", best.load, other.load),
+        ):
+            if mine != theirs:
+                return f"{winner} {what} than {loser} ({mine}, {theirs})"
+        return (
+            f"{winner} is the tie-breaker"
+            if best.tie_breaker == winner
+            else f"{winner} is ranked before {loser}"
+        )
+
+    def _answer_of(self, report: ArbiterReport) -> ArbiterAnswer:
+        book, epoch = self._book, self._known_epoch()
+        coordinator = book.voted_for if book.vote_epoch == epoch else ""
+        if not coordinator:
+            coordinator = next(
+                (
+                    n
+                    for n, p in self._peers.items()
+                    if p.report.initialised and p.report.coordinator == n and p.report.epoch == epoch
+                ),
+                "",
+            )
+        return ArbiterAnswer(
+            report.sent_us,
+            book.voter,
+            epoch,
+            coordinator if book.voter else "",
+            book.vote_epoch,
+            book.voted_for,
+            book.state.stamp,
+        )
+
+    def _answer_to(self, name: str) -> ArbiterAnswer:
+        peer, book = self._peers[name], self._book
+        granted = (
+            book.voter
+            and peer.report.claim > 0
+            and (book.vote_epoch, book.voted_for) == (peer.report.claim, name)
+        )
+        answer = replace(self._answer_of(peer.report), refused=peer.refused)
+        return replace(answer, state=book.state) if granted else answer
