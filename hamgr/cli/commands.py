@@ -179,12 +179,12 @@ def init(args: argparse.Namespace) -> int:
 
 
 def key(args: argparse.Namespace) -> int:
-    from hamgr.links.keys import write_key_file
+    from hamgr.links.keys import KeyFileError, write_key_file
 
     try:
         write_key_file(args.file)
-    except OSError as error:
-        print(f"hamgr key: {args.file}: {error.strerror}", file=sys.stderr)
+    except (KeyFileError, OSError) as error:
+        print(f"hamgr key: {error}", file=sys.stderr)
         return FAILED
     print(f"{args.file}: a new key, mode 0600; copy it to every node and to the arbiter")
     return DONE
