@@ -102,7 +102,6 @@ class Machine:
             raise LabError(f"{self.name} is off")
         return enter_machine(self.lab.world_pid, pid, list(command), is_rootless())
 
-    @property
     def is_on(self) -> bool:
         return self.lab.machines()[self.name] is not None
 

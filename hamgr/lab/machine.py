@@ -80,7 +80,7 @@ class Machine:
         first_boot = self._layout.here / FIRST_BOOT
         if not first_boot.exists() or not self._options.daemons:
             return
-        command = ["hamgr", "init", "--config", str(self._layout.config), "--node", self._name]
+        command = ["hamgr", "--config", str(self._layout.config), "init", "--node", self._name]
         with self._log("init").open("ab") as log:
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
         first_boot.unlink()

@@ -44,7 +44,7 @@ def test_a_power_off_ends_every_process_even_a_stopped_one(lab: LabFactory) -> N
     stopped = subprocess.Popen(one.node("a").command(["sh", "-c", "kill -STOP 1 $$"]), env=one.environment)
     os.waitpid(stopped.pid, os.WUNTRACED)
     one.node("a").power_off()
-    assert not one.node("a").is_on
+    assert not one.node("a").is_on()
     assert not reaches(one, "b", node_address("a", "lan"))
     stopped.send_signal(signal.SIGCONT)
     assert stopped.wait(5) != 0
@@ -121,10 +121,10 @@ def test_the_bmc_switches_the_machine_and_tells_the_truth(lab: LabFactory) -> No
     assert ipmi(one, "a", "power", "status").stdout.strip() == "Chassis Power is on"
     assert ipmi(one, "a", "power", "off").returncode == 0
     one.wait(lambda: "off" in ipmi(one, "a", "power", "status").stdout, 5, "the BMC to say off")
-    assert not one.node("a").is_on
-    assert one.node("b").is_on
+    assert not one.node("a").is_on()
+    assert one.node("b").is_on()
     assert ipmi(one, "a", "power", "on").returncode == 0
-    one.wait(lambda: one.node("a").is_on, 5, "a to boot")
+    one.wait(lambda: one.node("a").is_on(), 5, "a to boot")
 
 
 def test_a_pulled_plug_shows_in_the_bmc(lab: LabFactory) -> None:
@@ -139,10 +139,10 @@ def test_a_bmc_that_refuses_or_hangs_switches_nothing(lab: LabFactory) -> None:
     assert ipmi(one, "a", "power", "off").returncode != 0
     one.bmc("a").hang()
     assert ipmi(one, "a", "power", "status").returncode != 0
-    assert one.node("a").is_on
+    assert one.node("a").is_on()
     one.bmc("a").normal()
     assert ipmi(one, "a", "power", "off").returncode == 0
-    one.wait(lambda: not one.node("a").is_on, 5, "a to be off")
+    one.wait(lambda: not one.node("a").is_on(), 5, "a to be off")
 
 
 def test_the_labs_nginx_is_a_service_as_lsb_wants_it(lab: LabFactory) -> None:
