@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
+import sys
 from pathlib import Path
 
 from hamgr.lab.machine import FIRST_BOOT
+from hamgr.lab.namespaces import LabError
 from hamgr.lab.plan import ARBITER_ADDRESS, VIP, Fencing, Layout, Options, bmc_address, node_address
 
 CLUSTER = "lab"
@@ -129,10 +132,18 @@ def write(options: Options, layout: Layout) -> None:
     layout.options.write_text(options.to_json())
     layout.config.write_text(hamgr_toml(options, layout))
     layout.arbiter_config.write_text(arbiter_toml(layout))
-    _write_secret(layout.key, f"1 {secrets.token_hex(32)}\n")
+    if options.daemons:
+        _make_key(layout.key)
     _write_secret(layout.bmc_password, secrets.token_hex(BMC_PASSWORD_LENGTH // 2) + "\n")
     layout.nginx_script.write_text(nginx_script(layout.here))
     layout.nginx_script.chmod(0o755)
+
+
+def _make_key(path: Path) -> None:
+    command = [sys.executable, "-m", "hamgr.cli.main", "key", str(path)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"`hamgr key {path}` ended with {done.returncode}: {done.stderr.strip()}")
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -227,8 +227,8 @@ class Lab:
             raise LabError(f"{directory}: a lab's path may have {MAX_DIRECTORY} characters, for its sockets' sake")
         if directory.exists() and any(directory.iterdir()):
             raise LabError(f"{directory} is not empty: is a lab up there? `hamgr lab down` takes it down")
-        files.write(self.options, self.layout)
         try:
+            files.write(self.options, self.layout)
             self._start_world(detached)
         except BaseException:
             self.down()
@@ -294,7 +294,7 @@ class Lab:
         """Wait until the predicate holds; returns the seconds it took. A daemon that does not answer is "not
         yet".
 
-        Raises LabError with `what` and the last reason after `timeout` seconds.
+        Raises LabError with `what`, the last reason and the end of every log after `timeout` seconds.
         """
         began = time.monotonic()
         reason = ""
@@ -305,7 +305,7 @@ class Lab:
             except NotAnswering as error:
                 reason = f" ({error})"
             time.sleep(POLL_INTERVAL)
-        raise LabError(f"waited {timeout:g} s in vain for {what or predicate}{reason}; logs: {self.layout.log('*')}")
+        raise LabError(f"waited {timeout:g} s in vain for {what or predicate}{reason}{self._last_words()}")
 
     def wait_for_owner(self, node: str, timeout: float = 20.0) -> float:
         """Wait until this node, and no other, has the VIP."""
@@ -357,7 +357,7 @@ class Lab:
         self.layout.world_pid.write_text(f"{self.world_pid}\n")
 
     def _last_words(self) -> str:
-        """The end of every log: of a lab that fails to come up, nothing else remains."""
+        """The end of every log: of a lab that fails, nothing else may remain."""
         words = []
         for log in sorted(self.layout.log("any").parent.glob("*.log")):
             if text := log.read_text(errors="replace").strip():

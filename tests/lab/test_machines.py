@@ -195,7 +195,7 @@ def test_nothing_of_a_lab_is_left_even_if_its_maker_is_killed(tmp_path: Path) ->
 def test_a_lab_that_does_not_come_up_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     if why_no_lab():
         pytest.skip(why_no_lab())
-    broken = Lab(Options(fencing=Fencing.NONE))
+    broken = Lab(Options(**BARE))
     broken.environment["PYTHONPATH"] = "/nonexistent"
     broken.environment["PYTHONHOME"] = "/nonexistent"
     with pytest.raises(LabError, match="did not come up"):
@@ -206,4 +206,4 @@ def test_a_lab_that_does_not_come_up_says_why_and_leaves_nothing(tmp_path: Path)
 def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hamgr.lab.namespaces._SYSTEM_PATH", "/nonexistent")
     with pytest.raises(LabError, match=r"needs .*ip.*: .*apt-get install .*iproute2"):
-        Lab(Options(fencing=Fencing.NONE)).up()
+        Lab(Options(**BARE)).up()
