@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 export PATH := $(PATH):/usr/sbin:/sbin
 PROTO := proto/hamgr/v1/cluster.proto proto/hamgr/v1/arbiter.proto proto/hamgr/v1/admin.proto
 PROTOC = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) \
-  --mypy_grpc_out=$(1) $(PROTO)
+  --mypy_grpc_out=quiet:$(1) $(PROTO)
 
 .PHONY: all test lint stubs sim lab demo bench clean system
 all: test
