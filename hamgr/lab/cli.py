@@ -178,7 +178,12 @@ def _client(args: argparse.Namespace) -> int:
     asking = lab.client.command(probe_command(args.address, PROBE_INTERVAL))
     last: Answer | None = None
     with subprocess.Popen(
-        asking, env=lab.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        asking,
+        env=lab.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -27,9 +27,16 @@ class Prober:
         self._stopped_at: float | None = None
         self._processes: list[subprocess.Popen[str]] = []
         for command in commands:
-            self._processes.append(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+            # In a session of its own: Ctrl-C is ours to handle, and its end is its standard input's.
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
             )
+            self._processes.append(process)
         self._readers = [
             threading.Thread(target=self._collect, args=(process,), daemon=True) for process in self._processes
         ]
