@@ -1,0 +1,232 @@
+"""Seals packets into authenticated frames and opens them: HMAC-SHA-256, a replay window, the receiver's life.
+
+A frame is: magic "hg", version 1, key number (a byte each), the MAC of all the rest (32 bytes), then the protobuf
+`hamgr.v1.Packet`. docs/protocol.md tells more.
+"""
+
+from __future__ import annotations
+
+import enum
+import hmac
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from google.protobuf.message import DecodeError
+
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Heartbeat, Packet
+from hamgr.links.convert import body_in, body_out
+from hamgr.v1 import cluster_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+MAGIC = b"hg"
+VERSION = 1
+HEADER = len(MAGIC) + 2
+MAC_BYTES = 32
+MAX_FRAME = 60_000
+"""Bytes; below the largest UDP datagram, and far above any packet of sixteen nodes."""
+
+WINDOW = 1024
+"""Packets by which one may come late on its link and still be taken (RFC 4303, 3.4.3)."""
+
+LIVES = 4
+"""Lives of one sender, on one link, whose windows are kept; packets of older ones are refused."""
+
+LOG_INTERVAL = 10.0
+"""Seconds between two log lines about dropped frames of the same link and reason."""
+
+
+class RejectReason(enum.Enum):
+    MALFORMED = "malformed"
+    TOO_LARGE = "too-large"
+    UNAUTHENTICATED = "unauthenticated"
+    OTHER_CLUSTER = "other-cluster"
+    NOT_FOR_US = "not-for-us"
+    REFLECTED = "reflected"
+    WRONG_LINK = "wrong-link"
+    OLD_INCARNATION = "old-incarnation"
+    REPLAYED = "replayed"
+
+
+class Rejected(Exception):
+    """A frame that says nothing to us."""
+
+    def __init__(self, reason: RejectReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class _Window:
+    """Which of the newest sequence numbers of one life were seen: bit n of `seen` is `newest - n`."""
+
+    newest: int = 0
+    seen: int = 0
+
+    def take(self, sequence: int) -> bool:
+        """Note this number; False if it was seen before, or is too old to tell."""
+        if sequence > self.newest:
+            self.seen = (self.seen << min(sequence - self.newest, WINDOW) | 1) & ((1 << WINDOW) - 1)
+            self.newest = sequence
+            return True
+        age = self.newest - sequence
+        if age >= WINDOW or self.seen >> age & 1:
+            return False
+        self.seen |= 1 << age
+        return True
+
+
+@dataclass(slots=True)
+class _Lives:
+    """The windows of a sender's lives on one link, in the order in which they were first heard.
+
+    The oldest gives way to a new one, and is refused from then on with all that were forgotten before it: a life that
+    is not known any more can't be told from one that is new, so only its number is kept. The core believes a life only
+    after it echoed a fresh heartbeat of ours, so what a forgotten life can do here is be refused.
+    """
+
+    windows: dict[int, _Window] = field(default_factory=dict)
+    retired: dict[int, None] = field(default_factory=dict)
+
+    def take(self, incarnation: int, sequence: int) -> bool:
+        window = self.windows.get(incarnation)
+        if window is None:
+            if incarnation in self.retired:
+                return False
+            while len(self.windows) >= LIVES:
+                oldest = next(iter(self.windows))
+                del self.windows[oldest]
+                self.retired[oldest] = None
+                while len(self.retired) > WINDOW:
+                    del self.retired[next(iter(self.retired))]
+            window = self.windows[incarnation] = _Window()
+        return window.take(sequence)
+
+
+class Codec:
+    """Seals and opens the frames of one node (or of the arbiter) in one life.
+
+    keys: by number; active: the one that seals. All of them open.
+    """
+
+    def __init__(self, cluster: str, node: str, keys: dict[int, bytes], active: int, incarnation: int) -> None:
+        assert active in keys, f"active key {active} is none of {sorted(keys)}"
+        self.cluster = cluster
+        self.node = node
+        self.incarnation = incarnation
+        self._macs = {number: hmac.new(key, digestmod="sha256") for number, key in keys.items()}
+        self._active = active
+        self._sequence = 0
+        self._lives: dict[tuple[str, str], _Lives] = {}
+
+    def _mac(self, number: int, header: bytes, payload: bytes) -> bytes:
+        mac = self._macs[number].copy()
+        mac.update(header)
+        mac.update(payload)
+        return mac.digest()
+
+    def seal(self, link: str, packet: Packet) -> bytes:
+        """The frame of a packet for one link; every frame has a sequence number of its own."""
+        self._sequence += 1
+        name, body = body_out(packet.body)
+        payload = pb.Packet(
+            cluster=self.cluster,
+            sender=self.node,
+            to=packet.to,
+            incarnation=self.incarnation,
+            to_incarnation=packet.to_incarnation,
+            link=link,
+            sequence=self._sequence,
+            **{name: body},
+        ).SerializeToString()
+        header = MAGIC + bytes((VERSION, self._active))
+        return header + self._mac(self._active, header, payload) + payload
+
+    def open(self, link: str, data: bytes) -> Packet:
+        """The packet in a frame. Raises Rejected, and nothing else, for anything that is none for us."""
+        header, mac, payload = _split(data)
+        number = header[3]
+        if number not in self._macs or not hmac.compare_digest(mac, self._mac(number, header, payload)):
+            raise Rejected(RejectReason.UNAUTHENTICATED)
+        found = _parse(payload)
+        if found.cluster != self.cluster:
+            raise Rejected(RejectReason.OTHER_CLUSTER)
+        if found.sender == self.node:
+            raise Rejected(RejectReason.REFLECTED)
+        if found.to != self.node:
+            raise Rejected(RejectReason.NOT_FOR_US)
+        if found.link != link:
+            raise Rejected(RejectReason.WRONG_LINK)
+        try:
+            body = body_in(found)
+        except ValueError as error:
+            raise Rejected(RejectReason.MALFORMED) from error
+        if found.to_incarnation != self.incarnation and (
+            found.to_incarnation or not isinstance(body, Heartbeat | ArbiterReport | ArbiterAnswer)
+        ):
+            raise Rejected(RejectReason.OLD_INCARNATION)
+        if not self._lives.setdefault((found.sender, link), _Lives()).take(found.incarnation, found.sequence):
+            raise Rejected(RejectReason.REPLAYED)
+        return Packet(found.sender, found.incarnation, found.to, found.to_incarnation, body)
+
+
+def _split(data: bytes) -> tuple[bytes, bytes, bytes]:
+    if len(data) > MAX_FRAME:
+        raise Rejected(RejectReason.TOO_LARGE)
+    if len(data) <= HEADER + MAC_BYTES or data[:2] != MAGIC or data[2] != VERSION:
+        raise Rejected(RejectReason.MALFORMED)
+    return data[:HEADER], data[HEADER : HEADER + MAC_BYTES], data[HEADER + MAC_BYTES :]
+
+
+def _parse(payload: bytes) -> pb.Packet:
+    try:
+        return pb.Packet.FromString(payload)
+    except DecodeError as error:
+        raise Rejected(RejectReason.MALFORMED) from error
+
+
+def claimed_cluster(data: bytes) -> str:
+    """The cluster that a frame says to belong to, not authenticated: only to choose the codec that opens it.
+
+    Raises Rejected for what is no frame.
+    """
+    _header, _mac, payload = _split(data)
+    return _parse(payload).cluster
+
+
+@dataclass(slots=True)
+class LinkCount:
+    """Frames and bytes of one link since the start."""
+
+    frames_in: int = 0
+    bytes_in: int = 0
+    frames_out: int = 0
+    bytes_out: int = 0
+    send_failures: int = 0
+    rejected: dict[RejectReason, int] = field(default_factory=dict)
+
+
+class Counters:
+    """Counts what the links carry and drop; says in the log what is dropped, at a bounded rate."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.links: dict[str, LinkCount] = {}
+        self._clock = clock
+        self._said: dict[tuple[str, RejectReason], tuple[float, int]] = {}
+
+    def of(self, link: str) -> LinkCount:
+        return self.links.setdefault(link, LinkCount())
+
+    def rejected(self, link: str, reason: RejectReason, source: str) -> None:
+        count = self.of(link).rejected
+        count[reason] = count.get(reason, 0) + 1
+        now = self._clock()
+        said_at, said = self._said.get((link, reason), (float("-inf"), 0))
+        if now - said_at < LOG_INTERVAL:
+            return
+        self._said[(link, reason)] = (now, count[reason])
+        log.warning(
+            "link %s: dropped %d frame(s), the last from %s: %s", link, count[reason] - said, source, reason.value
+        )

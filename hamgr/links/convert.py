@@ -1,0 +1,251 @@
+"""Core messages to protobuf and back.
+
+Only authenticated bytes come here, yet a body that makes no sense raises ValueError and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hamgr.core import messages as core
+from hamgr.core.cluster import GroupState
+from hamgr.v1 import cluster_pb2 as pb
+
+_STANDINGS = list(core.Standing)
+_STATES = list(GroupState)
+
+
+def _standing(number: int) -> core.Standing:
+    if not 0 <= number < len(_STANDINGS):
+        raise ValueError(f"standing {number}")
+    return _STANDINGS[number]
+
+
+def _state(number: int) -> GroupState:
+    if not 0 <= number < len(_STATES):
+        raise ValueError(f"group state {number}")
+    return _STATES[number]
+
+
+def _stamp_out(stamp: core.Stamp) -> pb.Stamp:
+    return pb.Stamp(epoch=stamp.epoch, view=stamp.view)
+
+
+def _stamp_in(stamp: pb.Stamp) -> core.Stamp:
+    return core.Stamp(stamp.epoch, stamp.view)
+
+
+def _state_out(state: core.ClusterState) -> pb.ClusterState:
+    return pb.ClusterState(
+        stamp=_stamp_out(state.stamp),
+        coordinator=state.coordinator,
+        roster=[
+            pb.RosterEntry(
+                node=entry.node,
+                incarnation=entry.incarnation,
+                standing=_STANDINGS.index(entry.standing),  # type: ignore[arg-type]
+            )
+            for entry in state.roster
+        ],
+        pins=[pb.Pin(group=group, node=node) for group, node in state.pins],
+    )
+
+
+def _state_in(state: pb.ClusterState) -> core.ClusterState:
+    return core.ClusterState(
+        _stamp_in(state.stamp),
+        state.coordinator,
+        tuple(core.RosterEntry(entry.node, entry.incarnation, _standing(entry.standing)) for entry in state.roster),
+        tuple((pin.group, pin.node) for pin in state.pins),
+    )
+
+
+def _heartbeat_out(body: core.Heartbeat) -> pb.Heartbeat:
+    return pb.Heartbeat(
+        sent_us=body.sent_us,
+        epoch=body.epoch,
+        coordinator=body.coordinator,
+        stored=_stamp_out(body.stored),
+        initialised=body.initialised,
+        load=body.load,
+        leaving=body.leaving,
+        echoes=[pb.Echo(node=echo.node, incarnation=echo.incarnation, sent_us=echo.sent_us) for echo in body.echoes],
+    )
+
+
+def _heartbeat_in(body: pb.Heartbeat) -> core.Heartbeat:
+    return core.Heartbeat(
+        body.sent_us,
+        body.epoch,
+        body.coordinator,
+        _stamp_in(body.stored),
+        body.initialised,
+        body.load,
+        body.leaving,
+        tuple(core.Echo(echo.node, echo.incarnation, echo.sent_us) for echo in body.echoes),
+    )
+
+
+def _report_out(body: core.Report) -> pb.Report:
+    return pb.Report(
+        epoch=body.epoch,
+        number=body.number,
+        probed=body.probed,
+        groups=[
+            pb.GroupReport(
+                group=group.group,
+                state=_STATES.index(group.state),  # type: ignore[arg-type]
+                barred=group.barred,
+                detail=group.detail,
+            )
+            for group in body.groups
+        ],
+        standby=body.standby,
+        unfit=body.unfit,
+    )
+
+
+def _report_in(body: pb.Report) -> core.Report:
+    return core.Report(
+        body.epoch,
+        body.number,
+        body.probed,
+        tuple(
+            core.GroupReport(group.group, _state(group.state), group.barred, group.detail) for group in body.groups
+        ),
+        body.standby,
+        body.unfit,
+    )
+
+
+def _arbiter_report_out(body: core.ArbiterReport) -> pb.ArbiterReport:
+    return pb.ArbiterReport(
+        sent_us=body.sent_us,
+        epoch=body.epoch,
+        coordinator=body.coordinator,
+        initialised=body.initialised,
+        claim=body.claim,
+        alive=body.alive,
+        health=body.health,
+        load=body.load,
+        state=_state_out(body.state),
+        nodes=body.nodes,
+        tie_breaker=body.tie_breaker,
+        deadtime=body.deadtime,
+        settle=body.settle,
+    )
+
+
+def _arbiter_report_in(body: pb.ArbiterReport) -> core.ArbiterReport:
+    return core.ArbiterReport(
+        body.sent_us,
+        body.epoch,
+        body.coordinator,
+        body.initialised,
+        body.claim,
+        tuple(body.alive),
+        body.health,
+        body.load,
+        _state_in(body.state),
+        tuple(body.nodes),
+        body.tie_breaker,
+        body.deadtime,
+        body.settle,
+    )
+
+
+def _arbiter_answer_out(body: core.ArbiterAnswer) -> pb.ArbiterAnswer:
+    return pb.ArbiterAnswer(
+        echo_us=body.echo_us,
+        voter=body.voter,
+        epoch=body.epoch,
+        coordinator=body.coordinator,
+        vote_epoch=body.vote_epoch,
+        voted_for=body.voted_for,
+        stored=_stamp_out(body.stored),
+        refused=body.refused,
+        state=_state_out(body.state),
+    )
+
+
+def _arbiter_answer_in(body: pb.ArbiterAnswer) -> core.ArbiterAnswer:
+    return core.ArbiterAnswer(
+        body.echo_us,
+        body.voter,
+        body.epoch,
+        body.coordinator,
+        body.vote_epoch,
+        body.voted_for,
+        _stamp_in(body.stored),
+        body.refused,
+        _state_in(body.state),
+    )
+
+
+_Out = Callable[[Any], Any]
+_In = Callable[[Any], core.Body]
+
+_BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
+    core.Heartbeat: ("heartbeat", _heartbeat_out, _heartbeat_in),
+    core.VoteRequest: (
+        "vote_request",
+        lambda body: pb.VoteRequest(epoch=body.epoch),
+        lambda body: core.VoteRequest(body.epoch),
+    ),
+    core.VoteReply: (
+        "vote_reply",
+        lambda body: pb.VoteReply(
+            epoch=body.epoch, granted=body.granted, voted_for=body.voted_for, state=_state_out(body.state)
+        ),
+        lambda body: core.VoteReply(body.epoch, body.granted, body.voted_for, _state_in(body.state)),
+    ),
+    core.ViewUpdate: (
+        "view_update",
+        lambda body: pb.ViewUpdate(state=_state_out(body.state)),
+        lambda body: core.ViewUpdate(_state_in(body.state)),
+    ),
+    core.Order: (
+        "order",
+        lambda body: pb.Order(epoch=body.epoch, view=body.view, number=body.number, run=body.run),
+        lambda body: core.Order(body.epoch, body.view, body.number, tuple(body.run)),
+    ),
+    core.Report: ("report", _report_out, _report_in),
+    core.Farewell: ("farewell", lambda body: pb.Farewell(), lambda body: core.Farewell()),
+    core.FarewellAck: ("farewell_ack", lambda body: pb.FarewellAck(), lambda body: core.FarewellAck()),
+    core.LearnRequest: ("learn_request", lambda body: pb.LearnRequest(), lambda body: core.LearnRequest()),
+    core.LearnReply: (
+        "learn_reply",
+        lambda body: pb.LearnReply(epoch=body.epoch, state=_state_out(body.state)),
+        lambda body: core.LearnReply(body.epoch, _state_in(body.state)),
+    ),
+    core.Forward: (
+        "forward",
+        lambda body: pb.Forward(
+            request=body.request, verb=body.verb, node=body.node, group=body.group, operator=body.operator
+        ),
+        lambda body: core.Forward(body.request, body.verb, body.node, body.group, body.operator),
+    ),
+    core.ForwardReply: (
+        "forward_reply",
+        lambda body: pb.ForwardReply(request=body.request, done=body.done, text=body.text),
+        lambda body: core.ForwardReply(body.request, body.done, body.text),
+    ),
+    core.ArbiterReport: ("arbiter_report", _arbiter_report_out, _arbiter_report_in),
+    core.ArbiterAnswer: ("arbiter_answer", _arbiter_answer_out, _arbiter_answer_in),
+}
+_BY_FIELD = {field: into for field, _out, into in _BODIES.values()}
+
+
+def body_out(body: core.Body) -> tuple[str, Any]:
+    """The name of the oneof field and its protobuf message."""
+    field, out, _into = _BODIES[type(body)]
+    return field, out(body)
+
+
+def body_in(packet: pb.Packet) -> core.Body:
+    """The core's message. Raises ValueError for an empty or senseless one."""
+    field = packet.WhichOneof("body")
+    if field is None:
+        raise ValueError("no body")
+    return _BY_FIELD[field](getattr(packet, field))
