@@ -220,7 +220,7 @@ class Membership:
                 changes.append(Changed(Change.DEAD, peer.name, silent_for=silent, deaf=deaf))
                 continue
             for link, up in peer.link_up.items():
-                if up and now - peer.link_heard[link] >= self.timing.deadtime:
+                if up and now >= peer.link_heard[link] + self.timing.deadtime:
                     peer.link_up[link] = False
                     changes.append(
                         Changed(Change.LINK_DOWN, peer.name, link, silent_for=now - peer.link_heard[link])

@@ -80,7 +80,7 @@ class ArbiterSession:
 
     async def _session(self, stub: pb_grpc.ArbiterAsyncStub) -> None:
         """One stream's life; raises AioRpcError when it ends."""
-        call = stub.Session()
+        call = stub.Session(None)  # None: we write
         reader = asyncio.ensure_future(self._read(call))
         try:
             while True:

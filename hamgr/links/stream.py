@@ -95,7 +95,7 @@ class _Acceptor(pb_grpc.PeerServicer):
         self._link = link
         self._receive = receive
 
-    async def Exchange(  # noqa: N802 - the name is the protocol's
+    async def Exchange(
         self, request_iterator: AsyncIterator[pb.Frame], context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]
     ) -> AsyncIterator[pb.Frame]:
         async for frame in request_iterator:
@@ -153,7 +153,7 @@ class StreamLink:
     @staticmethod
     async def _feed(stub: pb_grpc.PeerAsyncStub, outgoing: Outgoing) -> None:
         """One stream's life; raises AioRpcError when it ends."""
-        call = stub.Exchange(wait_for_ready=True)
+        call = stub.Exchange(None, wait_for_ready=True)  # None: we write
         ended = asyncio.ensure_future(call.read())
         try:
             while True:

@@ -53,7 +53,8 @@ class UdpLink:
         except OSError as error:
             bound.close()
             on = f" on {config.interface}" if config.interface else ""
-            raise LinkError(f"link {config.name}: can't bind {address} port {config.port}{on}: {error.strerror}") from error
+            where = f"{address} port {config.port}{on}"
+            raise LinkError(f"link {config.name}: can't bind {where}: {error.strerror}") from error
         self._socket = bound
         asyncio.get_running_loop().add_reader(bound, self._readable)
 
