@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hamgr.core.durable import Durable
-from hamgr.core.effects import FenceRecord, InitialisedRecord, Record, StandbyRecord, StateRecord, VoteRecord
+from hamgr.core.effects import FenceRecord, InitialisedRecord, Record
 from hamgr.core.messages import ClusterState, RosterEntry, Stamp, Standing
 
 log = logging.getLogger(__name__)
@@ -158,20 +158,14 @@ class StateStore:
     def write(self, record: Record) -> None:
         """Have the record on disk when this returns."""
         try:
-            match record:
-                case VoteRecord(epoch, candidate):
-                    self._db.execute("update node set epoch = ?, voted_for = ?", (epoch, candidate))
-                case StateRecord(state):
-                    self._db.execute("update node set state = ?", (state_to_json(state),))
-                case StandbyRecord(standby):
-                    self._db.execute("update node set standby = ?", (int(standby),))
-                case InitialisedRecord():
-                    learned = self.load().apply(record)
-                    self._db.execute(
-                        "update node set initialised = 1, epoch = ?, voted_for = ?", (learned.epoch, learned.voted_for)
-                    )
-                case FenceRecord():
-                    self._write_fence(record)
+            if isinstance(record, FenceRecord):
+                self._write_fence(record)
+                return
+            kept = self.load().apply(record)
+            self._db.execute(
+                "update node set initialised = ?, epoch = ?, voted_for = ?, standby = ?, state = ?",
+                (int(kept.initialised), kept.epoch, kept.voted_for, int(kept.standby), state_to_json(kept.state)),
+            )
         except sqlite3.Error as error:
             raise self._failed(error) from error
 

@@ -1,4 +1,7 @@
-"""What a node remembers over a restart: the fold of all records that it ever had on disk."""
+"""What a node remembers over a restart: the fold of all records that it ever had on disk.
+
+Votes and cluster states only grow: a record that comes to disk after a later one changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,12 @@ class Durable:
     def apply(self, record: Record) -> Durable:
         match record:
             case VoteRecord(epoch, candidate):
+                if epoch <= self.epoch and self.voted_for:
+                    return self
                 return dataclasses.replace(self, epoch=epoch, voted_for=candidate)
             case StateRecord(state):
+                if state.stamp <= self.state.stamp:
+                    return self
                 return dataclasses.replace(self, state=state)
             case StandbyRecord(standby):
                 return dataclasses.replace(self, standby=standby)

@@ -117,10 +117,11 @@ class Membership:
         return [peer.name for peer in self.peers.values() if peer.heard]
 
     def echoes(self) -> tuple[Echo, ...]:
-        """What our next heartbeat says to have heard, unproven incarnations included: they prove themselves by it."""
+        """What our next heartbeat says to have heard: of lost peers too, which else could not find us again, and of
+        unproven incarnations, which prove themselves by it."""
         found = []
         for peer in self.peers.values():
-            if peer.incarnation and peer.heard:
+            if peer.incarnation and peer.liveness is not Liveness.LEFT:
                 found.append(Echo(peer.name, peer.incarnation, peer.newest_us))
             for incarnation, candidate in peer.candidates.items():
                 found.append(Echo(peer.name, incarnation, candidate.newest_us))

@@ -331,7 +331,10 @@ class Node:
     # -- epochs and coordinators --------------------------------------------------------------------------------
 
     def _later_epoch(self, now: float, epoch: int) -> None:
+        stood = self.election.claim is not None
         if self.election.observe(epoch):
+            if stood:
+                self.election.not_before = now + self._patience()
             self._vacate(now)
 
     def _lose_coordinator(self, now: float) -> None:
@@ -367,6 +370,7 @@ class Node:
         was_following = election.following
         known = election.epoch == epoch and election.voted_for == peer.name
         election.vote(peer.name, epoch)
+        election.not_before = now + self._patience()
         if was_following and election.following == "":
             self._vacate(now)
         if not known:

@@ -127,3 +127,27 @@ def test_the_number_of_unproven_lives_is_bounded(membership: Membership) -> None
         membership.heartbeat(10.0, "ha", "b", life, beat(50.0, None))
     assert len(membership.peers["b"].candidates) <= 4
     assert len(membership.echoes()) <= 4
+
+
+def test_two_nodes_that_count_each_other_as_dead_find_each_other_again() -> None:
+    clock = {"a": 0.0, "b": 40.0}
+    nodes = {
+        "a": Membership("a", 1, ["b"], ["ha"], TIMING),
+        "b": Membership("b", 2, ["a"], ["ha"], TIMING),
+    }
+
+    def exchange(now: float) -> None:
+        for one, other in (("a", "b"), ("b", "a")):
+            sent = Heartbeat(microseconds(now + clock[one]), 1, echoes=nodes[one].echoes())
+            nodes[other].heartbeat(now + clock[other], "ha", one, nodes[one].incarnation, sent)
+
+    for step in range(5):
+        exchange(step * 0.2)
+    assert nodes["a"].alive() == ["b"]
+    for name, node in nodes.items():
+        node.expire(20.0 + clock[name])
+        assert node.alive() == []
+    for step in range(5):
+        exchange(20.0 + step * 0.2)
+    assert nodes["a"].alive() == ["b"]
+    assert nodes["b"].alive() == ["a"]
