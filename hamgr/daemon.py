@@ -49,12 +49,10 @@ async def run(config: Config, node_name: str) -> None:
     node = Node(config.spec, node_name, incarnation, store.load(), loop.time())
     host = Host(node, events)
     codec = Codec(config.spec.name, node_name, keys.keys, keys.active, incarnation)
-    links = Transport(config, node_name, codec, host.received, host.link_changed)
+    links = Transport(config, node_name, codec, host.received)
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
-    groups = {
-        group.name: GroupRunner(group, config.spec.group(group.name), host.group_reported) for group in config.groups
-    }
+    groups = {group.name: GroupRunner(group, host.group_reported) for group in config.groups}
     admin = AdminServer(config.admin_socket, host)
     writer = Writer(store, loop.call_soon_threadsafe)
     try:
@@ -70,7 +68,7 @@ async def run(config: Config, node_name: str) -> None:
         # All that lives as long as the daemon is made by now: the collector need not walk it again.
         gc.collect()
         gc.freeze()
-        log.info("hamgrd: %s of cluster %s is up (pid file: none, foreground)", node_name, config.spec.name)
+        log.info("hamgrd: %s of cluster %s is up", node_name, config.spec.name)
         await host.ended.wait()
     finally:
         await host.close()

@@ -1,0 +1,141 @@
+"""Runs one group: starts its resources in order, stops them in reverse, and watches them while they run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from hamgr.config.model import GroupConfig, ResourceConfig
+from hamgr.core.cluster import GroupState
+from hamgr.resources.resource import RESOURCE_KINDS, Resource, ResourceError, ResourceStatus
+
+Report = Callable[[str, GroupState, str], None]
+Member = tuple[ResourceConfig, Resource]
+Operation = Callable[[], Awaitable[tuple[GroupState, str]]]
+
+
+class GroupRunner:
+    """Performs the core's effects for one group.
+
+    `start`, `stop` and `probe` begin an operation and return at once; its end is reported exactly once, unless a newer
+    operation came first: that one ends the older, whose end is then not reported.
+    """
+
+    def __init__(self, config: GroupConfig, report: Report) -> None:
+        self._name = config.name
+        self._members: list[Member] = [
+            (resource, RESOURCE_KINDS[resource.kind].build(resource)) for resource in config.resources
+        ]
+        self._report = report
+        self._task: asyncio.Task[None] | None = None
+        self._monitors: list[asyncio.Task[None]] = []
+
+    async def prepare(self) -> None:
+        """Make ready what takes time; to be called once, before the first operation."""
+        for _config, resource in self._members:
+            await resource.prepare()
+
+    def start(self) -> None:
+        self._begin(self._start)
+
+    def stop(self) -> None:
+        self._begin(self._stop)
+
+    def probe(self) -> None:
+        self._begin(self._probe)
+
+    # -- operations ---------------------------------------------------------------------------------------------
+
+    def _begin(self, operation: Operation) -> None:
+        """Let the operation run after the one that is under way was ended, and the monitors with it."""
+        older = [task for task in (self._task, *self._monitors) if task is not None and not task.done()]
+        for task in older:
+            # A report may call back into us: the task that runs now has done its work, and ends by itself.
+            if task is not asyncio.current_task():
+                task.cancel()
+        self._monitors.clear()
+        self._task = asyncio.create_task(self._run(operation, older))
+
+    async def _run(self, operation: Operation, older: list[asyncio.Task[None]]) -> None:
+        if older:
+            await asyncio.wait(older)
+        state, detail = await operation()
+        if state is GroupState.STARTED:
+            self._monitors = [asyncio.create_task(self._monitor(member)) for member in self._members]
+        self._report(self._name, state, detail)
+
+    async def _start(self) -> tuple[GroupState, str]:
+        for config, resource in self._members:
+            problem = await _timed(resource.start(), config.start_timeout, "start")
+            if problem:
+                return GroupState.FAILED, f"{config.name}: {problem}"
+        return GroupState.STARTED, ""
+
+    async def _stop(self) -> tuple[GroupState, str]:
+        """One that can't be stopped keeps none of the others from being stopped: the address goes in any case."""
+        problems = []
+        for config, resource in reversed(self._members):
+            problem = await _timed(resource.stop(), config.stop_timeout, "stop")
+            if problem:
+                problems.append(f"{config.name}: {problem}")
+        if problems:
+            return GroupState.STOP_FAILED, "; ".join(problems)
+        return GroupState.STOPPED, ""
+
+    async def _probe(self) -> tuple[GroupState, str]:
+        found: dict[str, ResourceStatus] = {}
+        problems = []
+        for config, resource in self._members:
+            status, problem = await _status(config, resource)
+            found[config.name] = status
+            if problem:
+                problems.append(f"{config.name}: {problem}")
+        states = set(found.values())
+        if states == {ResourceStatus.RUNNING}:
+            return GroupState.STARTED, ""
+        if states == {ResourceStatus.STOPPED}:
+            return GroupState.STOPPED, ""
+        told = ", ".join(f"{name} is {status.value}" for name, status in found.items())
+        return GroupState.FAILED, "; ".join([told, *problems])
+
+    async def _monitor(self, member: Member) -> None:
+        config, resource = member
+        while True:
+            await asyncio.sleep(config.monitor_interval)
+            status, problem = await _status(config, resource)
+            if status is not ResourceStatus.RUNNING:
+                for other in self._monitors:
+                    if other is not asyncio.current_task():
+                        other.cancel()
+                why = problem or f"is {status.value}"
+                self._report(self._name, GroupState.FAILED, f"{config.name}: {why}")
+                return
+
+    async def close(self) -> None:
+        """End what is under way, without stopping any resource."""
+        tasks = [task for task in (self._task, *self._monitors) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _config, resource in self._members:
+            await resource.close()
+
+
+async def _timed(operation: Awaitable[None], timeout: float, what: str) -> str:
+    """Run it for `timeout` seconds at most; "" if it succeeded, else what went wrong."""
+    try:
+        await asyncio.wait_for(operation, timeout)
+    except TimeoutError:
+        return f"{what} did not end within {timeout:g} s"
+    except ResourceError as error:
+        return str(error)
+    return ""
+
+
+async def _status(config: ResourceConfig, resource: Resource) -> tuple[ResourceStatus, str]:
+    try:
+        return await asyncio.wait_for(resource.status(), config.monitor_timeout), ""
+    except TimeoutError:
+        return ResourceStatus.FAILED, f"status did not end within {config.monitor_timeout:g} s"
+    except ResourceError as error:
+        return ResourceStatus.FAILED, str(error)
