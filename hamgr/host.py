@@ -143,7 +143,7 @@ class Host:
     def post(self, event: Event) -> None:
         """Hand an event to the node; what it causes at once is handled before this returns."""
         self._queue.append(event)
-        if self._busy:
+        if self._busy or self._world is None:
             return
         self._busy = True
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import socket
 import struct
@@ -14,6 +15,7 @@ NEIGHBOUR_ADVERTISEMENT = 136
 OVERRIDE = 0x20000000
 TARGET_LINK_LAYER_ADDRESS = 2
 HOP_LIMIT = 255
+SIOCGIFHWADDR = 0x8927
 
 
 def arp_frame(operation: int, mac: bytes, address: ipaddress.IPv4Address) -> bytes:
@@ -64,9 +66,15 @@ class Announcer:
         self._socket = opened
         self._index = index
 
-    def announce(self, mac: bytes) -> None:
+    def _mac(self, asked: socket.socket) -> bytes:
+        """The interface's hardware address. By ioctl (netdevice(7)): /sys may show another network namespace's."""
+        request = struct.pack("16s16x", self._interface.encode())
+        return fcntl.ioctl(asked, SIOCGIFHWADDR, request)[18:24]
+
+    def announce(self) -> None:
         """Say it once. Raises OSError."""
         assert self._socket is not None, "announce before open"
+        mac = self._mac(self._socket)
         if isinstance(self._address, ipaddress.IPv4Address):
             for operation in (ARP_REQUEST, ARP_REPLY):
                 self._socket.sendto(arp_frame(operation, mac, self._address), (self._interface, ETHERTYPE_ARP))

@@ -8,7 +8,6 @@ import errno
 import ipaddress
 import logging
 import socket
-from pathlib import Path
 from typing import Any
 
 from pyroute2.iproute.linux import AsyncIPRoute
@@ -92,10 +91,8 @@ class Vip:
     def _announce(self, index: int) -> None:
         try:
             self._announcer.open(index)
-            mac = bytes.fromhex(Path(f"/sys/class/net/{self._interface}/address").read_text().strip().replace(":", ""))
-            if len(mac) == 6:
-                self._announcer.announce(mac)
-        except (OSError, ValueError) as error:
+            self._announcer.announce()
+        except OSError as error:
             # The address is there; neighbours that still have the old place will find the new one when theirs fails.
             log.warning("vip %s: can't announce it on %s: %s", self._address, self._interface, error)
 
