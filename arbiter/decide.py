@@ -13,6 +13,9 @@ from typing import TypeAlias
 
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState
 
+FORMER_LIVES = 1024
+"""Past incarnations of all nodes together whose late reports are still told from new ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class VoteBook:
@@ -79,7 +82,7 @@ class ClusterArbiter:
         self._book = record
         self._doubtful: tuple[int, str] = (0, "")
         self._peers: dict[str, _Peer] = {}
-        self._former: set[tuple[str, int]] = set()
+        self._former: dict[tuple[str, int], None] = {}
         self._holder_life = 0
         self._born: float | None = None
         self._warned: set[str] = set()
@@ -104,7 +107,9 @@ class ClusterArbiter:
         peer = self._peers.get(node)
         if peer is None or peer.incarnation != incarnation:
             if peer is not None:
-                self._former.add((node, peer.incarnation))
+                self._former[(node, peer.incarnation)] = None
+                while len(self._former) > FORMER_LIVES:
+                    del self._former[next(iter(self._former))]
             peer = self._peers[node] = _Peer(incarnation, report, now)
             if node == self._book.voted_for and self._holder_life == 0:
                 self._holder_life = incarnation
@@ -144,13 +149,12 @@ class ClusterArbiter:
             self._warned.discard(node)
         elif node not in self._warned:
             self._warned.add(node)
-            return [
-                Explain(f"{node} and {others[0]} are configured with different nodes; compare their files")
-            ]
+            return [Explain(f"{node} and {others[0]} are configured with different nodes; compare their files")]
         return []
 
     def _known_epoch(self) -> int:
-        reports = [p.report.epoch for p in self._peers.values() if p.report.initialised]
+        """The latest epoch that somebody won. What a claimant merely asks for unseats nobody."""
+        reports = [p.report.epoch for p in self._peers.values() if p.report.initialised and p.report.coordinator]
         return max([self._book.vote_epoch, self._book.state.stamp.epoch, *reports])
 
     def _decide(self, now: float, notes: list[ArbiterEffect], reporter: str) -> list[ArbiterEffect]:
@@ -186,9 +190,7 @@ class ClusterArbiter:
                 floor = max(max(r.epoch, r.claim, r.state.stamp.epoch) for r in known.values())
                 floor = max(floor, self._book.vote_epoch, self._book.state.stamp.epoch)
                 self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")
-                notes.append(
-                    Explain(f"learned the epoch from {', '.join(sorted(known))}: votes above {floor}")
-                )
+                notes.append(Explain(f"learned the epoch from {', '.join(sorted(known))}: votes above {floor}"))
                 return
 
     def _eligible(self, now: float, wakes: list[float]) -> dict[str, _Peer]:
@@ -229,10 +231,7 @@ class ClusterArbiter:
         silent_at = self._heard(holder) + report.deadtime
         if now >= silent_at:
             return ""
-        if any(
-            p.report.initialised and p.report.coordinator and p.report.epoch > epoch
-            for p in self._peers.values()
-        ):
+        if any(p.report.initialised and p.report.coordinator and p.report.epoch > epoch for p in self._peers.values()):
             return ""
         held = self._peers.get(holder)
         if held is not None:
@@ -249,9 +248,7 @@ class ClusterArbiter:
         )
         return f"{holder} holds the vote of epoch {epoch} and {heard}"
 
-    def _contest(
-        self, now: float, eligible: dict[str, _Peer], notes: list[ArbiterEffect], wakes: list[float]
-    ) -> None:
+    def _contest(self, now: float, eligible: dict[str, _Peer], notes: list[ArbiterEffect], wakes: list[float]) -> None:
         ends, awaited = [], []
         for peer in eligible.values():
             assert peer.claiming_since is not None
@@ -302,11 +299,7 @@ class ClusterArbiter:
         ):
             if mine != theirs:
                 return f"{winner} {what} than {loser} ({mine}, {theirs})"
-        return (
-            f"{winner} is the tie-breaker"
-            if best.tie_breaker == winner
-            else f"{winner} is ranked before {loser}"
-        )
+        return f"{winner} is the tie-breaker" if best.tie_breaker == winner else f"{winner} is ranked before {loser}"
 
     def _answer_of(self, report: ArbiterReport) -> ArbiterAnswer:
         book, epoch = self._book, self._known_epoch()
@@ -333,9 +326,7 @@ class ClusterArbiter:
     def _answer_to(self, name: str) -> ArbiterAnswer:
         peer, book = self._peers[name], self._book
         granted = (
-            book.voter
-            and peer.report.claim > 0
-            and (book.vote_epoch, book.voted_for) == (peer.report.claim, name)
+            book.voter and peer.report.claim > 0 and (book.vote_epoch, book.voted_for) == (peer.report.claim, name)
         )
         answer = replace(self._answer_of(peer.report), refused=peer.refused)
         return replace(answer, state=book.state) if granted else answer

@@ -75,6 +75,7 @@ class Coordinator:
         self.joined: list[str] = []
         """Members that the last `update_view` took in: they have not been sent the view yet."""
         self._asked_release: set[tuple[str, str]] = set()
+        self._waited: dict[str, tuple[str, ...]] = {}
         self._told: dict[str, tuple[str, ...]] = {}
 
     # -- what comes in ------------------------------------------------------------------------------------------
@@ -327,30 +328,29 @@ class Coordinator:
                     self._ask_release(name, node, target, out)
                 run.discard(name)
         if not target:
-            waits = self._nobody(group, holders)
-            self._wait(name, waits, out)
+            self.waits[name] = self._nobody(group)
             return
         member = self.members[target]
         if name in member.run and name in runs[target]:
-            self._wait(name, (), out)
+            self.waits[name] = ()
             return
         if target in holders and not member.number:
             # It runs there already (another coordinator let it): nothing is started, so the rule is not asked.
             runs[target].add(name)
-            self._wait(name, (), out)
+            self.waits[name] = ()
             return
         if holders and holders != [target]:
             for node in holders:
                 if node != target:
                     self._ask_release(name, node, target, out)
         if member.admitted == Stamp() or not stored_by_quorum(member.admitted):
-            self._wait(name, (f"waits until a quorum has stored the view with {target}",), out)
+            self.waits[name] = (f"waits until a quorum has stored the view with {target}",)
             return
         verdict = self.verdict(name, target)
         if not verdict.allowed:
-            self._wait(name, verdict.missing, out)
+            self.waits[name] = verdict.missing
             return
-        self._wait(name, (), out)
+        self.waits[name] = ()
         for node, _clause in verdict.held:
             if (name, node) in self._asked_release:
                 self._asked_release.discard((name, node))
@@ -363,12 +363,12 @@ class Coordinator:
         return member.report is not None and member.report.probed and member.state(group) is GroupState.STOPPED
 
     def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
-        probed = self.members[node].state(group) is not GroupState.UNKNOWN
-        if probed and (group, node) not in self._asked_release:
+        runs = self.members[node].state(group) not in (GroupState.UNKNOWN, GroupState.STOPPED)
+        if runs and (group, node) not in self._asked_release:
             self._asked_release.add((group, node))
             out.append(Announce(Kind.IP_REQUEST, f"{node} is asked to release {group} for {target}", node, group))
 
-    def _nobody(self, group: GroupSpec, holders: list[str]) -> tuple[str, ...]:
+    def _nobody(self, group: GroupSpec) -> tuple[str, ...]:
         reasons = []
         for node in candidates_of(self._spec, group):
             member = self.members.get(node)
@@ -384,14 +384,19 @@ class Coordinator:
                 reasons.append(f"{group.name} failed on {node} too often (hamgr cleanup {group.name} --node {node})")
         return (f"no node can run {group.name}: " + "; ".join(reasons),)
 
-    def _wait(self, group: str, waits: tuple[str, ...], out: list[Effect]) -> None:
-        self.waits[group] = waits
-        # The figures in a sentence change all the time; a new sentence is told when who is awaited changes.
-        told = tuple(sentence.split(":")[0] for sentence in waits)
-        if self._told.get(group, ()) != told:
-            self._told[group] = told
-            if waits:
+    def tell_waits(self, out: list[Effect]) -> None:
+        """Once a keepalive: tell what has been waited for since the last time, if that is news.
+
+        Figures in a sentence change all the time; it is told again when who or what is awaited changes.
+        """
+        for group, waits in self.waits.items():
+            awaited = tuple(sentence.split(":")[0] for sentence in waits)
+            if awaited and awaited == self._waited.get(group) and awaited != self._told.get(group):
                 out.append(Announce(Kind.TAKEOVER_WAITS, f"{group} " + "; ".join(waits), self._me, group))
+                self._told[group] = awaited
+            elif not awaited:
+                self._told.pop(group, None)
+            self._waited[group] = awaited
 
     def resend(self, node: str, send: Callable[[str, Order], None]) -> None:
         """Once a keepalive: repeat the order to a member whose report does not show yet that it was taken up."""

@@ -684,8 +684,11 @@ class Node:
             self.membership.fenced(event.node, now)
             coordinator.fence_confirmed(event.node, plan.incarnation)
             self.tell(Kind.NODE_FENCED, f"{event.node} counts as fenced", event.node)
-        if plan is not None:
+        if plan is not None and coordinator is not None:
             self.requests.fence_ended(plan, confirmed)
+            if plan.by_operator and not confirmed and plan.level == 0 and self.membership.peers[plan.node].heard:
+                # The operator has the answer; a living node is not shot later, when nobody thinks of it anymore.
+                coordinator.fencing.forget(plan.node)
         self._dirty = True
         # Last in its step, so that nothing waits for it: the intent on disk already stands for "unknown".
         self._result = FenceRecord(
@@ -910,6 +913,7 @@ class Node:
                     self.send(peer.name, ViewUpdate(coordinator.state))
             for name in coordinator.members:
                 coordinator.resend(name, self._send_order)
+            coordinator.tell_waits(self._out)
             self._dirty = True
         if now >= self._disk_retry_at:
             self._disk_retry_at = now + self.spec.timing.deadtime

@@ -1,0 +1,105 @@
+"""Keeps each cluster's vote on disk, in SQLite, synced before it is answered."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Protocol
+
+from arbiter.decide import VoteBook
+from hamgr.store import state_from_json, state_to_json
+
+DATABASE = "votes.db"
+LOCK = "lock"
+
+_SCHEMA = """
+create table if not exists votes (
+  cluster text primary key,
+  voter integer not null,
+  vote_epoch integer not null,
+  voted_for text not null,
+  state text not null
+) strict;
+"""
+
+
+class StoreError(Exception):
+    """The votes can't be read or written; the text says where and why."""
+
+
+class Store(Protocol):
+    """Where votes are kept. Every method may raise StoreError."""
+
+    def load(self, cluster: str) -> VoteBook:
+        """The cluster's book; an empty one, that is no voter, for a cluster that is new here."""
+
+    def save(self, cluster: str, book: VoteBook) -> None:
+        """Have the book on disk when this returns. After an error it may be there or not."""
+
+    def clusters(self) -> list[str]: ...
+
+    def close(self) -> None: ...
+
+
+class SqliteStore:
+    """One file for all clusters. With `shared`, several processes may look into it; else only one may have it open."""
+
+    def __init__(self, state_dir: Path, shared: bool = False) -> None:
+        self._where = state_dir / DATABASE
+        self._lock = -1
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not shared:
+                self._lock = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise StoreError(f"state_dir {state_dir}: another hamgr-arbiter uses it (it is locked)") from error
+        except OSError as error:
+            raise StoreError(f"state_dir {state_dir}: {error.strerror}") from error
+        try:
+            self._db = sqlite3.connect(self._where, check_same_thread=False, isolation_level=None)
+            self._db.execute("pragma journal_mode = wal")
+            # FULL: a commit is on the disk, not only in the log's cache, before it returns.
+            self._db.execute("pragma synchronous = full")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            if self._lock >= 0:
+                os.close(self._lock)
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(f"{self._where}: {error}")
+
+    def load(self, cluster: str) -> VoteBook:
+        try:
+            row = self._db.execute(
+                "select voter, vote_epoch, voted_for, state from votes where cluster = ?", (cluster,)
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        if row is None:
+            return VoteBook()
+        voter, vote_epoch, voted_for, state = row
+        return VoteBook(bool(voter), vote_epoch, voted_for, state_from_json(state))
+
+    def save(self, cluster: str, book: VoteBook) -> None:
+        row = (cluster, int(book.voter), book.vote_epoch, book.voted_for, state_to_json(book.state))
+        try:
+            self._db.execute("insert or replace into votes values (?, ?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def clusters(self) -> list[str]:
+        try:
+            return [cluster for (cluster,) in self._db.execute("select cluster from votes order by cluster")]
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        self._db.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
