@@ -20,7 +20,10 @@ ARBITER = "arbiter"
 
 
 class ArbiterSession:
-    """Keeps a stream to the arbiter. Only the newest report is sent: it says all that the older ones said."""
+    """Keeps a stream to the arbiter. Only the newest report is sent: it says all that the older ones said.
+
+    Once the arbiter has answered on a stream, reports name its life: they can't be recordings from before its start.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,8 @@ class ArbiterSession:
         self._on_answer = on_answer
         self._on_lost = on_lost
         self._newest: ArbiterReport | None = None
+        self._said: ArbiterReport | None = None
+        self._arbiter_life = 0
         self._filled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._muted = False
@@ -62,6 +67,7 @@ class ArbiterSession:
     def mute(self) -> None:
         """Send nothing anymore, ever."""
         self._muted = True
+        self._newest = self._said = None
 
     async def _run(self) -> None:
         async with grpc.aio.insecure_channel(self._where, options=CHANNEL_OPTIONS) as channel:
@@ -80,6 +86,8 @@ class ArbiterSession:
 
     async def _session(self, stub: pb_grpc.ArbiterAsyncStub) -> None:
         """One stream's life; raises AioRpcError when it ends."""
+        self._arbiter_life = 0  # of an arbiter that may have been started anew
+        self._said = None
         call = stub.Session(None)  # None: we write
         reader = asyncio.ensure_future(self._read(call))
         try:
@@ -93,7 +101,8 @@ class ArbiterSession:
                 self._filled.clear()
                 report, self._newest = self._newest, None
                 if report is not None:
-                    packet = Packet(self._codec.node, self._codec.incarnation, ARBITER, 0, report)
+                    self._said = report
+                    packet = Packet(self._codec.node, self._codec.incarnation, ARBITER, self._arbiter_life, report)
                     await call.write(pb.Frame(data=self._codec.seal(LINK, packet)))
         finally:
             reader.cancel()
@@ -107,7 +116,15 @@ class ArbiterSession:
                 self.counters.rejected(LINK, rejected.reason, self._where)
                 continue
             if packet.sender == ARBITER and isinstance(packet.body, ArbiterAnswer):
+                self._meet(packet.incarnation)
                 self._on_answer(packet.body)
+
+    def _meet(self, life: int) -> None:
+        """Say the last report again, at once, to a life of the arbiter that we had not yet named."""
+        if life != self._arbiter_life:
+            self._arbiter_life = life
+            if self._newest is None and self._said is not None:
+                self.send(self._said)
 
     async def close(self) -> None:
         if self._task is not None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
-from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Heartbeat, Packet
+from hamgr.core.messages import ArbiterReport, Heartbeat, Packet
 from hamgr.links.convert import body_in, body_out
 from hamgr.v1 import cluster_pb2 as pb
 
@@ -32,7 +32,10 @@ WINDOW = 1024
 """Packets by which one may come late on its link and still be taken (RFC 4303, 3.4.3)."""
 
 LIVES = 4
-"""Lives of one sender, on one link, whose windows are kept; packets of older ones are refused."""
+"""Lives of one sender, on one link, whose windows are kept."""
+
+RETIRED = 1024
+"""Lives of one sender, on one link, that are remembered as over."""
 
 LOG_INTERVAL = 10.0
 """Seconds between two log lines about dropped frames of the same link and reason."""
@@ -60,10 +63,14 @@ class Rejected(Exception):
 
 @dataclass(slots=True)
 class _Window:
-    """Which of the newest sequence numbers of one life were seen: bit n of `seen` is `newest - n`."""
+    """Which of the newest sequence numbers of one life were seen: bit n of `seen` is `newest - n`.
+
+    current: a frame of this life named our own life, so it was sealed since we started.
+    """
 
     newest: int = 0
     seen: int = 0
+    current: bool = False
 
     def take(self, sequence: int) -> bool:
         """Note this number; False if it was seen before, or is too old to tell."""
@@ -80,29 +87,40 @@ class _Window:
 
 @dataclass(slots=True)
 class _Lives:
-    """The windows of a sender's lives on one link, in the order in which they were first heard.
+    """The windows of a sender's lives on one link, the one that was heard last at the end.
 
-    The oldest gives way to a new one, and is refused from then on with all that were forgotten before it: a life that
-    is not known any more can't be told from one that is new, so only its number is kept. The core believes a life only
-    after it echoed a fresh heartbeat of ours, so what a forgotten life can do here is be refused.
+    When a new life needs room, a life that never named ours gives way first. It may be a recording from before our
+    start, and recordings must never push out the peer that lives. It is forgotten, so its frames may pass again; they
+    are heartbeats without an echo of ours, from which the core believes nothing. A life that did name ours gives way
+    only to later ones, and is refused from then on.
     """
 
     windows: dict[int, _Window] = field(default_factory=dict)
     retired: dict[int, None] = field(default_factory=dict)
 
-    def take(self, incarnation: int, sequence: int) -> bool:
+    def take(self, incarnation: int, sequence: int, names_ours: bool) -> bool:
         window = self.windows.get(incarnation)
         if window is None:
             if incarnation in self.retired:
                 return False
-            while len(self.windows) >= LIVES:
-                oldest = next(iter(self.windows))
-                del self.windows[oldest]
-                self.retired[oldest] = None
-                while len(self.retired) > WINDOW:
-                    del self.retired[next(iter(self.retired))]
-            window = self.windows[incarnation] = _Window()
-        return window.take(sequence)
+            self._make_room()
+            window = _Window()
+        if not window.take(sequence):
+            return False
+        window.current = window.current or names_ours
+        self.windows.pop(incarnation, None)
+        self.windows[incarnation] = window
+        return True
+
+    def _make_room(self) -> None:
+        if len(self.windows) < LIVES:
+            return
+        forgettable = (life for life, window in self.windows.items() if not window.current)
+        life = next(forgettable, next(iter(self.windows)))
+        if self.windows.pop(life).current:
+            self.retired[life] = None
+            if len(self.retired) > RETIRED:
+                del self.retired[next(iter(self.retired))]
 
 
 class Codec:
@@ -160,14 +178,16 @@ class Codec:
         if found.link != link:
             raise Rejected(RejectReason.WRONG_LINK)
         try:
+            if found.incarnation == 0:
+                raise ValueError("incarnation 0, which is no life")
             body = body_in(found)
         except ValueError as error:
             raise Rejected(RejectReason.MALFORMED) from error
-        if found.to_incarnation != self.incarnation and (
-            found.to_incarnation or not isinstance(body, Heartbeat | ArbiterReport | ArbiterAnswer)
-        ):
+        names_ours = found.to_incarnation == self.incarnation
+        if not names_ours and (found.to_incarnation or not isinstance(body, Heartbeat | ArbiterReport)):
             raise Rejected(RejectReason.OLD_INCARNATION)
-        if not self._lives.setdefault((found.sender, link), _Lives()).take(found.incarnation, found.sequence):
+        lives = self._lives.setdefault((found.sender, link), _Lives())
+        if not lives.take(found.incarnation, found.sequence, names_ours):
             raise Rejected(RejectReason.REPLAYED)
         return Packet(found.sender, found.incarnation, found.to, found.to_incarnation, body)
 

@@ -5,6 +5,7 @@ Only authenticated bytes come here, yet a body that makes no sense raises ValueE
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,12 @@ def _state(number: int) -> GroupState:
     if not 0 <= number < len(_STATES):
         raise ValueError(f"group state {number}")
     return _STATES[number]
+
+
+def _duration(seconds: float) -> float:
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"{seconds} seconds")
+    return seconds
 
 
 def _stamp_out(stamp: core.Stamp) -> pb.Stamp:
@@ -111,9 +118,7 @@ def _report_in(body: pb.Report) -> core.Report:
         body.epoch,
         body.number,
         body.probed,
-        tuple(
-            core.GroupReport(group.group, _state(group.state), group.barred, group.detail) for group in body.groups
-        ),
+        tuple(core.GroupReport(group.group, _state(group.state), group.barred, group.detail) for group in body.groups),
         body.standby,
         body.unfit,
     )
@@ -150,8 +155,8 @@ def _arbiter_report_in(body: pb.ArbiterReport) -> core.ArbiterReport:
         _state_in(body.state),
         tuple(body.nodes),
         body.tie_breaker,
-        body.deadtime,
-        body.settle,
+        _duration(body.deadtime),
+        _duration(body.settle),
     )
 
 

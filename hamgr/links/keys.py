@@ -40,8 +40,12 @@ def load_keys(path: Path) -> Keys:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyFileError(path, f"no readable file ({error.strerror})", "a key file; `hamgr key` makes one") from error
+    try:
+        _check_private(path, os.fstat(descriptor))
+    except KeyFileError:
+        os.close(descriptor)
+        raise
     with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
-        _check_private(path, os.fstat(file.fileno()))
         text = file.read()
     keys: dict[int, bytes] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -67,11 +71,12 @@ def _check_private(path: Path, status: os.stat_result) -> None:
 
 
 def _parse(path: Path, number: int, content: list[str]) -> tuple[int, bytes]:
-    if len(content) != 2 or not content[0].isdecimal():
-        raise KeyFileError(path, f"{len(content)} words", "`NUMBER HEX`", number)
+    if len(content) != 2:
+        raise KeyFileError(path, f"{len(content)} word(s)", "two: `NUMBER HEX`", number)
+    # Not more than three digits: int() itself refuses thousands of them.
+    if not content[0].isdecimal() or len(content[0]) > 3 or int(content[0]) > MAX_KEY_NUMBER:
+        raise KeyFileError(path, "no key number in front", f"a number from 0 to {MAX_KEY_NUMBER}", number)
     key_number = int(content[0])
-    if not 0 <= key_number <= MAX_KEY_NUMBER:
-        raise KeyFileError(path, f"key number {key_number}", f"0 to {MAX_KEY_NUMBER}", number)
     try:
         key = bytes.fromhex(content[1])
     except ValueError as error:

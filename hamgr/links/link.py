@@ -29,6 +29,9 @@ class Link(Protocol):
     def send(self, to: str, frame: bytes) -> None:
         """Send to one peer, now or never: it does not block, and a fault of the network raises nothing."""
 
+    def drop_waiting(self) -> None:
+        """Forget the frames that wait to be sent."""
+
     async def close(self) -> None:
         """End it; nothing is received afterwards."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import logging
+import os
+import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,8 +18,6 @@ from hamgr.links.link import LinkError, NoteFailure, Receive
 from hamgr.v1 import cluster_pb2 as pb
 from hamgr.v1 import cluster_pb2_grpc as pb_grpc
 
-log = logging.getLogger(__name__)
-
 QUEUE = 64
 """Frames that wait for a stream at most; the oldest give way, since newer ones say the same and more."""
 
@@ -26,6 +25,9 @@ REDIAL = 0.05
 """Seconds between the end of a stream and the next attempt; the channel itself waits BACKOFF_MS between connects."""
 
 BACKOFF_MS = 100
+CONNECT_MS = 500
+"""gRPC's "minimal back-off" is the time in which a connect must succeed: two round trips, also on a slow path."""
+
 SILENCE_MS = 1000
 """After so many milliseconds without an acknowledgement a connection is given up (gRPC sets TCP_USER_TIMEOUT to
 it, tcp(7)). Without this, a path that was cut and healed stays silent for TCP's whole retransmission back-off."""
@@ -37,7 +39,7 @@ ENDS_STREAM = frozenset(
 
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", BACKOFF_MS),
-    ("grpc.min_reconnect_backoff_ms", BACKOFF_MS),
+    ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
     ("grpc.max_reconnect_backoff_ms", BACKOFF_MS),
     ("grpc.keepalive_time_ms", SILENCE_MS),
     ("grpc.keepalive_timeout_ms", SILENCE_MS),
@@ -62,6 +64,16 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
 def target(address: str, port: int) -> str:
     """A gRPC target of an IP address."""
     return f"[{address}]:{port}" if ipaddress.ip_address(address).version == 6 else f"{address}:{port}"
+
+
+def bind_error(address: str, port: int) -> str:
+    """Why a server could not bind: gRPC says only that it could not, so it is tried once more, plainly."""
+    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    try:
+        with socket.create_server((address, port), family=family):
+            return "refused, though it is free now"
+    except OSError as error:
+        return os.strerror(error.errno) if error.errno else str(error)
 
 
 class Outgoing:
@@ -126,9 +138,8 @@ class StreamLink:
         try:
             server.add_insecure_port(where)
         except RuntimeError as error:
-            raise LinkError(
-                f"link {config.name}: can't listen on {where}: the address is not this machine's or the port is busy"
-            ) from error
+            cause = bind_error(config.addresses[self._node], config.port)
+            raise LinkError(f"link {config.name}: can't listen on {where}: {cause}") from error
         await server.start()
         self._server = server
         for peer in self._outgoing:
@@ -170,6 +181,10 @@ class StreamLink:
 
     def send(self, to: str, frame: bytes) -> None:
         self._outgoing[to].put(frame)
+
+    def drop_waiting(self) -> None:
+        for outgoing in self._outgoing.values():
+            outgoing.clear()
 
     async def close(self) -> None:
         for task in self._dialling:

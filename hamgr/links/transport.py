@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hamgr.config.model import Config
 from hamgr.core.messages import Body, Packet
-from hamgr.links.codec import Codec, Counters, Rejected, RejectReason
+from hamgr.links.codec import MAX_FRAME, Codec, Counters, Rejected, RejectReason
 from hamgr.links.link import LINK_KINDS, Link
 
 Deliver = Callable[[str, Packet], None]
@@ -44,13 +44,19 @@ class Transport:
         for name in self._reach[to]:
             frame = self._codec.seal(name, packet)
             count = self.counters.of(name)
+            if len(frame) > MAX_FRAME:
+                # The peer would refuse it, and end a stream that brought it.
+                self._failed(name, f"a {type(body).__name__} of {len(frame)} bytes, allowed {MAX_FRAME}")
+                continue
             count.frames_out += 1
             count.bytes_out += len(frame)
             self._links[name].send(to, frame)
 
     def mute(self) -> None:
-        """Send nothing anymore, ever."""
+        """Send nothing anymore, ever; not what waits either."""
         self._muted = True
+        for link in self._links.values():
+            link.drop_waiting()
 
     def _receive(self, link: str, frame: bytes, source: str) -> RejectReason | None:
         count = self.counters.of(link)

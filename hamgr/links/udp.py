@@ -86,6 +86,9 @@ class UdpLink:
         except OSError as error:
             self._failed(self._config.name, error.strerror or str(error))
 
+    def drop_waiting(self) -> None:
+        """Nothing waits: a datagram leaves at once or never."""
+
     async def close(self) -> None:
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
