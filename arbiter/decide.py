@@ -237,6 +237,9 @@ class ClusterArbiter:
         if held is not None:
             if held.incarnation != self._holder_life:
                 return ""
+            # It puts the question anew itself: a new partition, in which the other side may be the better one.
+            if held.report.claim > epoch:
+                return ""
             # A holder whose partition makes no quorum even with this vote would block the others for ever.
             if len(held.report.alive) + 1 < (len(report.nodes) + 1) // 2 + 1:
                 return ""

@@ -279,7 +279,6 @@ class Coordinator:
         candidates = {
             node: Candidate(node, self.fit(member), frozenset(g.group for g in member.groups.values() if g.barred))
             for node, member in self.members.items()
-            if member.report is not None and member.report.probed
         }
         for group in self._spec.groups:
             self._decide_group(group, candidates, runs, stored_by_quorum, out)
@@ -311,11 +310,12 @@ class Coordinator:
         out: list[Effect],
     ) -> None:
         name = group.name
-        holders = [
-            node
-            for node, member in self.members.items()
-            if member.report is not None and not self._stopped_report(member, name)
-        ]
+        silent = [node for node, m in self.members.items() if m.report is None or not m.report.probed]
+        if silent:
+            # Whoever has not reported may be running it: it is neither started elsewhere nor taken away from anybody.
+            self.waits[name] = tuple(f"waits for {node} to report the state of {name}" for node in silent)
+            return
+        holders = [node for node, member in self.members.items() if not self._stopped_report(member, name)]
         owner = next((node for node in holders if self.members[node].state(name) is GroupState.STARTED), "")
         owner = owner or (holders[0] if holders else "")
         target = place(self._spec, group, candidates, owner, self._pins.get(name, ""))
@@ -374,11 +374,9 @@ class Coordinator:
             member = self.members.get(node)
             if member is None:
                 reasons.append(f"{node} is not in the view")
-            elif member.report is None or not member.report.probed:
-                reasons.append(f"{node} has not reported yet")
-            elif member.report.standby:
+            elif member.report is not None and member.report.standby:
                 reasons.append(f"{node} is on standby (hamgr online {node})")
-            elif member.report.unfit:
+            elif member.report is not None and member.report.unfit:
                 reasons.append(f"{node} can't run anything: {member.report.unfit}")
             else:
                 reasons.append(f"{group.name} failed on {node} too often (hamgr cleanup {group.name} --node {node})")

@@ -144,6 +144,8 @@ class Node:
         self._urgent: list[Effect] = []
         """Effects that say nothing which a barrier of this step guards, and must not wait for a slow disk."""
         self._refused_epoch = 0
+        self._spent_vote = 0
+        """The epoch whose vote of the arbiter no longer decides."""
         self._result: FenceRecord | None = None
         """The result of a fencing, to be written at the end of the step."""
         self._now = now
@@ -442,9 +444,22 @@ class Node:
         )
 
     def _authority(self) -> bool:
+        return self._deciding_votes() >= self.spec.majority
+
+    def _deciding_votes(self) -> int:
+        """The votes behind us that entitle to decide.
+
+        The arbiter's counts for the partition that it was given in: once the nodes have been a majority by themselves
+        again, the next partition is put to it anew, for it may prefer the other side now.
+        """
+        epoch = self.election.epoch
         peers = self.membership.peers.values()
-        votes = deciding_votes(self.name, self.election.epoch, peers, self.election.votes, self.answer)
-        return votes >= self.spec.majority
+        by_nodes = deciding_votes(self.name, epoch, peers, self.election.votes, None)
+        if by_nodes >= self.spec.majority:
+            self._spent_vote = epoch
+        if self._spent_vote == epoch:
+            return by_nodes
+        return deciding_votes(self.name, epoch, peers, self.election.votes, self.answer)
 
     def _elect(self, now: float) -> None:
         election = self.election
@@ -1048,8 +1063,7 @@ class Node:
     def votes(self) -> int:
         """The votes that this node sees behind its coordinator: as coordinator those that decide, else those heard."""
         if self.coordinator is not None:
-            peers = self.membership.peers.values()
-            return deciding_votes(self.name, self.election.epoch, peers, self.election.votes, self.answer)
+            return self._deciding_votes()
         heard = sum(1 for peer in self.membership.peers.values() if peer.heard)
         return 1 + heard + (1 if self._arbiter_usable(self._now) else 0)
 

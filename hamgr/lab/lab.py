@@ -115,10 +115,12 @@ class Machine:
 
     def kill_daemon(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send the daemon (hamgrd, or the arbiter) a signal. A daemon that dies stays dead until
-        `start_daemon`.
+        `start_daemon`; one that is killed is dead when this returns.
         """
-        pid = self.lab.layout.daemon_pid(self.name).read_text().strip()
-        self.exec(["kill", f"-{number.value}", pid])
+        file = self.lab.layout.daemon_pid(self.name)
+        self.exec(["kill", f"-{number.value}", file.read_text().strip()])
+        if number is signal.SIGKILL:
+            self.lab.wait(lambda: not file.exists(), UP_TIMEOUT, f"the daemon of {self.name} to die")
 
     def start_daemon(self) -> None:
         """Start the daemon if it does not run."""

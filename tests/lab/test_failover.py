@@ -36,6 +36,10 @@ def heard_on(lab: Lab, reporter: str, node: str, link: str) -> bool:
     return next(entry["up"] for entry in found["links"] if entry["link"] == link)
 
 
+def coordinator(lab: Lab) -> str:
+    return lab.status("b")["coordinator"] or "b"
+
+
 def waits(lab: Lab, reporter: str) -> str:
     return " ".join(lab.status(reporter)["groups"][0]["waits"])
 
@@ -95,7 +99,8 @@ def test_a_stopped_owner_that_wakes_after_its_lease_is_never_a_second_owner(lab)
         assert awaited(cluster, "b", "hamgr fence ack a") or awaited(cluster, "b", "waits for a to be off")
         cluster.node("a").kill_daemon(signal.SIGCONT)
         cluster.wait(lambda: "paused" in kinds(cluster, "a"), 10, "a to notice its pause")
-        cluster.wait(lambda: cluster.status("b")["groups"][0]["owner"] != "", 15, "the group to have an owner again")
+        cluster.wait(lambda: cluster.status(coordinator(cluster))["groups"][0]["owner"] == "a", 15, "a to own it again")
+        assert cluster.owners() == ["a"]
     assert cluster.node("a").is_on()
 
 
@@ -174,18 +179,20 @@ def test_nothing_starts_while_the_bmc_does_not_confirm_and_an_operator_can_relea
     cluster: Lab = lab(**FAST)
     cluster.wait_for_owner("a")
     getattr(cluster.bmc("a"), mood)()
-    with watched(cluster):
-        cluster.node("a").kill()
+    socket = str(cluster.layout.admin_socket("b"))
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        cluster.node("a").kill_daemon()
         cluster.wait(lambda: awaited(cluster, "b", "waits for a to be off"), 10, "the takeover to wait")
         if mood == "refuse":
             cluster.wait(lambda: "fence-failed" in kinds(cluster, "b"), 15, "the fencing to fail")
-        assert cluster.owners() == []
-        socket = str(cluster.layout.admin_socket("b"))
+        assert cluster.owners() == ["a"], "a's daemon is dead, its address is not; b must not touch it"
         refused = cluster.node("b").exec(["hamgr", "--socket", socket, "fence", "ack", "b", "--yes"], check=False)
         assert refused.returncode == 1, "a node that is heard is not off"
-        done = cluster.node("b").exec(["hamgr", "--socket", socket, "fence", "ack", "a", "--yes"])
-        assert done.returncode == 0
-        cluster.wait_for_owner("b")
+        cluster.node("a").power_off()
+        assert cluster.owners() == [], "only a confirmation lets b start it"
+        assert cluster.node("b").exec(["hamgr", "--socket", socket, "fence", "ack", "a", "--yes"]).returncode == 0
+        prober.wait_for_answer("b")
     assert "fence-acknowledged" in kinds(cluster, "b")
 
 
