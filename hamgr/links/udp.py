@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import ipaddress
 import logging
 import socket
@@ -85,6 +87,14 @@ class UdpLink:
             self._socket.sendto(frame, self._peers[to])
         except OSError as error:
             self._failed(self._config.name, error.strerror or str(error))
+            if error.errno == errno.ENODEV:
+                self._find_interface_again()
+
+    def _find_interface_again(self) -> None:
+        """A socket is bound to one interface, not to its name (socket(7)): one that came back is bound to anew."""
+        if self._socket is not None and self._config.interface:
+            with contextlib.suppress(OSError):  # not back yet: the next heartbeat asks again
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._config.interface.encode())
 
     def drop_waiting(self) -> None:
         """Nothing waits: a datagram leaves at once or never."""
