@@ -1,0 +1,195 @@
+"""The arbiter's host and the nodes' sessions with it: one call at a time, stored before it is answered."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Explain, Store, VoteBook, WakeAt
+from hamgr.core.events import ArbiterAnswered, ArbiterLost
+from hamgr.core.messages import ArbiterReport
+
+if TYPE_CHECKING:
+    from hamgr.sim.machine import Process
+    from hamgr.sim.world import World
+
+WHO = "arbiter"
+STALL = 1.5
+"""Seconds until a session that nothing comes through is seen to be broken, at most."""
+
+Call = Callable[[float], list[ArbiterEffect]]
+
+
+class Arbitration:
+    """The third host. Sessions keep the order of what they carry; a cut one stalls, then breaks."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._arbiter: ClusterArbiter | None = None
+        self._disk = VoteBook()
+        self._known = VoteBook()
+        self._life = 0
+        self._calls: deque[Call] = deque()
+        self._busy = False
+        self._storing: VoteBook | None = None
+        self._timer = 0
+        self.store_fails = False
+        self._cut: set[str] = set()
+        self._sessions: dict[str, Process] = {}
+        self._up_at: dict[Process, float] = {}
+        self._down_at: dict[Process, float] = {}
+
+    # -- the host -----------------------------------------------------------------------------------------------
+
+    @property
+    def up(self) -> bool:
+        return self._arbiter is not None
+
+    @property
+    def voter(self) -> bool:
+        return self._disk.voter
+
+    def start(self) -> None:
+        if self._arbiter is None:
+            self._life += 1
+            self._known = self._disk
+            self._arbiter = ClusterArbiter(self._disk)
+            self._note("starts")
+
+    def crash(self) -> None:
+        if self._arbiter is None:
+            return
+        if self._storing is not None and self._world.arbiter_rng.random() < 0.5:
+            self._disk = self._storing
+        self._storing = None
+        self._arbiter = None
+        self._calls.clear()
+        self._busy = False
+        self._note("is dead")
+        self._sessions.clear()
+        for machine in self._world.machines.values():
+            self._break(machine.name, "the connection was refused")
+
+    def wipe(self) -> None:
+        assert self._arbiter is None
+        self._disk = VoteBook()
+
+    def _note(self, text: str) -> None:
+        self._world.trace.note(self._world.engine.now, WHO, text)
+
+    def _call(self, life: int, call: Call) -> None:
+        if self._arbiter is None or life != self._life:
+            return
+        self._calls.append(call)
+        self._next()
+
+    def _next(self) -> None:
+        while self._calls and not self._busy and self._arbiter is not None:
+            self._perform(self._calls.popleft()(self._world.engine.now))
+
+    def _perform(self, effects: list[ArbiterEffect]) -> None:
+        for index, effect in enumerate(effects):
+            match effect:
+                case Store(book):
+                    self._busy = True
+                    self._storing = book
+                    low, high = self._world.conditions.disk
+                    took = low if low == high else self._world.arbiter_rng.uniform(low, high * 5)
+                    self._world.engine.after(took, self._stored, self._life, book, effects[index + 1 :])
+                    return
+                case Answer(node, answer):
+                    self._world.checker.arbiter_answers(answer)
+                    self._answer(node, ArbiterAnswered(answer))
+                case WakeAt(time):
+                    self._timer += 1
+                    self._world.engine.at(time, self._tick, self._life, self._timer)
+                case Explain(text):
+                    self._note(text)
+
+    def _tick(self, life: int, timer: int) -> None:
+        if timer == self._timer:
+            arbiter = self._arbiter
+            if arbiter is not None:
+                self._call(life, arbiter.tick)
+
+    def _stored(self, life: int, book: VoteBook, behind: list[ArbiterEffect]) -> None:
+        arbiter = self._arbiter
+        if arbiter is None or life != self._life:
+            return
+        self._busy = False
+        self._storing = None
+        rng, fails = self._world.arbiter_rng, self._world.conditions.store_fails
+        if self.store_fails or (fails and rng.random() < fails):
+            if rng.random() < 0.5:
+                self._disk = book
+            self._note("could not store its vote")
+            arbiter.restore(self._known)
+        else:
+            self._disk = self._known = book
+            self._perform(behind)
+        self._next()
+
+    # -- the sessions -------------------------------------------------------------------------------------------
+
+    def cut(self, node: str) -> None:
+        self._cut.add(node)
+        self._world.engine.after(STALL * self._world.arbiter_rng.random(), self._stalled, node)
+
+    def heal(self, node: str = "") -> None:
+        self._cut -= {node} if node else set(self._cut)
+
+    def _stalled(self, node: str) -> None:
+        if node in self._cut:
+            self._break(node, "the session does not answer")
+
+    def _break(self, node: str, reason: str) -> None:
+        process = self._world.machines[node].process
+        if process is not None:
+            process.post(ArbiterLost(reason))
+        self._lost(node)
+
+    def _lost(self, node: str) -> None:
+        arbiter = self._arbiter
+        if arbiter is not None:
+            self._call(self._life, lambda now: arbiter.lost(now, node))
+
+    def process_ended(self, process: Process) -> None:
+        self._up_at.pop(process, None)
+        self._down_at.pop(process, None)
+        self._world.engine.after(self._delay(), self._lost, process.machine.name)
+
+    def _delay(self) -> float:
+        conditions, rng = self._world.conditions, self._world.arbiter_rng
+        low, high = conditions.latency
+        delay = low if low == high else rng.uniform(low, high)
+        if conditions.tail and rng.random() < conditions.tail:
+            delay += rng.random() * conditions.tail_time
+        return delay
+
+    def report(self, process: Process, report: ArbiterReport) -> None:
+        node, engine = process.machine.name, self._world.engine
+        if self._arbiter is None:
+            engine.after(0.01, process.post, ArbiterLost("the connection was refused"))
+            return
+        if node in self._cut:
+            return
+        at = max(engine.now + self._delay(), self._up_at.get(process, 0.0))
+        self._up_at[process] = at
+        engine.at(at, self._reported, self._life, process, report)
+
+    def _reported(self, life: int, process: Process, report: ArbiterReport) -> None:
+        node = process.machine.name
+        if process.alive:
+            self._sessions[node] = process
+        arbiter = self._arbiter
+        if arbiter is not None:
+            self._call(life, lambda now: arbiter.report(now, node, process.incarnation, report))
+
+    def _answer(self, node: str, event: ArbiterAnswered) -> None:
+        process = self._sessions.get(node)
+        if process is None or not process.alive or node in self._cut:
+            return
+        at = max(self._world.engine.now + self._delay(), self._down_at.get(process, 0.0))
+        self._down_at[process] = at
+        self._world.engine.at(at, process.post, event)

@@ -1,0 +1,174 @@
+"""`python -m hamgr.sim`: runs seeds, sums up, and shows and shrinks what fails."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from hamgr.core.cluster import MAX_NODES, ClusterSpec, GroupSpec, NodeSpec, Timing
+from hamgr.sim.conditions import CALM
+from hamgr.sim.run import Outcome, Plan, plan, run
+from hamgr.sim.shape import LINKS, Wanted, spec_to_toml
+from hamgr.sim.shrink import shrink
+from hamgr.sim.world import World
+
+VIOLATION = 1
+BENCH_SECONDS = 1000.0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m hamgr.sim", description="The deterministic simulator of hamgr.")
+    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="how many seeds to run (20)")
+    parser.add_argument("--first", type=int, default=1, metavar="S", help="the first of them (1)")
+    parser.add_argument("--seed", type=int, metavar="S", help="run this one only")
+    parser.add_argument("--nodes", type=int, metavar="N", help="that many nodes (else: as the seed says)")
+    parser.add_argument("--no-arbiter", action="store_true", help="never an arbiter")
+    parser.add_argument("--two-node", action="store_true", help="two nodes without an arbiter, fencing decides")
+    parser.add_argument("--watchdog", action="store_true", help="nodes with watchdogs")
+    parser.add_argument("--duration", type=float, metavar="S", help="seconds of faults in each run")
+    parser.add_argument("--trace", action="store_true", help="print every event")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (2)")
+    parser.add_argument("--no-shrink", action="store_true", help="don't look for the minimal timeline of a failure")
+    parser.add_argument("--bench", action="store_true", help="measure the speed with three nodes and no faults")
+    return parser
+
+
+class _Job:
+    """Runs a seed in a worker process."""
+
+    def __init__(self, wanted: Wanted, duration: float | None) -> None:
+        self.wanted = wanted
+        self.duration = duration
+
+    def __call__(self, seed: int) -> Outcome:
+        outcome = run(plan(seed, self.wanted, self.duration))
+        gc.collect()
+        return outcome
+
+
+def _outcomes(job: _Job, seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
+    if jobs == 1:
+        yield from map(job, seeds)
+        return
+    with multiprocessing.Pool(jobs, initializer=gc.disable) as pool:
+        yield from pool.imap(job, seeds, chunksize=4)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.nodes is not None and not 2 <= options.nodes <= MAX_NODES:
+        parser.error(f"--nodes {options.nodes}: allowed are 2 to {MAX_NODES}")
+    if options.two_node and options.nodes not in (None, 2):
+        parser.error(f"--two-node with --nodes {options.nodes}: it means exactly 2")
+    for name in ("seeds", "jobs"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} {getattr(options, name)}: at least 1")
+    if options.duration is not None and options.duration <= 0:
+        parser.error(f"--duration {options.duration:g}: more than 0")
+    if options.bench:
+        return _bench()
+    wanted = Wanted(
+        nodes=options.nodes,
+        arbiter=False if options.no_arbiter else None,
+        two_node=True if options.two_node else None,
+        watchdog=True if options.watchdog else None,
+    )
+    job = _Job(wanted, options.duration)
+    if options.seed is not None:
+        return _one(job, options.seed, options.trace, not options.no_shrink)
+    return _many(job, range(options.first, options.first + options.seeds), options.jobs, not options.no_shrink)
+
+
+def _one(job: _Job, seed: int, trace: bool, shrinks: bool) -> int:
+    what = plan(seed, job.wanted, job.duration)
+    outcome = run(what, show=print if trace else None)
+    _sum_up([outcome], 0.0)
+    print(f"trace {outcome.trace_hash}")
+    if outcome.failure is None:
+        return 0
+    _tell(what, outcome, shrinks)
+    return VIOLATION
+
+
+def _many(job: _Job, seeds: range, jobs: int, shrinks: bool) -> int:
+    began = time.monotonic()
+    outcomes = []
+    failed = []
+    for outcome in _outcomes(job, seeds, jobs):
+        outcomes.append(outcome)
+        if outcome.failure is not None:
+            failed.append(outcome)
+            print(f"seed {outcome.seed}: {outcome.failure.name}: {outcome.failure.text}", flush=True)
+    _sum_up(outcomes, time.monotonic() - began)
+    if not failed:
+        return 0
+    first = failed[0]
+    _tell(plan(first.seed, job.wanted, job.duration), first, shrinks)
+    print(f"{len(failed)} of {len(outcomes)} seeds failed: {', '.join(str(outcome.seed) for outcome in failed)}")
+    return VIOLATION
+
+
+def _sum_up(outcomes: list[Outcome], took: float) -> None:
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        counts += outcome.counts
+    simulated = sum(outcome.simulated for outcome in outcomes)
+    faults = {name.removeprefix("fault "): n for name, n in sorted(counts.items()) if name.startswith("fault ")}
+    speed = f", {simulated / took:.0f} a second" if took else ""
+    print(f"{len(outcomes)} seeds, {simulated:.0f} simulated seconds{speed}")
+    print("faults: " + (", ".join(f"{name} {n}" for name, n in faults.items()) or "none"))
+    print(
+        f"starts {sum(outcome.starts for outcome in outcomes)}, coordinators {counts['coordinator']},"
+        f" fences asked {counts['fence-asked']}, confirmed {counts['fence-confirmed']},"
+        f" machines fenced {counts['fenced']}, watchdog resets {counts['watchdog-reset']}"
+    )
+
+
+def _tell(what: Plan, outcome: Outcome, shrinks: bool) -> None:
+    failure = outcome.failure
+    assert failure is not None
+    print(f"\nseed {what.seed} breaks the invariant {failure.name} at {failure.at:.3f} s: {failure.text}")
+    print("the last events:")
+    for line in failure.last:
+        print(f"  {line}")
+    if not shrinks:
+        return
+    print("\nshrinking ...", flush=True)
+
+    def fails(faults: object) -> bool:
+        again = run(what, faults).failure  # type: ignore[arg-type]
+        return again is not None and again.name == failure.name
+
+    faults = shrink(what.faults, fails)
+    print(f"{len(faults)} of {len(what.faults)} faults are enough. cluster.toml:\n")
+    print(spec_to_toml(what.spec))
+    print(f"\ntimeline.txt (started at once: {', '.join(what.started)}):\n")
+    for fault in faults:
+        print(fault)
+    print(f"\nconditions: {what.conditions}")
+
+
+def _bench() -> int:
+    timing = Timing(keepalive=1.0, warntime=3.0, deadtime=5.0, initdead=10.0, lease=15.0)
+    nodes = tuple(NodeSpec(name) for name in "abc")
+    spec = ClusterSpec("bench", nodes, (GroupSpec("web"),), timing, LINKS)
+    world = World(spec, CALM, 1)
+    world.begin((), spec.names)
+    began = time.perf_counter()
+    world.engine.run_until(BENCH_SECONDS)
+    took = time.perf_counter() - began
+    print(
+        f"three nodes, two links, keepalive 1 s, no faults: {BENCH_SECONDS / took:.0f} simulated seconds a second"
+        f" ({world.engine.handled / took:.0f} events a second); goal: 300"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

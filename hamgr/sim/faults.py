@@ -1,0 +1,210 @@
+"""The faults and wishes of a timeline: one line each, the same in scenarios, schedules and failure reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hamgr.core.events import Verb
+from hamgr.sim.power import FenceMode
+from hamgr.sim.services import Trouble
+
+if TYPE_CHECKING:
+    from hamgr.sim.world import World
+
+ARBITER = "arbiter"
+
+
+class TimelineError(Exception):
+    """A line of a timeline says nothing that the simulator knows; the text names the line and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """at: seconds of true time. words: the verb and what it concerns, as in the timeline."""
+
+    at: float
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.at:.3f}s {' '.join(self.words)}"
+
+
+Action = Callable[["World", tuple[str, ...]], None]
+
+
+def _seconds(word: str) -> float:
+    return float(word.removesuffix("s"))
+
+
+def _pairs(args: tuple[str, ...]) -> tuple[list[tuple[str, str]], str]:
+    """`a b [link]` (both ways) or `a->b [link]` (one way)."""
+    if "->" in args[0]:
+        sender, to = args[0].split("->")
+        return [(sender, to)], args[1] if len(args) > 1 else ""
+    one, other = args[:2]
+    return [(one, other), (other, one)], args[2] if len(args) > 2 else ""
+
+
+def _cut(world: World, args: tuple[str, ...]) -> None:
+    pairs, link = _pairs(args)
+    for sender, to in pairs:
+        if ARBITER not in (sender, to):
+            world.network.cut(sender, to, link)
+        elif world.arbitration is not None and sender != ARBITER:
+            world.arbitration.cut(sender)
+
+
+def _heal(world: World, args: tuple[str, ...]) -> None:
+    if not args:
+        world.network.heal()
+        if world.arbitration is not None:
+            world.arbitration.heal()
+        return
+    for sender, to in _pairs(args)[0]:
+        if ARBITER not in (sender, to):
+            world.network.heal(sender, to)
+        elif world.arbitration is not None and sender != ARBITER:
+            world.arbitration.heal(sender)
+
+
+def _power_off(world: World, args: tuple[str, ...]) -> None:
+    machine = world.machines[args[0]]
+    machine.power_off("its power failed")
+
+
+def _kill(world: World, args: tuple[str, ...]) -> None:
+    world.machines[args[0]].kill()
+
+
+def _pause(world: World, args: tuple[str, ...]) -> None:
+    world.machines[args[0]].pause(_seconds(args[1]))
+
+
+def _fail(world: World, args: tuple[str, ...]) -> None:
+    world.machines[args[0]].services[args[1]].fail()
+
+
+def _fence_ack(world: World, args: tuple[str, ...]) -> None:
+    world.operators.confirm_fenced(world.machines[args[0]])
+
+
+def _start(world: World, args: tuple[str, ...]) -> None:
+    machine = world.machines[args[0]]
+    machine.power_on()
+    machine.start_daemon()
+
+
+def _wipe(world: World, args: tuple[str, ...]) -> None:
+    if args[0] == ARBITER:
+        if world.arbitration is not None and world.may_wipe() and not world.arbitration.up:
+            world.arbitration.wipe()
+        return
+    machine = world.machines[args[0]]
+    if machine.process is None and world.may_wipe():
+        machine.disk.wipe()
+
+
+def _arbiter(up: bool) -> Action:
+    def act(world: World, args: tuple[str, ...]) -> None:
+        if world.arbitration is not None:
+            if up:
+                world.arbitration.start()
+            else:
+                world.arbitration.crash()
+
+    return act
+
+
+def _arbiter_disk(world: World, args: tuple[str, ...]) -> None:
+    if world.arbitration is not None:
+        world.arbitration.store_fails = args[0] == "full"
+
+
+def _disk(full: bool, slow: bool) -> Action:
+    def act(world: World, args: tuple[str, ...]) -> None:
+        disk = world.machines[args[0]].disk
+        disk.full, disk.slow = full, slow
+
+    return act
+
+
+def _trouble(trouble: Trouble) -> Action:
+    def act(world: World, args: tuple[str, ...]) -> None:
+        world.machines[args[0]].services[args[1]].trouble = trouble
+
+    return act
+
+
+def _ask(verb: Verb) -> Action:
+    def act(world: World, args: tuple[str, ...]) -> None:
+        if verb is Verb.TAKEOVER or verb is Verb.CLEANUP:
+            group, node = args
+            world.operators.ask(verb, node, group)
+        elif verb is Verb.LEAVE:
+            world.operators.ask(verb, at=args[0])
+        else:
+            world.operators.ask(verb, args[0])
+
+    return act
+
+
+def _fence_mode(world: World, args: tuple[str, ...]) -> None:
+    world.power.modes[args[0]] = FenceMode(args[1])
+
+
+def _loss(world: World, args: tuple[str, ...]) -> None:
+    world.network.extra_loss = float(args[0])
+
+
+_ACTIONS: dict[str, tuple[str, Action]] = {
+    "power-off": ("NODE", _power_off),
+    "start": ("NODE", _start),
+    "kill": ("NODE", _kill),
+    "pause": ("NODE TIME", _pause),
+    "wipe": ("NODE|arbiter", _wipe),
+    "cut": ("PAIR [LINK]", _cut),
+    "heal": ("[PAIR]", _heal),
+    "loss": ("PART", _loss),
+    "fence-mode": ("NODE MODE", _fence_mode),
+    "arbiter-down": ("", _arbiter(up=False)),
+    "arbiter-up": ("", _arbiter(up=True)),
+    "arbiter-disk": ("full|ok", _arbiter_disk),
+    "disk-full": ("NODE", _disk(full=True, slow=False)),
+    "disk-slow": ("NODE", _disk(full=False, slow=True)),
+    "disk-ok": ("NODE", _disk(full=False, slow=False)),
+    "fail": ("NODE GROUP", _fail),
+    "stop-hangs": ("NODE GROUP", _trouble(Trouble.STOP_HANGS)),
+    "start-fails": ("NODE GROUP", _trouble(Trouble.START_FAILS)),
+    "mend": ("NODE GROUP", _trouble(Trouble.NONE)),
+    "standby": ("NODE", _ask(Verb.STANDBY)),
+    "online": ("NODE", _ask(Verb.ONLINE)),
+    "takeover": ("GROUP NODE", _ask(Verb.TAKEOVER)),
+    "cleanup": ("GROUP NODE", _ask(Verb.CLEANUP)),
+    "fence": ("NODE", _ask(Verb.FENCE)),
+    "fence-ack": ("NODE", _fence_ack),
+    "leave": ("NODE", _ask(Verb.LEAVE)),
+}
+
+USAGE = {verb: f"{verb} {usage}".strip() for verb, (usage, _) in _ACTIONS.items()}
+
+
+def apply(world: World, fault: Fault) -> None:
+    """Let it happen now."""
+    verb, *args = fault.words
+    world.trace.counts[f"fault {verb}"] += 1
+    world.trace.note(world.engine.now, "---", " ".join(fault.words))
+    _ACTIONS[verb][1](world, tuple(args))
+
+
+_NUMBER = re.compile(r"^\d+(\.\d+)?s$")
+
+
+def timed(line: str) -> tuple[float | None, tuple[str, ...]]:
+    """The time that a line begins with, if it does, and its other words."""
+    words = tuple(line.split("#")[0].split())
+    if words and _NUMBER.match(words[0]):
+        return _seconds(words[0]), words[1:]
+    return None, words

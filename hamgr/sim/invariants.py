@@ -1,0 +1,169 @@
+"""What must hold after every event, checked against the truth of the simulated world.
+
+The checks know nothing of how the core decides: they see what daemons did (packets sent, records on disk, groups
+started) and what really was the case on each machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hamgr.core.cluster import GroupState
+from hamgr.core.effects import Announce, Fence, Kind, Record, VoteRecord
+from hamgr.core.messages import ArbiterAnswer, Body, Heartbeat, Report, VoteReply
+
+if TYPE_CHECKING:
+    from hamgr.sim.machine import Machine, Process
+    from hamgr.sim.world import World
+
+NEVER = float("-inf")
+
+CLOCK_SLACK = 0.999
+"""Two clocks may differ by a few hundred parts in a million over a stretch that both count."""
+
+
+class Violation(Exception):
+    """An invariant does not hold. name: which one, in a word."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+class Checker:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        names = world.spec.names
+        self._active: dict[str, list[str]] = {group.name: [] for group in world.spec.groups}
+        self._coordinators: dict[int, str] = {}
+        self._votes: dict[tuple[str, int], str] = {}
+        self._arbiter_votes: dict[int, str] = {}
+        self._reported: dict[tuple[str, int], Report] = {}
+        self._read_off: dict[str, float] = dict.fromkeys(names, NEVER)
+        self._left: dict[str, float] = dict.fromkeys(names, NEVER)
+        self._acknowledged: dict[str, float] = dict.fromkeys(names, NEVER)
+        self.starts = 0
+
+    # -- one owner ----------------------------------------------------------------------------------------------
+
+    def activated(self, machine: Machine, group: str) -> None:
+        owners = self._active[group]
+        owners.append(machine.name)
+        if len(owners) > 1:
+            raise Violation("one-owner", f"group {group} is active on {' and on '.join(owners)}")
+
+    def deactivated(self, machine: Machine, group: str) -> None:
+        self._active[group].remove(machine.name)
+
+    def owners(self, group: str) -> list[str]:
+        return self._active[group]
+
+    # -- the takeover rule --------------------------------------------------------------------------------------
+
+    def group_starts(self, machine: Machine, group: str) -> None:
+        """A start begins on this machine: every other configured node must be accounted for."""
+        self.starts += 1
+        process = machine.process
+        assert process is not None
+        epoch = process.node.election.epoch
+        for other in self._world.machines.values():
+            if other is machine:
+                continue
+            if other.services[group].active:
+                raise Violation("one-owner", f"{machine.name} starts {group} while it is active on {other.name}")
+            if not self._accounted_for(other, group, epoch):
+                raise Violation(
+                    "takeover-rule",
+                    f"{machine.name} starts {group} in epoch {epoch}, and {other.name} neither reported it stopped in"
+                    " that epoch, nor was read off, nor left, nor lost its lease to a watchdog, nor was confirmed off",
+                )
+
+    def _accounted_for(self, other: Machine, group: str, epoch: int) -> bool:
+        since = other.services[group].last_active
+        return (
+            self._said_stopped(other, group, epoch)
+            or self._read_off[other.name] >= since
+            or self._left[other.name] >= since
+            or self._acknowledged[other.name] >= since
+            or self._watchdog_was_due(other)
+        )
+
+    def _said_stopped(self, other: Machine, group: str, epoch: int) -> bool:
+        if self._coordinators.get(epoch) == other.name:
+            # A coordinator reports to itself; that the group is inactive there was seen.
+            return True
+        report = self._reported.get((other.name, epoch))
+        return report is not None and any(
+            found.group == group and found.state is GroupState.STOPPED for found in report.groups
+        )
+
+    def _watchdog_was_due(self, other: Machine) -> bool:
+        timeout = self._world.spec.node(other.name).watchdog_timeout
+        if timeout is None:
+            return False
+        stop = sum(group.stop_timeout for group in self._world.spec.groups)
+        return self._world.engine.now - other.lease_end() >= (stop + timeout) * CLOCK_SLACK
+
+    def read_off(self, node: str) -> None:
+        """A fence agent reads the node's power as off."""
+        self._read_off[node] = self._world.engine.now
+
+    def acknowledged(self, node: str) -> None:
+        """An operator saw that the node is off, and says so."""
+        self._acknowledged[node] = self._world.engine.now
+
+    def exits(self, process: Process) -> None:
+        machine = process.machine
+        active = [name for name, service in machine.services.items() if service.active]
+        if active:
+            raise Violation("clean-leave", f"{machine.name} leaves cleanly, and runs {', '.join(active)}")
+        self._left[machine.name] = self._world.engine.now
+
+    # -- votes, epochs, records ---------------------------------------------------------------------------------
+
+    def sends(self, process: Process, to: str, body: Body) -> None:
+        """The process sends this now."""
+        name = process.machine.name
+        if isinstance(body, Heartbeat):
+            if body.coordinator == name:
+                self._coordinates(name, body.epoch)
+            if body.stored > process.machine.disk.durable.state.stamp:
+                raise Violation("stored", f"{name} says to have stored {body.stored}, which is not on its disk")
+        elif isinstance(body, VoteReply):
+            if body.granted:
+                self._votes_for(name, body.epoch, to)
+        elif isinstance(body, Report) and body.probed:
+            self._reported[name, body.epoch] = body
+
+    def _coordinates(self, name: str, epoch: int) -> None:
+        other = self._coordinators.setdefault(epoch, name)
+        if other != name:
+            raise Violation("one-coordinator", f"{other} and {name} are both coordinator of epoch {epoch}")
+
+    def _votes_for(self, voter: str, epoch: int, candidate: str) -> None:
+        other = self._votes.setdefault((voter, epoch), candidate)
+        if other != candidate:
+            raise Violation("one-vote", f"{voter} votes for {other} and for {candidate} in epoch {epoch}")
+
+    def persisted(self, process: Process, record: Record) -> None:
+        if isinstance(record, VoteRecord) and record.candidate == process.machine.name:
+            self._votes_for(process.machine.name, record.epoch, record.candidate)
+
+    def announces(self, process: Process, announce: Announce) -> None:
+        if announce.kind is Kind.COORDINATOR and announce.node == process.machine.name:
+            self._coordinates(process.machine.name, process.node.election.epoch)
+
+    def fences(self, process: Process, order: Fence) -> None:
+        if all(fence.fence != order.fence for fence in process.machine.disk.durable.fences):
+            name = process.machine.name
+            raise Violation("fence-intent", f"{name} fences {order.node} without a record of it on its disk")
+
+    def arbiter_answers(self, answer: ArbiterAnswer) -> None:
+        if answer.voted_for:
+            other = self._arbiter_votes.setdefault(answer.vote_epoch, answer.voted_for)
+            if other != answer.voted_for:
+                raise Violation(
+                    "one-vote",
+                    f"the arbiter answers that its vote of epoch {answer.vote_epoch} went to {answer.voted_for},"
+                    f" and before that it was {other}",
+                )

@@ -1,0 +1,306 @@
+"""One machine: its power, clock, disk, watchdog and groups, and the daemon that lives on it for a while."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hamgr.core.cluster import GroupState
+from hamgr.core.effects import (
+    Announce,
+    AskArbiter,
+    Effect,
+    Exit,
+    FeedWatchdog,
+    Fence,
+    Persist,
+    Probe,
+    Record,
+    Reply,
+    SelfFence,
+    Send,
+    StartGroup,
+    StopGroup,
+    WakeAt,
+)
+from hamgr.core.events import Event, Paused, Persisted, PersistFailed, ResourceReported, Tick
+from hamgr.core.messages import Packet
+from hamgr.core.node import Node
+from hamgr.sim.disk import Disk
+from hamgr.sim.engine import Clock
+from hamgr.sim.services import Service
+
+if TYPE_CHECKING:
+    from hamgr.sim.world import World
+
+PAUSE_THRESHOLD = 0.050
+"""As the daemon's: lateness in seconds (or half a keepalive, if that is more) that the node is told of."""
+
+TIMER_LATENESS = 1e-6
+"""A timer never fires before its time, whatever the rounding between two clocks."""
+
+Work = Callable[[], None]
+
+
+class Process:
+    """One life of the daemon: hosts a `Node` as `hamgr.host` does, with the same order of effects and barriers."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.world = machine.world
+        self.incarnation = machine.disk.next_incarnation()
+        self.node = Node(
+            self.world.spec, machine.name, self.incarnation, machine.disk.durable, machine.local_now()
+        )
+        self.born = self.node.started_at
+        self.paused = False
+        self.muted = False
+        self.ended = False
+        self._waiting: deque[Work] = deque()
+        self._writes: deque[tuple[Record, Callable[[str], None]]] = deque()
+        self._wake_at = float("inf")
+        self._timer = 0
+        self._threshold = max(PAUSE_THRESHOLD, self.world.spec.timing.keepalive / 2)
+
+    @property
+    def alive(self) -> bool:
+        return self.machine.process is self
+
+    def do(self, work: Work) -> None:
+        """Have the daemon's loop do this: now, or when it runs again; never if it doesn't."""
+        if not self.alive:
+            return
+        if self.paused:
+            self._waiting.append(work)
+        else:
+            work()
+
+    def resume(self) -> None:
+        self.paused = False
+        while self._waiting and self.alive and not self.paused:
+            self._waiting.popleft()()
+
+    def post(self, event: Event) -> None:
+        self.do(lambda: self._step(event))
+
+    def _step(self, event: Event) -> None:
+        now = self.machine.local_now()
+        late = now - self._wake_at
+        if late > self._threshold:
+            self._wake_at = float("inf")
+            self._perform(self.node.step(now, Paused(late)))
+        self._perform(self.node.step(now, event))
+        self.world.trace.digest(self.world.engine.now, self.machine.name, type(event).__name__)
+
+    def group_reported(self, group: str, state: GroupState, detail: str) -> None:
+        self.note(f"{group} is {state.value}{': ' + detail if detail else ''}")
+        self.post(ResourceReported(group, state, detail))
+
+    def note(self, text: str) -> None:
+        self.world.trace.note(self.world.engine.now, self.machine.name, text)
+
+    # -- effects ------------------------------------------------------------------------------------------------
+
+    def _perform(self, effects: list[Effect]) -> None:
+        for index, effect in enumerate(effects):
+            if not self.alive:
+                return
+            if isinstance(effect, Persist):
+                self._persist(effect, effects[index + 1 :])
+                return
+            self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        machine, world = self.machine, self.world
+        match effect:
+            case Send(to, to_incarnation, body):
+                if not self.muted:
+                    world.checker.sends(self, to, body)
+                    world.network.send(Packet(machine.name, self.incarnation, to, to_incarnation, body))
+            case WakeAt(time):
+                self._wake_at = time
+                self._timer += 1
+                world.engine.at(machine.clock.true(time) + TIMER_LATENESS, self._tick, self._timer)
+            case AskArbiter(report):
+                if not self.muted and world.arbitration is not None:
+                    world.arbitration.report(self, report)
+            case Announce():
+                world.checker.announces(self, effect)
+                world.trace.announce(world.engine.now, machine.name, effect)
+            case StartGroup(group):
+                self.note(f"start of {group} begins")
+                machine.services[group].start(self)
+            case StopGroup(group):
+                self.note(f"stop of {group} begins")
+                machine.services[group].stop(self)
+            case Probe(group):
+                machine.services[group].probe(self)
+            case Fence():
+                world.checker.fences(self, effect)
+                world.power.fence(self, effect)
+            case Reply():
+                world.operators.replied(self, effect)
+            case SelfFence(reason):
+                self.note(f"is silent from now on: {reason}")
+                self.muted = True
+            case FeedWatchdog():
+                machine.feed_watchdog()
+            case Exit(reason):
+                self.note(f"the daemon ends: {reason}")
+                world.checker.exits(self)
+                machine.exited()
+            case _:
+                raise AssertionError(f"no such effect: {effect!r}")
+
+    def _tick(self, timer: int) -> None:
+        if timer == self._timer:
+            self.post(Tick())
+
+    def _persist(self, persist: Persist, behind: list[Effect]) -> None:
+        def done(reason: str) -> None:
+            if reason:
+                self._step(PersistFailed(persist.serial, reason))
+                return
+            self.world.checker.persisted(self, persist.record)
+            self._perform(behind)
+            if self.alive:
+                self._step(Persisted(persist.serial))
+
+        self._writes.append((persist.record, done))
+        if len(self._writes) == 1:
+            self._write()
+
+    def _write(self) -> None:
+        self.world.engine.after(self.machine.disk.latency(), self._written)
+
+    def _written(self) -> None:
+        if not self.alive:
+            return
+        record, done = self._writes[0]
+        reason = self.machine.disk.write(record)
+
+        def finished() -> None:
+            self._writes.popleft()
+            if self._writes:
+                self._write()
+            done(reason)
+
+        self.do(finished)
+
+    def torn_write(self) -> None:
+        """This life ends now; the record that was just being written is on disk, or not."""
+        if self._writes:
+            self.machine.disk.torn(self._writes[0][0])
+
+
+class Machine:
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.disk = Disk(world.conditions, world.disk_rng)
+        self.services = {group.name: Service(self, group) for group in world.spec.groups}
+        self.process: Process | None = None
+        self.powered = False
+        self.held_off = False
+        """An operator confirmed that it is off, and sees to it that it stays off until the answer came."""
+        self.clock = Clock(0.0, 0.0, 1.0)
+        self.boots = 0
+        self._fed = 0
+        self._armed = False
+        self.lease_ended = float("-inf")
+        """When the last lease of its past lives ended or would have ended, in true time."""
+
+    def local_now(self) -> float:
+        return self.clock.local(self.world.engine.now)
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and not self.process.paused
+
+    def power_on(self) -> None:
+        if self.powered or self.held_off:
+            return
+        rng, world = self.world.machine_rng, self.world
+        drift = world.conditions.drift
+        reading = rng.uniform(5.0, 50.0) if drift else 10.0
+        self.clock = Clock(world.engine.now, reading, 1.0 + rng.uniform(-drift, drift))
+        self.powered = True
+        self.boots += 1
+        self._armed = False
+        world.trace.note(world.engine.now, self.name, "power on")
+
+    def power_off(self, why: str) -> None:
+        if not self.powered:
+            return
+        self.world.trace.note(self.world.engine.now, self.name, f"power off: {why}")
+        self.kill()
+        self.powered = False
+        self._armed = False
+        for service in self.services.values():
+            service.power_lost()
+
+    def start_daemon(self) -> bool:
+        """Start the daemon; False if there is one, or it can't be started now (no power, no room for its lock)."""
+        if not self.powered or self.process is not None or self.disk.full:
+            return False
+        process = Process(self)
+        self.process = process
+        process.note(f"the daemon starts, life {process.incarnation:x}")
+        process.post(Tick())
+        return True
+
+    def kill(self) -> None:
+        """kill -9: the daemon is gone, its groups stay as they are."""
+        process = self.process
+        if process is None:
+            return
+        process.torn_write()
+        self._forget_process(process)
+        self.world.trace.note(self.world.engine.now, self.name, "the daemon is dead")
+
+    def exited(self) -> None:
+        assert self.process is not None
+        self._armed = False
+        self._forget_process(self.process)
+
+    def _forget_process(self, process: Process) -> None:
+        self.lease_ended = max(self.lease_ended, self.lease_end())
+        self.process = None
+        self.world.operators.process_ended(process)
+        if self.world.arbitration is not None:
+            self.world.arbitration.process_ended(process)
+
+    def lease_end(self) -> float:
+        """The end of the last lease that this machine ever held, in true time."""
+        process = self.process
+        if process is None or process.node.lease_until <= process.born:
+            return self.lease_ended
+        return max(self.lease_ended, self.clock.true(process.node.lease_until))
+
+    def pause(self, duration: float) -> None:
+        process = self.process
+        if process is not None and not process.paused:
+            process.paused = True
+            self.world.trace.note(self.world.engine.now, self.name, f"paused for {duration:g} s")
+            self.world.engine.after(duration, self._resume, process)
+
+    def _resume(self, process: Process) -> None:
+        if process.alive and process.paused:
+            process.note("goes on")
+            process.resume()
+
+    # -- the watchdog -------------------------------------------------------------------------------------------
+
+    def feed_watchdog(self) -> None:
+        timeout = self.world.spec.node(self.name).watchdog_timeout
+        if timeout is not None:
+            self._armed = True
+            self._fed += 1
+            self.world.engine.after(timeout, self._hungry, self._fed, self.boots)
+
+    def _hungry(self, fed: int, boot: int) -> None:
+        if self._armed and fed == self._fed and boot == self.boots and self.powered:
+            self.world.trace.counts["watchdog-reset"] += 1
+            self.power_off("its watchdog was not fed")
+            self.world.repower(self)

@@ -1,0 +1,77 @@
+"""The people who use the cluster: they ask a daemon that runs, and confirm a node as off only while it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hamgr.core.effects import Reply
+from hamgr.core.events import OperatorAsked, Verb
+
+if TYPE_CHECKING:
+    from hamgr.sim.machine import Machine, Process
+    from hamgr.sim.world import World
+
+Answered = Callable[[bool, str], None]
+
+LATE_ENOUGH = 15.0
+"""Seconds for which a machine is kept off after a confirmation that nobody answered: longer than any packet lives."""
+
+OPERATOR = "olivia"
+
+
+class Operators:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._requests = 0
+        self._open: dict[tuple[Process, int], Answered] = {}
+
+    def ask(
+        self, verb: Verb, node: str = "", group: str = "", at: str = "", then: Answered | None = None
+    ) -> bool:
+        """Ask at this node, else at any that runs; False if there is none. `then` hears the answer, if one comes."""
+        machine = self._world.machines[at] if at else self._someone(node)
+        if machine is None or machine.process is None:
+            return False
+        process = machine.process
+        self._requests += 1
+        request = self._requests
+        process.note(f"an operator asks: {' '.join(word for word in (verb.value, group, node) if word)}")
+        if then is not None:
+            self._open[process, request] = then
+        process.post(OperatorAsked(request, verb, node, group, OPERATOR))
+        return True
+
+    def _someone(self, besides: str) -> Machine | None:
+        running = [machine for machine in self._world.machines.values() if machine.running]
+        others = [machine for machine in running if machine.name != besides] or running
+        return self._world.operator_rng.choice(others) if others else None
+
+    def replied(self, process: Process, reply: Reply) -> None:
+        process.note(f"answers: {'done' if reply.done else 'refused'}: {reply.text}")
+        then = self._open.pop((process, reply.request), None)
+        if then is not None:
+            then(reply.done, reply.text)
+
+    def process_ended(self, process: Process) -> None:
+        for key in [key for key in self._open if key[0] is process]:
+            self._open.pop(key)(False, "the connection broke")
+
+    def confirm_fenced(self, victim: Machine) -> None:
+        """Say that the victim is off, if it is; it stays off until the answer came and could have been heard."""
+        if victim.powered or victim.held_off:
+            return
+        world = self._world
+
+        def answered(done: bool, text: str) -> None:
+            # Without an answer the word may still be on its way.
+            world.engine.after(0.0 if done else LATE_ENOUGH, release)
+
+        def release() -> None:
+            victim.held_off = False
+            world.repower(victim)
+
+        victim.held_off = True
+        world.checker.acknowledged(victim.name)
+        if not self.ask(Verb.CONFIRM_FENCED, victim.name, then=answered):
+            victim.held_off = False

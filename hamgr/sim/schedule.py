@@ -1,0 +1,215 @@
+"""A seed's faults, all drawn before the run begins: so a run can be repeated with some of them left out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from hamgr.core.cluster import ClusterSpec
+from hamgr.sim.faults import Fault
+
+EPISODE = 5.0
+"""Seconds from one episode to the next, on average. Episodes overlap."""
+
+
+def random_faults(rng: random.Random, spec: ClusterSpec, duration: float) -> list[Fault]:
+    """Episodes over `duration` seconds: each is a fault and, mostly, its end."""
+    drawn = _Drawn(rng, spec)
+    episodes = drawn.episodes()
+    at = rng.uniform(0.0, 12.0)
+    found: list[Fault] = []
+    pace = rng.choice((0.5, 1.0, 1.0, 2.0)) * EPISODE
+    while at < duration:
+        episode = rng.choices(list(episodes), list(episodes.values()))[0]
+        found += [Fault(round(at + later, 3), tuple(line.split())) for later, line in episode()]
+        at += rng.expovariate(1.0 / pace)
+    return sorted((fault for fault in found if fault.at < duration), key=lambda fault: fault.at)
+
+
+Lines = Iterator[tuple[float, str]]
+
+
+class _Drawn:
+    """The episodes, each a generator of (seconds after its beginning, line of a timeline)."""
+
+    def __init__(self, rng: random.Random, spec: ClusterSpec) -> None:
+        self._rng = rng
+        self._spec = spec
+
+    def episodes(self) -> dict[Callable[[], Lines], int]:
+        """Each with its weight."""
+        found: dict[Callable[[], Lines], int] = {
+            self._power: 4,
+            self._kill: 4,
+            self._pause: 5,
+            self._isolate: 4,
+            self._partition: 4,
+            self._cut: 5,
+            self._chain: 1,
+            self._loss: 2,
+            self._fence_mode: 3,
+            self._disk: 2,
+            self._wipe: 1,
+            self._group: 4,
+            self._stop_hangs: 2,
+            self._start_fails: 1,
+            self._standby: 2,
+            self._takeover: 2,
+            self._leave: 2,
+            self._fence: 1,
+            self._fence_ack: 2,
+            self._everybody: 1,
+        }
+        if self._spec.arbiter:
+            found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
+        return found
+
+    def _node(self) -> str:
+        return self._rng.choice(self._spec.names)
+
+    def _group_name(self) -> str:
+        return self._rng.choice(self._spec.groups).name
+
+    def _time(self, low: float, high: float) -> float:
+        return round(self._rng.uniform(low, high), 2)
+
+    def _power(self) -> Lines:
+        node = self._node()
+        yield 0.0, f"power-off {node}"
+        yield self._time(0.5, 25.0), f"start {node}"
+
+    def _kill(self) -> Lines:
+        node = self._node()
+        yield 0.0, f"kill {node}"
+        yield self._rng.choice((0.1, self._time(0.1, 20.0))), f"start {node}"
+
+    def _pause(self) -> Lines:
+        lease = self._spec.timing.lease
+        span = self._rng.choice((self._time(0.1, 2.0), self._time(1.0, lease), self._time(lease, 3 * lease)))
+        yield 0.0, f"pause {self._node()} {span}s"
+
+    def _isolate(self) -> Lines:
+        node = self._node()
+        link = self._rng.choice(("", "", *self._spec.links))
+        pairs = [f"{node} {other}" for other in self._spec.names if other != node]
+        if self._spec.arbiter and not link and self._rng.random() < 0.4:
+            pairs.append(f"{node} arbiter")
+        end = self._time(1.0, 25.0)
+        for pair in pairs:
+            yield 0.0, f"cut {pair} {link}"
+            yield end, f"heal {pair}"
+
+    def _partition(self) -> Lines:
+        names = list(self._spec.names)
+        self._rng.shuffle(names)
+        size = self._rng.randint(1, len(names) - 1)
+        one_way = self._rng.random() < 0.3
+        end = self._time(1.0, 25.0)
+        for left in names[:size]:
+            for right in names[size:]:
+                pair = f"{left}->{right}" if one_way else f"{left} {right}"
+                yield 0.0, f"cut {pair}"
+                yield end, f"heal {pair}"
+
+    def _cut(self) -> Lines:
+        one, other = self._rng.sample(self._spec.names, 2)
+        pair = self._rng.choice((f"{one} {other}", f"{one}->{other}"))
+        link = self._rng.choice(("", *self._spec.links))
+        yield 0.0, f"cut {pair} {link}"
+        yield self._time(0.5, 20.0), f"heal {pair}"
+
+    def _chain(self) -> Lines:
+        """Each hears only its neighbours."""
+        names = list(self._spec.names)
+        self._rng.shuffle(names)
+        end = self._time(2.0, 20.0)
+        for index, one in enumerate(names):
+            for other in names[index + 2 :]:
+                yield 0.0, f"cut {one} {other}"
+                yield end, f"heal {one} {other}"
+
+    def _loss(self) -> Lines:
+        yield 0.0, f"loss {self._rng.choice((0.2, 0.5, 0.8))}"
+        yield self._time(1.0, 15.0), "loss 0"
+
+    def _fence_mode(self) -> Lines:
+        node = self._node()
+        yield 0.0, f"fence-mode {node} {self._rng.choice(('fail', 'hang', 'late'))}"
+        yield self._time(5.0, 40.0), f"fence-mode {node} ok"
+
+    def _disk(self) -> Lines:
+        node = self._node()
+        yield 0.0, f"{self._rng.choice(('disk-full', 'disk-slow'))} {node}"
+        yield self._time(1.0, 20.0), f"disk-ok {node}"
+
+    def _wipe(self) -> Lines:
+        node = self._node()
+        yield 0.0, self._rng.choice((f"kill {node}", f"power-off {node}"))
+        yield 0.1, f"wipe {node}"
+        yield self._time(0.2, 10.0), f"start {node}"
+
+    def _group(self) -> Lines:
+        yield 0.0, f"fail {self._node()} {self._group_name()}"
+
+    def _stop_hangs(self) -> Lines:
+        node, group = self._node(), self._group_name()
+        yield 0.0, f"stop-hangs {node} {group}"
+        if self._rng.random() < 0.5:
+            yield 1.0, f"standby {node}"
+        yield self._time(5.0, 30.0), f"mend {node} {group}"
+        yield self._time(30.0, 40.0), f"online {node}"
+
+    def _start_fails(self) -> Lines:
+        node, group = self._node(), self._group_name()
+        yield 0.0, f"start-fails {node} {group}"
+        yield self._time(5.0, 30.0), f"mend {node} {group}"
+
+    def _standby(self) -> Lines:
+        node = self._node()
+        yield 0.0, f"standby {node}"
+        yield self._time(1.0, 25.0), f"online {node}"
+
+    def _takeover(self) -> Lines:
+        yield 0.0, f"takeover {self._group_name()} {self._node()}"
+
+    def _leave(self) -> Lines:
+        node = self._node()
+        yield 0.0, f"leave {node}"
+        yield self._time(3.0, 30.0), f"start {node}"
+
+    def _fence(self) -> Lines:
+        yield 0.0, f"fence {self._node()}"
+
+    def _fence_ack(self) -> Lines:
+        """The BMC dies with its machine, and an operator helps."""
+        node = self._node()
+        yield 0.0, f"fence-mode {node} {self._rng.choice(('fail', 'hang'))}"
+        yield 0.0, f"power-off {node}"
+        yield self._time(1.0, 15.0), f"fence-ack {node}"
+        end = self._time(15.0, 40.0)
+        yield end, f"start {node}"
+        yield end, f"fence-mode {node} ok"
+
+    def _everybody(self) -> Lines:
+        """The power of all fails, and comes back for one after another."""
+        for node in self._spec.names:
+            yield 0.0, f"power-off {node}"
+            yield self._time(1.0, 10.0), f"start {node}"
+
+    def _arbiter_down(self) -> Lines:
+        yield 0.0, "arbiter-down"
+        yield self._rng.choice((0.05, self._time(0.1, 25.0))), "arbiter-up"
+
+    def _arbiter_cut(self) -> Lines:
+        node = self._node()
+        yield 0.0, f"cut {node} arbiter"
+        yield self._time(0.5, 20.0), f"heal {node} arbiter"
+
+    def _arbiter_disk(self) -> Lines:
+        yield 0.0, "arbiter-disk full"
+        yield self._time(1.0, 15.0), "arbiter-disk ok"
+
+    def _arbiter_wipe(self) -> Lines:
+        yield 0.0, "arbiter-down"
+        yield 0.1, "wipe arbiter"
+        yield self._time(0.2, 10.0), "arbiter-up"

@@ -1,0 +1,177 @@
+"""The shape of a simulated cluster: drawn from a seed, or read from a scenario's small cluster.toml."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hamgr.core.cluster import ClusterSpec, GroupSpec, NodeSpec, QuorumLoss, Timing
+
+LINKS = ("link1", "link2")
+NAMES = "abcdefghijklmnop"
+
+
+class ShapeError(Exception):
+    """A cluster.toml that says something else than the simulator knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line fixes; None leaves it to the seed."""
+
+    nodes: int | None = None
+    arbiter: bool | None = None
+    two_node: bool | None = None
+    watchdog: bool | None = None
+
+
+def random_spec(rng: random.Random, wanted: Wanted) -> ClusterSpec:
+    """Mostly two nodes with an arbiter, at times anything up to sixteen."""
+    count, arbiter, two_node = _members(rng, wanted)
+    keepalive = 1.0
+    deadtime = rng.choice((3.0, 4.0, 5.0))
+    settle = rng.choice((0.5, 1.0))
+    least = deadtime + 2 * keepalive + settle
+    timing = Timing(
+        keepalive=keepalive,
+        warntime=(keepalive + deadtime) / 2,
+        deadtime=deadtime,
+        initdead=deadtime + rng.choice((0.0, 3.0)),
+        lease=least + rng.choice((0.0, 1.0, deadtime)),
+        settle=settle,
+    )
+    watchdog = rng.random() < 0.15 if wanted.watchdog is None else wanted.watchdog
+    nodes = tuple(
+        NodeSpec(
+            name,
+            fence_levels=rng.choice((0, 1)) if watchdog else rng.choice((1, 1, 1, 2)),
+            watchdog_timeout=rng.choice((3.0, 5.0)) if watchdog and rng.random() < 0.9 else None,
+        )
+        for name in NAMES[:count]
+    )
+    return ClusterSpec(
+        name="sim",
+        nodes=nodes,
+        groups=tuple(_group(rng, index, NAMES[:count]) for index in range(rng.choice((1, 1, 2, 3)))),
+        timing=timing,
+        links=LINKS,
+        arbiter=arbiter,
+        two_node=two_node,
+        wait_for_all=rng.random() < 0.8,
+        on_quorum_loss=QuorumLoss.FREEZE if rng.random() < 0.15 else QuorumLoss.STOP,
+        tie_breaker=rng.choice(("", NAMES[0], NAMES[1])),
+        fence_delay=rng.choice((1.0, 2.0)),
+        fence_retry=rng.choice((1.0, 3.0)),
+        watchdog_margin=rng.choice((0.5, 1.0)),
+    )
+
+
+def _members(rng: random.Random, wanted: Wanted) -> tuple[int, bool, bool]:
+    """Nodes, arbiter, two_node."""
+    chance = rng.random()
+    count = rng.choice((6, 7, 9, 16)) if chance < 0.02 else rng.choice((2, 2, 2, 2, 3, 3, 3, 4, 5))
+    arbiter = rng.random() < (0.8 if count == 2 else 0.4)
+    if wanted.nodes is not None:
+        count = wanted.nodes
+    if wanted.arbiter is not None:
+        arbiter = wanted.arbiter
+    if wanted.two_node:
+        return 2, False, True
+    two_node = count == 2 and not arbiter and wanted.two_node is not False
+    return count, arbiter, two_node
+
+
+def _group(rng: random.Random, index: int, names: str) -> GroupSpec:
+    some = rng.sample(names, rng.randint(min(2, len(names)), len(names)))
+    return GroupSpec(
+        name=("web", "db", "mail")[index],
+        nodes=tuple(some) if rng.random() < 0.7 else (),
+        auto_failback=rng.random() < 0.5,
+        priority=rng.randint(1, 10),
+        restarts=rng.randint(0, 2),
+        failure_timeout=20.0,
+        start_timeout=4.0,
+        stop_timeout=rng.choice((2.0, 4.0)),
+    )
+
+
+# -- cluster.toml -----------------------------------------------------------------------------------------------
+
+_TIMING = {field.name for field in fields(Timing)}
+_GROUP = {field.name for field in fields(GroupSpec)} - {"name"}
+_TOP = {
+    "arbiter",
+    "two_node",
+    "wait_for_all",
+    "on_quorum_loss",
+    "tie_breaker",
+    "fence_delay",
+    "fence_retry",
+    "watchdog_margin",
+}
+
+
+def _known(where: str, table: dict[str, Any], allowed: set[str]) -> dict[str, Any]:
+    for key in table:
+        if key not in allowed:
+            raise ShapeError(f"{where}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")
+    return table
+
+
+def read_spec(path: Path) -> ClusterSpec:
+    """`nodes = ["a", "b"]`, the keys of `ClusterSpec`, `[timing]`, `[fence_levels]`, `[watchdog]`, `[group.NAME]`.
+
+    Raises ShapeError.
+    """
+    try:
+        table = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ShapeError(f"{path}: {error}") from error
+    names = table.pop("nodes", ["a", "b"])
+    timing = _known(f"{path}: [timing]", table.pop("timing", {}), _TIMING)
+    levels, watchdogs = table.pop("fence_levels", {}), table.pop("watchdog", {})
+    groups = table.pop("group", {"web": {}})
+    for name, group in groups.items():
+        _known(f"{path}: [group.{name}]", group, _GROUP)
+    top = _known(str(path), table, _TOP)
+    if "on_quorum_loss" in top:
+        top["on_quorum_loss"] = QuorumLoss(top["on_quorum_loss"])
+    return ClusterSpec(
+        name="scenario",
+        nodes=tuple(NodeSpec(name, levels.get(name, 1), watchdogs.get(name)) for name in names),
+        groups=tuple(
+            GroupSpec(name, **{**group, "nodes": tuple(group.get("nodes", ()))}) for name, group in groups.items()
+        ),
+        timing=Timing(**timing),
+        links=LINKS,
+        **top,
+    )
+
+
+def spec_to_toml(spec: ClusterSpec) -> str:
+    """The cluster.toml from which `read_spec` makes this cluster again."""
+
+    def value(found: object) -> str:
+        if isinstance(found, bool):
+            return str(found).lower()
+        if isinstance(found, str):
+            return f'"{found}"'
+        if isinstance(found, tuple):
+            return "[" + ", ".join(value(item) for item in found) + "]"
+        return str(found)
+
+    lines = [f"nodes = {value(spec.names)}"]
+    lines += [f"{key} = {value(getattr(spec, key))}" for key in sorted(_TOP - {"on_quorum_loss"})]
+    lines.append(f"on_quorum_loss = {value(spec.on_quorum_loss.value)}")
+    lines += ["", "[timing]", *(f"{key} = {value(getattr(spec.timing, key))}" for key in sorted(_TIMING))]
+    lines += ["", "[fence_levels]", *(f"{node.name} = {node.fence_levels}" for node in spec.nodes)]
+    watched = [node for node in spec.nodes if node.watchdog_timeout is not None]
+    if watched:
+        lines += ["", "[watchdog]", *(f"{node.name} = {node.watchdog_timeout}" for node in watched)]
+    for group in spec.groups:
+        lines += ["", f"[group.{group.name}]"]
+        lines += [f"{key} = {value(getattr(group, key))}" for key in sorted(_GROUP)]
+    return "\n".join(lines)

@@ -1,0 +1,129 @@
+"""One universe: machines, network, arbiter, power and operators under one virtual clock, all from one seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+from hamgr.core.cluster import ClusterSpec
+from hamgr.core.events import PacketReceived
+from hamgr.core.messages import Packet
+from hamgr.sim import faults
+from hamgr.sim.arbitration import Arbitration
+from hamgr.sim.conditions import CALM, Conditions
+from hamgr.sim.engine import Engine
+from hamgr.sim.faults import Fault
+from hamgr.sim.invariants import Checker
+from hamgr.sim.machine import Machine
+from hamgr.sim.network import Network
+from hamgr.sim.operators import Operators
+from hamgr.sim.power import FenceMode, Power
+from hamgr.sim.services import Trouble
+from hamgr.sim.trace import Trace
+
+RESTART = 2.0
+"""Seconds after which the init system tries again to start a daemon that could not start."""
+
+
+class World:
+    """Each part draws from a generator of its own, so that what one part does changes little for the others."""
+
+    def __init__(
+        self, spec: ClusterSpec, conditions: Conditions, seed: int | str, trace: Trace | None = None
+    ) -> None:
+        self.spec = spec
+        self.conditions = conditions
+        self.trace = trace or Trace()
+        self.engine = Engine()
+        self.machine_rng = random.Random(f"{seed}/machine")
+        self.disk_rng = random.Random(f"{seed}/disk")
+        self.service_rng = random.Random(f"{seed}/service")
+        self.power_rng = random.Random(f"{seed}/power")
+        self.arbiter_rng = random.Random(f"{seed}/arbiter")
+        self.operator_rng = random.Random(f"{seed}/operator")
+        network_rng = random.Random(f"{seed}/network")
+        self.network = Network(self.engine, spec.links, conditions, network_rng, self._arrived)
+        self.checker = Checker(self)
+        self.operators = Operators(self)
+        self.power = Power(self)
+        self.arbitration = Arbitration(self) if spec.arbiter else None
+        self.machines = {name: Machine(self, name) for name in spec.names}
+        self.peaceful = False
+        """The faults are over: whatever is broken gets repaired, and nothing fails by itself anymore."""
+
+    def begin(self, faults_: Iterable[Fault], started: Iterable[str]) -> None:
+        """Start the arbiter and these nodes, and make the faults due."""
+        if self.arbitration is not None:
+            self.arbitration.start()
+        for name in started:
+            self.machines[name].power_on()
+            self.machines[name].start_daemon()
+        for fault in faults_:
+            self.engine.at(fault.at, faults.apply, self, fault)
+
+    # -- what arrives -------------------------------------------------------------------------------------------
+
+    def _arrived(self, link: str, packet: Packet) -> None:
+        process = self.machines[packet.to].process
+        if process is not None and not process.muted:
+            process.post(PacketReceived(link, packet))
+
+    # -- power --------------------------------------------------------------------------------------------------
+
+    def repower(self, machine: Machine) -> None:
+        """Somebody, or the device itself, powers the machine on again after a while."""
+        span = self.conditions.repower
+        if span is not None:
+            self.engine.after(self.machine_rng.uniform(*span), self.boot, machine)
+
+    def boot(self, machine: Machine) -> None:
+        """Power it on; its init system starts the daemon, again and again until it starts."""
+        if machine.powered or machine.held_off:
+            return
+        machine.power_on()
+        self.engine.after(self.machine_rng.uniform(*self.conditions.boot), self._daemon, machine, machine.boots)
+
+    def _daemon(self, machine: Machine, boot: int) -> None:
+        if machine.boots == boot and machine.powered and machine.process is None and not machine.start_daemon():
+            self.engine.after(RESTART, self._daemon, machine, boot)
+
+    # -- the voters ---------------------------------------------------------------------------------------------
+
+    def may_wipe(self) -> bool:
+        """May one more voter lose its memory, with a majority still left that has one?"""
+        without = sum(1 for machine in self.machines.values() if not machine.disk.durable.initialised)
+        if self.arbitration is not None and not self.arbitration.voter:
+            without += 1
+        return 2 * (without + 1) < self.spec.votes or (self.spec.two_node and without == 0)
+
+    # -- peace --------------------------------------------------------------------------------------------------
+
+    def repair(self, conditions: Conditions = CALM) -> None:
+        """The faults stop and everything is mended: all that can be powered on and healed is."""
+        self.trace.note(self.engine.now, "---", "the faults are over, everything is repaired")
+        self.peaceful = True
+        self.conditions = self.network.conditions = conditions
+        self.network.extra_loss = 0.0
+        self.network.heal()
+        if self.arbitration is not None:
+            self.arbitration.heal()
+            self.arbitration.store_fails = False
+            self.arbitration.start()
+        for name in self.spec.names:
+            self.power.modes[name] = FenceMode.OK
+        for machine in self.machines.values():
+            machine.disk.repair(conditions)
+            for service in machine.services.values():
+                service.trouble = Trouble.NONE
+        self.tend()
+
+    def tend(self) -> None:
+        """Once in a while in peace: whoever is off or without a daemon is started; who is silent is reset."""
+        for machine in self.machines.values():
+            process = machine.process
+            if process is not None and process.muted:
+                machine.power_off("reset by an operator, as it is silent")
+            if not machine.powered:
+                self.boot(machine)
+            elif process is None:
+                machine.start_daemon()
