@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from hamgr.config.model import Config, LinkConfig
+from hamgr.config.model import LinkConfig
 from hamgr.core.messages import Heartbeat, Packet, VoteRequest
 from hamgr.links.codec import MAX_FRAME, Codec, RejectReason
 from hamgr.links.link import LinkError
