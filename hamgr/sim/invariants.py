@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce, Fence, Kind, Record, VoteRecord
-from hamgr.core.messages import ArbiterAnswer, Body, Heartbeat, Report, VoteReply
+from hamgr.core.messages import ArbiterAnswer, Body, Farewell, Heartbeat, Report, VoteReply
 
 if TYPE_CHECKING:
     from hamgr.sim.machine import Machine, Process
@@ -113,7 +113,10 @@ class Checker:
         self._acknowledged[node] = self._world.engine.now
 
     def exits(self, process: Process) -> None:
-        machine = process.machine
+        """The daemon ends by itself."""
+        self._leaves(process.machine)
+
+    def _leaves(self, machine: Machine) -> None:
         active = [name for name, service in machine.services.items() if service.active]
         if active:
             raise Violation("clean-leave", f"{machine.name} leaves cleanly, and runs {', '.join(active)}")
@@ -134,6 +137,8 @@ class Checker:
                 self._votes_for(name, body.epoch, to)
         elif isinstance(body, Report) and body.probed:
             self._reported[name, body.epoch] = body
+        elif isinstance(body, Farewell):
+            self._leaves(process.machine)
 
     def _coordinates(self, name: str, epoch: int) -> None:
         other = self._coordinators.setdefault(epoch, name)

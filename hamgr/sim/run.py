@@ -128,7 +128,8 @@ def _encourage(world: World) -> None:
             continue
         if process.node.standby:
             world.operators.ask(Verb.ONLINE, name)
-        if any(group.barred for group in process.node.member.groups.values()):
+        member = process.node.member
+        if member.stop_failed or any(group.barred for group in member.groups.values()):
             world.operators.ask(Verb.CLEANUP, name)
 
 
