@@ -10,7 +10,7 @@ import grpc
 from hamgr.config.model import ArbiterConfig, Config
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
 from hamgr.links.codec import Codec, Counters, Rejected
-from hamgr.links.stream import CHANNEL_OPTIONS, REDIAL, target
+from hamgr.links.stream import CHANNEL_OPTIONS, REDIAL, log_end, target
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
 from hamgr.v1 import cluster_pb2 as pb
 
@@ -56,7 +56,8 @@ class ArbiterSession:
         return None if config.arbiter is None else cls(config.arbiter, codec, on_answer, on_lost)
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self._run(), name="the session with the arbiter")
+        self._task.add_done_callback(log_end)
 
     def send(self, report: ArbiterReport) -> None:
         if self._muted:
@@ -87,7 +88,7 @@ class ArbiterSession:
     async def _session(self, stub: pb_grpc.ArbiterAsyncStub) -> None:
         """One stream's life; raises AioRpcError when it ends."""
         self._arbiter_life = 0  # of an arbiter that may have been started anew
-        self._said = None
+        self._say_again()  # what was written to a stream that broke may be lost
         call = stub.Session(None)  # None: we write
         reader = asyncio.ensure_future(self._read(call))
         try:
@@ -123,8 +124,11 @@ class ArbiterSession:
         """Say the last report again, at once, to a life of the arbiter that we had not yet named."""
         if life != self._arbiter_life:
             self._arbiter_life = life
-            if self._newest is None and self._said is not None:
-                self.send(self._said)
+            self._say_again()
+
+    def _say_again(self) -> None:
+        if self._newest is None and self._said is not None:
+            self.send(self._said)
 
     async def close(self) -> None:
         if self._task is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import socket
 from collections import deque
@@ -17,6 +18,8 @@ from hamgr.links.codec import MAX_FRAME, RejectReason
 from hamgr.links.link import LinkError, NoteFailure, Receive
 from hamgr.v1 import cluster_pb2 as pb
 from hamgr.v1 import cluster_pb2_grpc as pb_grpc
+
+log = logging.getLogger(__name__)
 
 QUEUE = 64
 """Frames that wait for a stream at most; the oldest give way, since newer ones say the same and more."""
@@ -74,6 +77,12 @@ def bind_error(address: str, port: int) -> str:
             return "refused, though it is free now"
     except OSError as error:
         return os.strerror(error.errno) if error.errno else str(error)
+
+
+def log_end(task: asyncio.Task[None]) -> None:
+    """Say why a task ended that should have run until it was cancelled (for Task.add_done_callback)."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s ended by an error of hamgr; restart the daemon", task.get_name(), exc_info=error)
 
 
 class Outgoing:
@@ -143,7 +152,9 @@ class StreamLink:
         await server.start()
         self._server = server
         for peer in self._outgoing:
-            self._dialling.append(asyncio.create_task(self._dial(peer)))
+            task = asyncio.create_task(self._dial(peer), name=f"link {config.name} to {peer}")
+            task.add_done_callback(log_end)
+            self._dialling.append(task)
 
     async def _dial(self, peer: str) -> None:
         outgoing = self._outgoing[peer]

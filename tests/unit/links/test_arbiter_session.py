@@ -1,0 +1,196 @@
+"""A node's session with an arbiter, over real streams."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+
+from arbiter.service import ArbiterService
+from arbiter.store import SqliteStore
+from hamgr.config.model import ArbiterConfig
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
+from hamgr.links.arbiter import ARBITER, LINK, ArbiterSession
+from hamgr.links.codec import Codec, Rejected, RejectReason
+from hamgr.links.keys import Keys
+from hamgr.links.stream import SERVER_OPTIONS
+from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
+from hamgr.v1 import cluster_pb2 as pb
+
+DEADLINE = 5.0
+KEYS = {1: b"k" * 32}
+LIFE = 77
+
+
+def report(number: int) -> ArbiterReport:
+    return ArbiterReport(number, 1, nodes=("a", "b"), alive=("a",), deadtime=0.1, settle=0.1)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Node:
+    """Node a's session, and what came of it."""
+
+    def __init__(self, port: int) -> None:
+        self.answers: asyncio.Queue[ArbiterAnswer] = asyncio.Queue()
+        self.losses: asyncio.Queue[str] = asyncio.Queue()
+        self.session = ArbiterSession(
+            ArbiterConfig("127.0.0.1", port),
+            Codec("office", "a", KEYS, 1, LIFE),
+            self.answers.put_nowait,
+            self.losses.put_nowait,
+        )
+
+    async def answered(self, number: int) -> ArbiterAnswer:
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                answer = await self.answers.get()
+                if answer.echo_us == number:
+                    return answer
+
+
+@asynccontextmanager
+async def node(port: int) -> AsyncIterator[Node]:
+    one = Node(port)
+    await one.session.start()
+    try:
+        yield one
+    finally:
+        await one.session.close()
+
+
+class Desk(pb_grpc.ArbiterServicer):
+    """An arbiter that keeps what it heard and answers each report; `held` stops it from reading on."""
+
+    def __init__(self, life: int) -> None:
+        self.codec = Codec("office", ARBITER, KEYS, 1, life)
+        self.heard: asyncio.Queue[Packet] = asyncio.Queue()
+        self.rejected: list[RejectReason] = []
+        self.answers_to = LIFE
+
+    async def Session(
+        self, request_iterator: AsyncIterator[pb.Frame], context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]
+    ) -> AsyncIterator[pb.Frame]:
+        async for frame in request_iterator:
+            try:
+                packet = self.codec.open(LINK, frame.data)
+            except Rejected as rejected:
+                self.rejected.append(rejected.reason)
+                continue
+            self.heard.put_nowait(packet)
+            assert isinstance(packet.body, ArbiterReport)
+            answer = ArbiterAnswer(packet.body.sent_us, True, 1)
+            yield pb.Frame(
+                data=self.codec.seal(LINK, Packet(ARBITER, self.codec.incarnation, "a", self.answers_to, answer))
+            )
+
+    async def hears(self) -> Packet:
+        return await asyncio.wait_for(self.heard.get(), DEADLINE)
+
+
+@asynccontextmanager
+async def serving(port: int, servicer: pb_grpc.ArbiterServicer) -> AsyncIterator[None]:
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    pb_grpc.add_ArbiterServicer_to_server(servicer, server)
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(grace=None)
+
+
+async def test_the_real_arbiter_answers(tmp_path: Path) -> None:
+    port, store = free_port(), SqliteStore(tmp_path)
+    service = ArbiterService({"office": Keys(KEYS, 1)}, store)
+    try:
+        async with serving(port, service), node(port) as a:
+            a.session.send(report(1))
+            assert (await a.answered(1)).echo_us == 1
+            a.session.send(report(2))
+            await a.answered(2)
+    finally:
+        await service.close()
+        store.close()
+
+
+async def test_reports_name_the_arbiters_life_as_soon_as_it_is_known() -> None:
+    port, desk = free_port(), Desk(500)
+    async with serving(port, desk), node(port) as a:
+        a.session.send(report(1))
+        assert (await desk.hears()).to_incarnation == 0
+        again = await desk.hears()
+        assert (again.to_incarnation, again.body) == (500, report(1))
+        a.session.send(report(2))
+        last = await desk.hears()
+        assert (last.to_incarnation, last.body) == (500, report(2))
+
+
+async def test_an_arbiter_that_was_started_anew_is_met_anew_within_a_second() -> None:
+    port = free_port()
+    async with node(port) as a:
+        loop = asyncio.get_running_loop()
+        for life in (500, 501, 502):
+            desk = Desk(life)
+            async with serving(port, desk):
+                began = loop.time()
+                a.session.send(report(life))
+                await a.answered(life)
+                assert loop.time() - began < 1.0
+                assert [(await desk.hears()).to_incarnation for _ in range(2)] == [0, life]
+                assert desk.rejected == []
+            reason = await asyncio.wait_for(a.losses.get(), DEADLINE)
+            assert f"127.0.0.1:{port}" in reason
+
+
+async def test_an_arbiter_that_is_not_there_is_told() -> None:
+    port = free_port()
+    async with node(port) as a:
+        assert f"127.0.0.1:{port}" in await asyncio.wait_for(a.losses.get(), DEADLINE)
+
+
+async def test_only_the_newest_report_waits() -> None:
+    port, desk = free_port(), Desk(500)
+    async with node(port) as a:
+        await asyncio.wait_for(a.losses.get(), DEADLINE)
+        for number in range(1, 1000):
+            a.session.send(report(number))
+        async with serving(port, desk):
+            await a.answered(999)
+        numbers = {desk.heard.get_nowait().body.sent_us for _ in range(desk.heard.qsize())}  # type: ignore[union-attr]
+        assert numbers == {999}
+
+
+async def test_an_answer_to_another_life_of_ours_is_counted_and_dropped() -> None:
+    port, desk = free_port(), Desk(500)
+    desk.answers_to = LIFE - 1
+    async with serving(port, desk), node(port) as a:
+        a.session.send(report(1))
+        await desk.hears()
+        desk.answers_to = LIFE
+        a.session.send(report(2))
+        await a.answered(2)
+        assert a.session.counters.of(LINK).rejected == {RejectReason.OLD_INCARNATION: 1}
+        assert a.answers.empty() or a.answers.get_nowait().echo_us == 2
+
+
+async def test_a_muted_session_reports_nothing() -> None:
+    port, desk = free_port(), Desk(500)
+    async with serving(port, desk), node(port) as a:
+        a.session.send(report(1))
+        await desk.hears()
+        await desk.hears()
+        a.session.send(report(2))
+        a.session.mute()
+        a.session.send(report(3))
+        async with asyncio.timeout(DEADLINE):
+            await a.answered(1)
+            await a.answered(1)
+        assert desk.heard.empty()
