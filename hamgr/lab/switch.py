@@ -98,7 +98,8 @@ class Switch:
             # No spanning tree and no snooping: a port forwards at once, and neighbour discovery isn't
             # filtered.
             batch += [
-                f"link add br-{network} type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
+                f"link add br-{network} address {_bridge_mac(network)} type bridge"
+                " forward_delay 0 stp_state 0 mcast_snooping 0",
                 f"link set br-{network} addrgenmode none",
                 f"link set br-{network} up",
             ]
@@ -126,3 +127,10 @@ class Switch:
 
     def apply(self) -> None:
         run_tool(["nft", "-f", "-"], self.faults.ruleset())
+
+
+def _bridge_mac(network: str) -> str:
+    """A fixed hardware address: left alone, a bridge takes its lowest port's, so that the BMCs, which live on it, would
+    move to another one in their neighbours' eyes whenever a machine is switched on or off.
+    """
+    return f"02:77:00:01:00:{NETWORKS.index(network):02x}"
