@@ -15,7 +15,7 @@ import grpc
 from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Explain, WakeAt
 from arbiter.decide import Store as StoreEffect
 from arbiter.store import Store, StoreError
-from hamgr.core.messages import ArbiterReport, Packet
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
 from hamgr.links.codec import Codec, Counters, Rejected, RejectReason, claimed_cluster
 from hamgr.links.keys import Keys
 from hamgr.links.stream import ENDS_STREAM, Outgoing
@@ -58,6 +58,14 @@ class ClusterDesk:
         self._sessions[session.node] = session
         self._calls.put_nowait(lambda now: self._arbiter.report(now, session.node, session.incarnation, report))
 
+    def greet(self, session: NodeSession) -> None:
+        """Say that we are here and nothing else: an answer to no report."""
+        self._send(session, ArbiterAnswer(echo_us=0, voter=False, epoch=0))
+
+    def _send(self, session: NodeSession, answer: ArbiterAnswer) -> None:
+        packet = Packet(ARBITER, self.codec.incarnation, session.node, session.incarnation, answer)
+        session.outgoing.put(self.codec.seal(LINK, packet))
+
     def ended(self, session: NodeSession) -> None:
         if self._sessions.get(session.node) is session:
             del self._sessions[session.node]
@@ -85,8 +93,7 @@ class ClusterDesk:
             case Answer(node, answer):
                 session = self._sessions.get(node)
                 if session is not None:
-                    packet = Packet(ARBITER, self.codec.incarnation, node, session.incarnation, answer)
-                    session.outgoing.put(self.codec.seal(LINK, packet))
+                    self._send(session, answer)
             case WakeAt(at):
                 if self._timer is not None:
                     self._timer.cancel()
@@ -171,7 +178,12 @@ class ArbiterService(pb_grpc.ArbiterServicer):
                     return "one stream carries one life of one node"
                 session = NodeSession(packet.sender, packet.incarnation)
                 opened.set_result((desk, session))
-            desk.report(session, packet.body)
+            if packet.to_incarnation == desk.codec.incarnation:
+                desk.report(session, packet.body)
+            else:
+                # Meant for an earlier life of ours, or not for any: it may be a recording of a life that is over. The
+                # answer tells our life, and only to a life that lives; what counts is said again to it.
+                desk.greet(session)
         return ""
 
     def _desk_of(self, data: bytes) -> ClusterDesk:

@@ -36,8 +36,12 @@ USAGE = 2
 """Exit code of everything that must be mended in a file or on the command line before hamgrd can start."""
 
 
-async def run(config: Config, node_name: str) -> None:
-    """Run the node until it left cleanly or was told twice to end.
+BROKEN = 70
+"""Exit code after a fault of this program (EX_SOFTWARE, sysexits(3))."""
+
+
+async def run(config: Config, node_name: str) -> int:
+    """Run the node until it left cleanly or was told twice to end; returns the exit code.
 
     Raises StoreError, KeyFileError, LinkError or AdminError before anything was started.
     """
@@ -70,6 +74,7 @@ async def run(config: Config, node_name: str) -> None:
         gc.freeze()
         log.info("hamgrd: %s of cluster %s is up", node_name, config.spec.name)
         await host.ended.wait()
+        return BROKEN if host.broken else 0
     finally:
         await host.close()
         for group in groups.values():
@@ -118,11 +123,10 @@ def main(argv: list[str] | None = None) -> int:
             raise ConfigError(tuple(problems))
         for warning in warnings(config):
             log.warning("%s", warning)
-        asyncio.run(run(config, options.node))
+        return asyncio.run(run(config, options.node))
     except (ConfigError, KeyFileError, StoreError, LinkError, AdminError) as error:
         print(f"hamgrd: {error}", file=sys.stderr)
         return USAGE
-    return 0
 
 
 if __name__ == "__main__":

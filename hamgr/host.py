@@ -40,7 +40,6 @@ from hamgr.core.events import (
     Event,
     FenceFinished,
     FenceOutcome,
-    LinkChanged,
     OperatorAsked,
     PacketReceived,
     Paused,
@@ -90,6 +89,8 @@ class Arbitration(Protocol):
 
     def send(self, report: ArbiterReport) -> None: ...
 
+    def mute(self) -> None: ...
+
 
 class Fencer(Protocol):
     async def fence(self, node: str, level: int) -> FenceResult: ...
@@ -123,6 +124,7 @@ class Host:
         self.node = node
         self.events = events
         self.ended = asyncio.Event()
+        self.broken = False
         self._clock = clock
         self._world: World | None = None
         self._queue: deque[Event] = deque()
@@ -143,12 +145,17 @@ class Host:
     def post(self, event: Event) -> None:
         """Hand an event to the node; what it causes at once is handled before this returns."""
         self._queue.append(event)
-        if self._busy or self._world is None:
+        if self._busy or self._world is None or self.broken:
             return
         self._busy = True
         try:
             while self._queue:
                 self._step(self._queue.popleft())
+        except Exception:
+            # The state that the node is in was held to be impossible: it decides nothing more, and the others fence it.
+            log.critical("this is a fault of hamgr; please report it. %s ends now", self.node.name, exc_info=True)
+            self.broken = True
+            self.ended.set()
         finally:
             self._busy = False
 
@@ -163,9 +170,6 @@ class Host:
 
     def received(self, link: str, packet: Packet) -> None:
         self.post(PacketReceived(link, packet))
-
-    def link_changed(self, link: str, up: bool, reason: str) -> None:
-        self.post(LinkChanged(link, up, reason))
 
     def arbiter_answered(self, answer: ArbiterAnswer) -> None:
         self.post(ArbiterAnswered(answer))
@@ -224,6 +228,8 @@ class Host:
                     waiting.set_result((accomplished, text))
             case SelfFence(reason):
                 world.links.mute()
+                if world.arbiter is not None:
+                    world.arbiter.mute()
                 log.critical("self-fence: %s; this node is silent now, so that the others fence it", reason)
             case FeedWatchdog():
                 pass

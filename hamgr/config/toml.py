@@ -81,9 +81,8 @@ def _read(root: Table, path: Path, kinds: Kinds | None, link_kinds: Collection[s
         NodeSpec(
             name,
             fence_levels=len({device.level for device in devices if device.node == name}),
-            watchdog_timeout=table.optional_duration("watchdog_timeout"),
         )
-        for name, table in node_tables.items()
+        for name in node_tables
     )
     for table in node_tables.values():
         table.finish()
@@ -104,7 +103,6 @@ def _read(root: Table, path: Path, kinds: Kinds | None, link_kinds: Collection[s
             tie_breaker=tie_breaker,
             fence_delay=cluster.duration("fence_delay", 2.0, 0.0),
             fence_retry=cluster.duration("fence_retry", 5.0),
-            watchdog_margin=cluster.duration("watchdog_margin", 1.0),
         ),
         key_file=cluster.file_path("key_file", Path(), required="the absolute path of the key file"),
         links=links,

@@ -87,7 +87,7 @@ def _links(config: Config) -> Iterator[tuple[str, str]]:
 
 def _fencing(config: Config) -> Iterator[tuple[str, str]]:
     for node in config.spec.nodes:
-        if node.fence_levels == 0 and node.watchdog_timeout is None:
+        if node.fence_levels == 0:
             yield (
                 f"node.{node.name}",
                 f"no fence device for node {node.name}: when it dies, its groups stay down until an operator says "

@@ -118,7 +118,8 @@ class ArbiterSession:
                 continue
             if packet.sender == ARBITER and isinstance(packet.body, ArbiterAnswer):
                 self._meet(packet.incarnation)
-                self._on_answer(packet.body)
+                if packet.body.echo_us:
+                    self._on_answer(packet.body)
 
     def _meet(self, life: int) -> None:
         """Say the last report again, at once, to a life of the arbiter that we had not yet named."""

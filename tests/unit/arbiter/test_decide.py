@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Store, VoteBook, WakeAt
-from hamgr.core.messages import ArbiterAnswer, ArbiterReport
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, Stamp
 
 
 def says(claim: int = 0, **more: object) -> ArbiterReport:
@@ -99,3 +99,146 @@ def test_no_restart_or_failed_store_makes_it_answer_two_votes_in_an_epoch(steps:
                 epoch, who = effect.answer.vote_epoch, effect.answer.voted_for
                 assert given_votes.setdefault(epoch, who) == who
                 assert disk.vote_epoch >= epoch
+
+
+def contest(*claims: tuple[str, dict[str, object]], nodes: tuple[str, ...] = ("a", "b")) -> str:
+    """Everybody claims epoch 5 at once; returns who got the vote."""
+    arbiter = ClusterArbiter(VoteBook(voter=True, vote_epoch=4))
+    for index, (node, facts) in enumerate(claims):
+        facts = {"alive": (node,), "nodes": nodes, **facts}
+        arbiter.report(index * 0.01, node, 1, says(5, **facts))
+    arbiter.tick(2.0)
+    return arbiter.book.voted_for
+
+
+def test_the_larger_partition_wins() -> None:
+    nodes = ("a", "b", "c")
+    claims = (("a", {}), ("b", {"alive": ("b", "c")}))
+    assert contest(*claims, nodes=nodes) == "b"
+    assert contest(*reversed(claims), nodes=nodes) == "b"
+
+
+def test_partition_size_counts_before_health() -> None:
+    nodes = ("a", "b", "c")
+    assert contest(("a", {"health": 9}), ("b", {"alive": ("b", "c")}), nodes=nodes) == "b"
+
+
+def test_health_counts_before_load() -> None:
+    assert contest(("a", {"load": 9}), ("b", {"health": 1})) == "b"
+
+
+def test_who_runs_more_counts_before_the_tie_breaker() -> None:
+    assert contest(("a", {"tie_breaker": "a"}), ("b", {"load": 1, "tie_breaker": "a"})) == "b"
+
+
+def test_then_the_tie_breaker_then_the_rank() -> None:
+    assert contest(("a", {"tie_breaker": "b"}), ("b", {"tie_breaker": "b"})) == "b"
+    assert contest(("b", {}), ("a", {})) == "a"
+
+
+def test_a_living_other_side_that_does_not_claim_is_waited_for_as_long_as_settle() -> None:
+    arbiter = voter()
+    arbiter.report(99.0, "b", 1, says(alive=("b",)))
+    waiting = arbiter.report(100.0, "a", 1, says(5, settle=1.0))
+    assert WakeAt(101.0) in waiting
+    assert answer(waiting, "a").voted_for == ""
+    assert answer(waiting, "a").refused == ""
+    assert answer(arbiter.tick(101.0), "a").voted_for == "a"
+
+
+def test_what_a_claimant_asks_for_unseats_nobody() -> None:
+    arbiter = voter()
+    arbiter.report(0.0, "a", 1, says(5))
+    arbiter.report(0.1, "b", 1, says(5, alive=("b",)))
+    assert arbiter.book.voted_for == "a"
+    arbiter.report(0.2, "b", 1, says(9, alive=("b",), epoch=9))
+    told = answer(arbiter.report(0.3, "a", 1, says(coordinator="a", epoch=5)), "a")
+    assert (told.epoch, told.coordinator) == (5, "a")
+
+
+def held_by_a() -> ClusterArbiter:
+    """a has the vote of epoch 5, b lost."""
+    arbiter = voter()
+    arbiter.report(0.0, "a", 1, says(5))
+    arbiter.report(0.1, "b", 1, says(5, alive=("b",)))
+    assert arbiter.book.voted_for == "a"
+    return arbiter
+
+
+def test_the_holder_keeps_the_vote_while_it_is_heard() -> None:
+    arbiter = held_by_a()
+    arbiter.report(5.0, "a", 1, says(coordinator="a", epoch=5))
+    assert "a holds the vote" in answer(arbiter.report(9.0, "b", 1, says(6, alive=("b",))), "b").refused
+    arbiter.tick(14.9)
+    assert arbiter.book.voted_for == "a"
+    assert answer(arbiter.tick(15.0), "b").voted_for == "b", "a was silent for the deadtime"
+
+
+def test_the_holder_gives_way_when_it_started_anew() -> None:
+    arbiter = held_by_a()
+    arbiter.report(1.0, "a", 2, says())
+    arbiter.report(1.1, "b", 1, says(6, alive=("b",), settle=0.5))
+    assert answer(arbiter.tick(1.7), "b").voted_for == "b"
+
+
+def test_the_holder_gives_way_to_a_claimant_that_hears_it() -> None:
+    arbiter = held_by_a()
+    effects = arbiter.report(1.0, "b", 1, says(6, alive=("a", "b")))
+    assert answer(effects, "b").voted_for == "b"
+
+
+def test_a_holder_that_asks_again_puts_the_question_anew() -> None:
+    arbiter = held_by_a()
+    arbiter.report(1.0, "b", 1, says(6, alive=("b",), load=10))
+    effects = arbiter.report(1.1, "a", 1, says(6))
+    assert answer(effects, "b").voted_for == "b", "b runs the groups now"
+
+
+def test_the_newest_cluster_state_is_kept_and_sent_with_the_vote() -> None:
+    arbiter = voter()
+    state = ClusterState(Stamp(4, 2), "a")
+    effects = arbiter.report(0.0, "a", 1, says(state=state))
+    assert isinstance(effects[0], Store)
+    assert answer(effects, "a").stored == Stamp(4, 2)
+    assert not any(isinstance(e, Store) for e in arbiter.report(0.1, "a", 1, says(state=state)))
+    assert answer(arbiter.report(0.2, "a", 1, says(5, settle=0.0)), "a").state == state
+
+
+def test_it_supports_the_coordinator_that_the_nodes_elected() -> None:
+    effects = voter().report(0.0, "a", 1, says(coordinator="a", epoch=6))
+    assert (answer(effects, "a").epoch, answer(effects, "a").coordinator) == (6, "a")
+
+
+def test_reports_of_an_earlier_life_are_ignored() -> None:
+    arbiter = voter()
+    arbiter.report(0.0, "a", 1, says())
+    arbiter.report(1.0, "a", 2, says())
+    assert arbiter.report(1.1, "a", 1, says(5)) == []
+
+
+def test_a_node_that_is_not_configured_gets_nothing() -> None:
+    effects = voter().report(0.0, "x", 1, says(5))
+    assert "not one of the nodes" in answer(effects, "x").refused
+
+
+def test_a_node_that_has_not_learned_the_epoch_can_not_claim_one() -> None:
+    effects = voter().report(0.0, "a", 1, says(5, initialised=False, settle=0.0))
+    assert "has not learned" in answer(effects, "a").refused
+
+
+def test_an_epoch_that_is_over_is_refused() -> None:
+    arbiter = held_by_a()
+    assert "claim a newer one" in answer(arbiter.report(1.0, "b", 1, says(5, alive=("b",))), "b").refused
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 8), st.floats(0, 3), st.booleans()), max_size=60))
+def test_three_nodes_and_the_clock_never_get_two_votes_in_an_epoch(steps: list[tuple]) -> None:
+    arbiter, now, given_votes = voter(), 0.0, {}
+    for node, claim, passed, ticks in steps:
+        now += passed
+        facts = says(claim, nodes=("a", "b", "c"), alive=(node,), deadtime=2.0, settle=0.5)
+        effects = arbiter.tick(now) if ticks else arbiter.report(now, node, 1, facts)
+        for effect in effects:
+            if isinstance(effect, Answer) and effect.answer.voted_for:
+                epoch = effect.answer.vote_epoch
+                assert given_votes.setdefault(epoch, effect.answer.voted_for) == effect.answer.voted_for
