@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import ipaddress
 import logging
@@ -135,6 +134,5 @@ class Vip:
         self._end_repeating()
         self._announcer.close()
         if self._netlink is not None:
-            with contextlib.suppress(OSError):
-                await self._netlink.close()
+            self._netlink.close()
             self._netlink = None
