@@ -1,0 +1,160 @@
+"""A node's state directory: what comes back after a restart, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hamgr.core.effects import FenceRecord, InitialisedRecord, StandbyRecord, StateRecord, VoteRecord
+from hamgr.core.election import UNKNOWN_VOTE
+from hamgr.core.messages import ClusterState, RosterEntry, Stamp, Standing
+from hamgr.store import StateStore, StoreError, Writer, initialise
+
+STATE = ClusterState(
+    Stamp(4, 2),
+    "a",
+    (RosterEntry("a", 2**63 + 1, Standing.MEMBER), RosterEntry("b", 5, Standing.FENCED)),
+    (("web", "b"),),
+)
+RECORDS = (
+    InitialisedRecord(0),
+    VoteRecord(4, "a"),
+    StateRecord(STATE),
+    StandbyRecord(True),
+    FenceRecord(1, "b", 2**63 + 7, 0, 4, "b is dead"),
+    FenceRecord(2, "c", 8, 1, 4, "c is dead"),
+    FenceRecord(2, "c", 8, 1, 4, "c is dead", "confirmed", "off"),
+)
+
+
+def test_all_that_was_written_comes_back(tmp_path: Path) -> None:
+    store = StateStore(tmp_path, "office", "a")
+    for record in RECORDS:
+        store.write(record)
+    store.close()
+    kept = StateStore(tmp_path, "office", "a").load()
+    assert (kept.initialised, kept.epoch, kept.voted_for, kept.standby, kept.state) == (True, 4, "a", True, STATE)
+    assert kept.fences == (RECORDS[4],), "a fencing without a result is remembered as such, one with a result is over"
+
+
+def test_votes_and_states_only_grow(tmp_path: Path) -> None:
+    store = StateStore(tmp_path, "office", "a")
+    store.write(VoteRecord(4, "a"))
+    store.write(VoteRecord(3, "b"))
+    store.write(VoteRecord(4, "b"))
+    store.write(StateRecord(STATE))
+    store.write(StateRecord(ClusterState(Stamp(4, 1), "b")))
+    assert (store.load().epoch, store.load().voted_for) == (4, "a")
+    assert store.load().state == STATE
+
+
+def test_every_start_is_a_new_incarnation_that_is_never_zero(tmp_path: Path) -> None:
+    lives = []
+    for _ in range(3):
+        store = StateStore(tmp_path, "office", "a")
+        lives.append(store.next_incarnation())
+        store.close()
+    assert lives == sorted(set(lives))
+    assert all(0 < life < 2**64 for life in lives)
+
+
+def test_a_wiped_directory_does_not_bring_an_earlier_incarnation_back(tmp_path: Path) -> None:
+    lives = {StateStore(tmp_path / str(number), "office", "a").next_incarnation() for number in range(20)}
+    assert len(lives) == 20
+
+
+def test_a_new_directory_may_not_vote_until_somebody_says_that_the_cluster_is_new(tmp_path: Path) -> None:
+    store = StateStore(tmp_path, "office", "a")
+    assert not store.load().initialised
+    store.close()
+    initialise(tmp_path, "office", "a")
+    kept = StateStore(tmp_path, "office", "a").load()
+    assert (kept.initialised, kept.epoch, kept.voted_for) == (True, 0, "")
+
+
+def test_a_node_that_learned_the_epoch_does_not_vote_in_it(tmp_path: Path) -> None:
+    store = StateStore(tmp_path, "office", "a")
+    store.write(InitialisedRecord(7))
+    assert (store.load().epoch, store.load().voted_for) == (7, UNKNOWN_VOTE)
+
+
+def test_initialising_twice_is_refused(tmp_path: Path) -> None:
+    initialise(tmp_path, "office", "a")
+    with pytest.raises(StoreError, match="initialised already"):
+        initialise(tmp_path, "office", "a")
+
+
+@pytest.mark.parametrize(("cluster", "node"), [("shop", "a"), ("office", "b")])
+def test_the_directory_of_another_cluster_or_node_is_refused(tmp_path: Path, cluster: str, node: str) -> None:
+    StateStore(tmp_path, "office", "a").close()
+    with pytest.raises(StoreError, match=r"found .* expected .*another state_dir"):
+        StateStore(tmp_path, cluster, node)
+
+
+def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
+    store = StateStore(tmp_path, "office", "a")
+    with pytest.raises(StoreError, match="another hamgrd uses it"):
+        StateStore(tmp_path, "office", "a")
+    store.close()
+
+
+def test_a_directory_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=f"state_dir {tmp_path}/file/state: Not a directory"):
+        StateStore(tmp_path / "file" / "state", "office", "a")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system that is soon full."""
+    if os.geteuid() != 0:
+        pytest.skip("a small file system needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(disk)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small file system here: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(ballast: Path) -> None:
+    filled = subprocess.run(
+        ["dd", "if=/dev/zero", f"of={ballast}", "bs=4k"], capture_output=True, text=True, check=False
+    )
+    assert "No space left" in filled.stderr
+
+
+@pytest.mark.root
+async def test_a_full_disk_is_reported_and_later_writes_succeed_again(small_disk: Path) -> None:
+    store = StateStore(small_disk / "state", "office", "a")
+    store.write(VoteRecord(1, "a"))
+    writer = Writer(store, asyncio.get_running_loop().call_soon_threadsafe)
+
+    async def write(record: VoteRecord) -> str:
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        writer.write(record, done.set_result)
+        return await asyncio.wait_for(done, 10)
+
+    ballast = small_disk / "ballast"
+    fill(ballast)
+    reasons = [await write(VoteRecord(epoch, "a")) for epoch in range(2, 200)]
+    failed = [reason for reason in reasons if reason]
+    assert failed
+    assert "full" in failed[0]
+    kept = store.load().epoch
+    assert not any(reason == "" and epoch > kept for epoch, reason in enumerate(reasons, 2))
+    ballast.unlink()
+    assert await write(VoteRecord(500, "b")) == ""
+    assert store.load().voted_for == "b"
+    writer.close()
+    store.close()
