@@ -275,6 +275,14 @@ class Coordinator:
     ) -> None:
         """Place every group and give the orders that the rule allows now."""
         self._now = now
+        silent = [node for node, member in self.members.items() if member.report is None or not member.report.probed]
+        if silent:
+            # Whoever has not reported may be running anything: nothing is started, and nothing is taken from anybody.
+            for group in self._spec.groups:
+                self.waits[group.name] = tuple(
+                    f"waits for {node} to report the state of {group.name}" for node in silent
+                )
+            return
         runs: dict[str, set[str]] = {node: set(member.run) for node, member in self.members.items()}
         candidates = {
             node: Candidate(node, self.fit(member), frozenset(g.group for g in member.groups.values() if g.barred))
@@ -284,7 +292,7 @@ class Coordinator:
             self._decide_group(group, candidates, runs, stored_by_quorum, out)
         for node, run in runs.items():
             member = self.members[node]
-            if member.report is None or (member.number and run == member.run and not member.renew):
+            if member.number and run == member.run and not member.renew:
                 continue
             self._number += 1
             member.renew = False
@@ -310,11 +318,6 @@ class Coordinator:
         out: list[Effect],
     ) -> None:
         name = group.name
-        silent = [node for node, m in self.members.items() if m.report is None or not m.report.probed]
-        if silent:
-            # Whoever has not reported may be running it: it is neither started elsewhere nor taken away from anybody.
-            self.waits[name] = tuple(f"waits for {node} to report the state of {name}" for node in silent)
-            return
         holders = [node for node, member in self.members.items() if not self._stopped_report(member, name)]
         owner = next((node for node in holders if self.members[node].state(name) is GroupState.STARTED), "")
         owner = owner or (holders[0] if holders else "")

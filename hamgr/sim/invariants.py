@@ -38,7 +38,7 @@ class Checker:
         self._coordinators: dict[int, str] = {}
         self._votes: dict[tuple[str, int], str] = {}
         self._arbiter_votes: dict[int, str] = {}
-        self._reported: dict[tuple[str, int], Report] = {}
+        self._said_stopped_at: dict[tuple[str, str, int], float] = {}
         self._read_off: dict[str, float] = dict.fromkeys(names, NEVER)
         self._left: dict[str, float] = dict.fromkeys(names, NEVER)
         self._acknowledged: dict[str, float] = dict.fromkeys(names, NEVER)
@@ -92,10 +92,8 @@ class Checker:
         if self._coordinators.get(epoch) == other.name:
             # A coordinator reports to itself; that the group is inactive there was seen.
             return True
-        report = self._reported.get((other.name, epoch))
-        return report is not None and any(
-            found.group == group and found.state is GroupState.STOPPED for found in report.groups
-        )
+        said = self._said_stopped_at.get((other.name, group, epoch), NEVER)
+        return said > NEVER and said >= other.services[group].last_active
 
     def _watchdog_was_due(self, other: Machine) -> bool:
         timeout = self._world.spec.node(other.name).watchdog_timeout
@@ -107,6 +105,9 @@ class Checker:
     def read_off(self, node: str) -> None:
         """A fence agent reads the node's power as off."""
         self._read_off[node] = self._world.engine.now
+
+    def was_fenced(self, node: str) -> bool:
+        return self._read_off[node] > NEVER
 
     def acknowledged(self, node: str) -> None:
         """An operator saw that the node is off, and says so."""
@@ -136,7 +137,9 @@ class Checker:
             if body.granted:
                 self._votes_for(name, body.epoch, to)
         elif isinstance(body, Report) and body.probed:
-            self._reported[name, body.epoch] = body
+            for found in body.groups:
+                if found.state is GroupState.STOPPED:
+                    self._said_stopped_at[name, found.group, body.epoch] = self._world.engine.now
         elif isinstance(body, Farewell):
             self._leaves(process.machine)
 
@@ -153,6 +156,12 @@ class Checker:
     def persisted(self, process: Process, record: Record) -> None:
         if isinstance(record, VoteRecord) and record.candidate == process.machine.name:
             self._votes_for(process.machine.name, record.epoch, record.candidate)
+
+    def wiped(self, machine: Machine) -> None:
+        """A vote for itself that a node forgets ends with its own candidature, which is forgotten as well."""
+        for voter, epoch in [key for key in self._votes if key[0] == machine.name]:
+            if self._votes[voter, epoch] == voter and epoch not in self._coordinators:
+                del self._votes[voter, epoch]
 
     def announces(self, process: Process, announce: Announce) -> None:
         if announce.kind is Kind.COORDINATOR and announce.node == process.machine.name:

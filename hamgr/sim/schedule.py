@@ -53,6 +53,7 @@ class _Drawn:
             self._group: 4,
             self._stop_hangs: 2,
             self._start_fails: 1,
+            self._cleanup: 2,
             self._standby: 2,
             self._takeover: 2,
             self._leave: 2,
@@ -163,6 +164,15 @@ class _Drawn:
         node, group = self._node(), self._group_name()
         yield 0.0, f"start-fails {node} {group}"
         yield self._time(5.0, 30.0), f"mend {node} {group}"
+
+    def _cleanup(self) -> Lines:
+        """A group fails until its node is barred, and an operator forgives it at once or later."""
+        node, group = self._node(), self._group_name()
+        yield 0.0, f"start-fails {node} {group}"
+        yield 0.1, f"fail {node} {group}"
+        yield 1.0, f"mend {node} {group}"
+        for _ in range(self._rng.randint(1, 8)):
+            yield self._time(0.5, 12.0), f"cleanup {group} {node}"
 
     def _standby(self) -> Lines:
         node = self._node()

@@ -6,6 +6,7 @@ Every test watches the VIP with client requests and with ARP questions; two owne
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -238,3 +239,68 @@ def test_a_clean_end_of_the_daemon_moves_the_group_and_fences_nobody(lab) -> Non
         cluster.wait(lambda: "node-left" in kinds(cluster, "b"), 10, "a to say farewell")
     assert cluster.node("a").is_on()
     assert "fence-asked" not in kinds(cluster, "b")
+
+
+def test_a_service_that_dies_is_restarted_then_moved(lab) -> None:
+    cluster: Lab = lab(**FAST, service=True)
+    cluster.wait_for_owner("a")
+    cluster.wait(lambda: cluster.status("a")["groups"][0]["state"] == "started", 10, "web to run on a")
+    with watched(cluster):
+        cluster.node("a").exec(["pkill", "-9", "nginx"])
+        cluster.wait(lambda: kinds(cluster, "a").count("group-started") == 2, 20, "nginx to be started again on a")
+        assert cluster.owners() == ["a"]
+        cluster.node("a").exec(["pkill", "-9", "nginx"])
+        cluster.wait_for_owner("b")
+    assert any("stays away from a" in event.text for event in cluster.events("a"))
+    for name in "ab":
+        assert "fence-asked" not in kinds(cluster, name)
+
+
+def test_takeover_holds_until_its_node_leaves(lab) -> None:
+    cluster: Lab = lab(**FAST)
+    cluster.wait_for_owner("a")
+    socket = str(cluster.layout.admin_socket("b"))
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        assert cluster.node("b").exec(["hamgr", "--socket", socket, "takeover", "web"]).returncode == 0
+        prober.wait_for_answer("b")
+        cluster.wait_for_owner("b")
+        cluster.node("b").kill_daemon(signal.SIGTERM)
+        prober.wait_for_answer("a")
+        cluster.node("b").start_daemon()
+        cluster.wait(lambda: cluster.status("b")["quorate"], 20, "b to be back")
+    assert cluster.owners() == ["a"]
+
+
+def test_a_cluster_without_an_arbiter_lets_the_side_that_runs_more_shoot_first(lab) -> None:
+    cluster: Lab = lab(**FAST | {"lease": "3s"}, arbiter=False)
+    cluster.wait_for_owner("a")
+    with watched(cluster):
+        cluster.separate("a", "b")
+        cluster.wait(lambda: not cluster.node("b").is_on(), 20, "b to be fenced by a, which runs the group")
+    assert cluster.node("a").is_on()
+    assert cluster.owners() == ["a"]
+
+
+def test_strangers_change_nothing(lab) -> None:
+    """Random bytes, and a heartbeat of this cluster sealed with another key, at the link's own port."""
+    cluster: Lab = lab(**FAST)
+    cluster.wait_for_owner("a")
+    attack = (
+        "import os, socket\n"
+        "from hamgr.core.messages import Heartbeat, Packet\n"
+        "from hamgr.links.codec import Codec\n"
+        "codec = Codec('lab', 'a', {1: bytes(32)}, 1, 99)\n"
+        "out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "for number in range(2000):\n"
+        "    forged = codec.seal('ha', Packet('a', 99, 'b', 0, Heartbeat(number, 9, 'a')))\n"
+        "    out.sendto(os.urandom(number % 300) if number % 2 else forged, ('10.77.2.2', 694))\n"
+    )
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        before = kinds(cluster, "b")
+        cluster.node("a").exec([sys.executable, "-c", attack])
+        cluster.wait(lambda: "dropped" in cluster.node("b").log(), 10, "b to say what it drops")
+    assert kinds(cluster, "b") == before
+    assert cluster.node("b").log().count("dropped") < 10, "the log is rate-limited"
+    assert {answer.node for answer in prober.answers()} == {"a"}
