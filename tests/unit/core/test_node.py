@@ -1,0 +1,138 @@
+"""Whole nodes, joined by a perfect network: what the parts decide together."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, NodeSpec, Timing
+from hamgr.core.durable import Durable
+from hamgr.core.effects import Announce, Effect, Fence, Kind, Persist, Probe, Send, StartGroup, StopGroup, WakeAt
+from hamgr.core.events import (
+    Event,
+    FenceFinished,
+    FenceOutcome,
+    OperatorAsked,
+    PacketReceived,
+    Persisted,
+    ResourceReported,
+    Tick,
+    Verb,
+)
+from hamgr.core.messages import Packet
+from hamgr.core.node import Node
+
+TIMING = Timing(keepalive=0.2, warntime=0.5, deadtime=1.0, initdead=3.0, lease=3.0)
+
+
+class Cluster:
+    """Three nodes on one link, with 1 ms a packet, 2 ms a write and 5 ms a script."""
+
+    def __init__(self, *groups: GroupSpec) -> None:
+        self.spec = ClusterSpec("t", tuple(NodeSpec(name) for name in "abc"), groups, TIMING, links=("ha",))
+        self.now = 0.0
+        self.told: list[tuple[float, str, Announce]] = []
+        self.active: dict[str, set[str]] = {name: set() for name in "abc"}
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+        self._wakes: dict[str, int] = {}
+        self.off: set[str] = set()
+        self.nodes = {
+            name: Node(self.spec, name, life, Durable(initialised=True), 0.0) for life, name in enumerate("abc", 10)
+        }
+        for name in "abc":
+            self._at(0.0, name, Tick())
+
+    def _at(self, delay: float, name: str, event: Event) -> None:
+        heapq.heappush(self._queue, (self.now + delay, next(self._count), lambda: self.post(name, event)))
+
+    def post(self, name: str, event: Event) -> None:
+        if name not in self.off:
+            for effect in self.nodes[name].step(self.now, event):
+                self._perform(name, effect)
+
+    def _perform(self, name: str, effect: Effect) -> None:
+        match effect:
+            case Send(to, to_incarnation, body):
+                packet = Packet(name, self.nodes[name].incarnation, to, to_incarnation, body)
+                self._at(0.001, to, PacketReceived("ha", packet))
+            case WakeAt(time):
+                wake = self._wakes[name] = next(self._count)
+                heapq.heappush(
+                    self._queue,
+                    (time, wake, lambda: self.post(name, Tick()) if self._wakes[name] == wake else None),
+                )
+            case Persist(serial):
+                self._at(0.002, name, Persisted(serial))
+            case Probe(group):
+                state = GroupState.STARTED if group in self.active[name] else GroupState.STOPPED
+                self._at(0.005, name, ResourceReported(group, state))
+            case StartGroup(group):
+                self.active[name].add(group)
+                self._at(0.005, name, ResourceReported(group, GroupState.STARTED))
+            case StopGroup(group):
+                self.active[name].discard(group)
+                self._at(0.005, name, ResourceReported(group, GroupState.STOPPED))
+            case Fence(fence, node):
+                self.power_off(node)
+                self._at(0.02, name, FenceFinished(fence, node, FenceOutcome.CONFIRMED, "off"))
+            case Announce():
+                self.told.append((self.now, name, effect))
+
+    def power_off(self, name: str) -> None:
+        self.off.add(name)
+        self.active[name].clear()
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self._queue and self._queue[0][0] <= end:
+            self.now, _count, act = heapq.heappop(self._queue)
+            act()
+        self.now = end
+
+    def owners(self, group: str) -> list[str]:
+        return [name for name in "abc" if group in self.active[name]]
+
+    def kinds(self, group: str = "") -> list[Kind]:
+        return [announce.kind for _time, _name, announce in self.told if announce.group == group]
+
+
+def test_three_nodes_elect_the_first_and_start_each_group_where_it_is_preferred() -> None:
+    cluster = Cluster(GroupSpec("web"), GroupSpec("db", nodes=("c", "b")))
+    cluster.run(2.0)
+    assert {node.election.following for node in cluster.nodes.values()} == {"a"}
+    assert (cluster.owners("web"), cluster.owners("db")) == (["a"], ["c"])
+    assert Kind.FENCE_ASKED not in cluster.kinds()
+
+
+def test_a_change_of_the_coordinator_stops_nothing() -> None:
+    cluster = Cluster(GroupSpec("web", nodes=("b", "c")))
+    cluster.run(2.0)
+    cluster.post("a", OperatorAsked(1, Verb.LEAVE))
+    cluster.run(5.0)
+    assert cluster.nodes["b"].role == "coordinator"
+    assert cluster.owners("web") == ["b"]
+    assert cluster.kinds("web").count(Kind.GROUP_STARTED) == 1
+    assert Kind.GROUP_STOPPING not in cluster.kinds("web")
+
+
+def test_a_dead_owner_is_fenced_before_its_group_starts_elsewhere() -> None:
+    cluster = Cluster(GroupSpec("web"))
+    cluster.run(2.0)
+    cluster.power_off("a")
+    cluster.run(3.0)
+    assert cluster.owners("web") == ["b"]
+    times = {announce.kind: time for time, _name, announce in cluster.told}
+    assert times[Kind.FENCE_CONFIRMED] <= times[Kind.GROUP_STARTING]
+    assert times[Kind.GROUP_STARTED] - 2.0 <= TIMING.deadtime + 0.02 + 0.005 + 0.1
+
+
+def test_an_operators_fence_that_fails_is_not_tried_on_a_living_node_later() -> None:
+    cluster = Cluster(GroupSpec("web"))
+    cluster.run(2.0)
+    coordinator = cluster.nodes["a"]
+    (fence,) = [e for e in coordinator.step(cluster.now, OperatorAsked(1, Verb.FENCE, "c")) if isinstance(e, Fence)]
+    cluster.post("a", FenceFinished(fence.fence, "c", FenceOutcome.FAILED, "refused"))
+    cluster.run(30.0)
+    assert "c" not in cluster.off
