@@ -100,9 +100,6 @@ class Process:
     def note(self, text: str) -> None:
         self.world.trace.note(self.world.engine.now, self.machine.name, text)
 
-    def tell(self, text: str) -> None:
-        self.world.trace.tell(self.world.engine.now, self.machine.name, text)
-
     # -- effects ------------------------------------------------------------------------------------------------
 
     def _perform(self, effects: list[Effect]) -> None:
@@ -145,12 +142,12 @@ class Process:
             case Reply():
                 world.operators.replied(self, effect)
             case SelfFence(reason):
-                self.tell(f"is silent from now on: {reason}")
+                self.note(f"is silent from now on: {reason}")
                 self.muted = True
             case FeedWatchdog():
                 machine.feed_watchdog()
             case Exit(reason):
-                self.tell(f"the daemon ends: {reason}")
+                self.note(f"the daemon ends: {reason}")
                 world.checker.exits(self)
                 machine.exited()
             case _:
@@ -231,12 +228,12 @@ class Machine:
         self.powered = True
         self.boots += 1
         self._armed = False
-        world.trace.tell(world.engine.now, self.name, "power on")
+        world.trace.note(world.engine.now, self.name, "power on")
 
     def power_off(self, why: str) -> None:
         if not self.powered:
             return
-        self.world.trace.tell(self.world.engine.now, self.name, f"power off: {why}")
+        self.world.trace.note(self.world.engine.now, self.name, f"power off: {why}")
         self.kill()
         self.powered = False
         self._armed = False

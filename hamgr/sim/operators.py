@@ -48,7 +48,7 @@ class Operators:
         return self._world.operator_rng.choice(others) if others else None
 
     def replied(self, process: Process, reply: Reply) -> None:
-        process.tell(f"{'done' if reply.done else 'refused'}: {reply.text}")
+        process.note(f"answers: {'done' if reply.done else 'refused'}: {reply.text}")
         then = self._open.pop((process, reply.request), None)
         if then is not None:
             then(reply.done, reply.text)

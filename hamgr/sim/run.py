@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hamgr.core.cluster import ClusterSpec, GroupState
-from hamgr.core.events import Verb
-from hamgr.core.placement import candidates_of
-from hamgr.sim.conditions import CALM, Conditions, random_conditions
+from hamgr.core.cluster import ClusterSpec
+from hamgr.sim.conditions import Conditions, random_conditions
 from hamgr.sim.faults import Fault
 from hamgr.sim.invariants import Violation
+from hamgr.sim.peace import peace
 from hamgr.sim.schedule import random_faults
 from hamgr.sim.shape import Wanted, random_spec
 from hamgr.sim.trace import Trace
@@ -21,9 +20,6 @@ from hamgr.sim.world import World
 
 DURATION = 60.0
 """Seconds of faults in a run, unless told."""
-
-STEADY = 3.0
-"""Seconds for which everything must run before the run counts as well ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ def run(what: Plan, faults: Sequence[Fault] | None = None, show: Callable[[str],
     try:
         world.begin(what.faults if faults is None else faults, what.started)
         world.engine.run_until(what.duration)
-        _peace(world)
+        peace(world)
     except Violation as violation:
         failure = Failure(violation.name, str(violation), world.engine.now, tuple(trace.last))
     except Exception as error:
@@ -88,65 +84,3 @@ def run(what: Plan, faults: Sequence[Fault] | None = None, show: Callable[[str],
     return Outcome(
         what.seed, failure, world.engine.now, trace.hexdigest(), trace.counts, world.checker.starts
     )
-
-
-def liveness_bound(spec: ClusterSpec) -> float:
-    """Seconds of peace after which everything must run: generously, all that may have to come one after another."""
-    timing = spec.timing
-    stops = sum(group.stop_timeout + group.start_timeout for group in spec.groups)
-    watchdogs = max((node.watchdog_timeout or 0.0 for node in spec.nodes), default=0.0)
-    turns = 2 * len(spec.nodes) * timing.keepalive
-    return 60.0 + timing.initdead + 3 * timing.lease + 3 * timing.deadtime + 2 * stops + watchdogs + 2 * turns
-
-
-def _peace(world: World) -> None:
-    world.repair(CALM)
-    bound = world.engine.now + liveness_bound(world.spec)
-    next_words = world.engine.now
-    steady_since = None
-    while world.engine.now < bound:
-        world.engine.run_until(world.engine.now + 1.0)
-        if world.engine.now >= next_words:
-            next_words = world.engine.now + 10.0
-            world.tend()
-            _encourage(world)
-        if _not_running(world):
-            steady_since = None
-        elif steady_since is None:
-            steady_since = world.engine.now
-        elif world.engine.now >= steady_since + STEADY:
-            return
-    missing = "; ".join(_not_running(world)) or "it does not stay so"
-    raise Violation("liveness", f"{liveness_bound(world.spec):g} s after the last fault: {missing}")
-
-
-def _encourage(world: World) -> None:
-    """The operators take back what keeps groups from running."""
-    for name, machine in world.machines.items():
-        process = machine.process
-        if process is None:
-            continue
-        if process.node.standby:
-            world.operators.ask(Verb.ONLINE, name)
-        member = process.node.member
-        if member.stop_failed or any(group.barred for group in member.groups.values()):
-            world.operators.ask(Verb.CLEANUP, name)
-
-
-def _not_running(world: World) -> list[str]:
-    """What is not as it should be, in sentences."""
-    found = []
-    for name, machine in world.machines.items():
-        if machine.process is None:
-            found.append(f"{name} has no daemon")
-        elif not machine.process.node.election.following:
-            found.append(f"{name} follows no coordinator")
-    for group in world.spec.groups:
-        owners = world.checker.owners(group.name)
-        if len(owners) != 1 or owners[0] not in candidates_of(world.spec, group):
-            found.append(f"{group.name} is active on {' and '.join(owners) or 'no node'}")
-            continue
-        process = world.machines[owners[0]].process
-        if process is not None and process.node.member.groups[group.name].state is not GroupState.STARTED:
-            found.append(f"{group.name} is not started on {owners[0]}")
-    return found

@@ -6,13 +6,10 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable
 
-from hamgr.core.effects import Announce, Kind
+from hamgr.core.effects import Announce
 
 LAST = 40
 """Lines that a failure report shows."""
-
-UNTOLD = frozenset({Kind.STARTED, Kind.LINK_UP, Kind.VOTE_ASKED, Kind.GROUP_STARTING, Kind.GROUP_STOPPING})
-"""Announcements that the story leaves out: their ends are in it."""
 
 
 class Trace:
@@ -23,8 +20,7 @@ class Trace:
         self._show = show
         self.last: deque[str] = deque(maxlen=LAST)
         self.counts: Counter[str] = Counter()
-        self.story: list[tuple[float, str, str]] = []
-        """What a scenario's expected log consists of: time, who, what."""
+        self.announced: list[tuple[float, str, Announce]] = []
 
     def note(self, now: float, who: str, text: str) -> None:
         line = f"{now:10.4f}s {who:8} {text}"
@@ -33,18 +29,11 @@ class Trace:
         if self._show is not None:
             self._show(line)
 
-    def tell(self, now: float, who: str, text: str) -> None:
-        """Note something that belongs to the story too."""
-        self.story.append((now, who, text))
-        self.note(now, who, text)
-
     def digest(self, now: float, who: str, what: str) -> None:
         self._hash.update(f"{now!r}{who}{what}".encode())
 
     def announce(self, now: float, who: str, announce: Announce) -> None:
-        if announce.kind not in UNTOLD:
-            words = (announce.kind.value, announce.node, announce.group, announce.link)
-            self.story.append((now, who, " ".join(word for word in words if word)))
+        self.announced.append((now, who, announce))
         self.counts[announce.kind.value] += 1
         self.note(now, who, f"{announce.kind.value}: {announce.text}")
 
