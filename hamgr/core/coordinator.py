@@ -23,13 +23,14 @@ SETTLED = frozenset({GroupState.STARTED, GroupState.STOPPED, GroupState.STOP_FAI
 
 @dataclass(slots=True)
 class MemberRecord:
-    """A member of the view. number: of the newest order sent to it. run: the groups that order lets it run."""
+    """A member of the view. number: of the newest order sent to it. run, keep: the groups in that order."""
 
     incarnation: int
     admitted: Stamp
     report: Report | None = None
     number: int = 0
     run: frozenset[str] = frozenset()
+    keep: frozenset[str] = frozenset()
     renew: bool = False
     """It gave up what its order lets it run; it needs a new order, with the rule asked again."""
     groups: dict[str, GroupReport] = field(default_factory=dict)
@@ -37,6 +38,17 @@ class MemberRecord:
     def state(self, group: str) -> GroupState:
         found = self.groups.get(group)
         return GroupState.UNKNOWN if found is None else found.state
+
+
+@dataclass(slots=True)
+class Grant:
+    """What the next order to a member will say."""
+
+    run: set[str]
+    keep: set[str]
+
+    def holds(self, group: str) -> bool:
+        return group in self.run or group in self.keep
 
 
 class Coordinator:
@@ -233,7 +245,8 @@ class Coordinator:
         report = member.report
         if report is None or not report.probed or member.state(group) is not GroupState.STOPPED:
             return False
-        return group not in member.run and report.number >= self._run_sent.get((node, member.incarnation, group), 0)
+        held = group in member.run or group in member.keep
+        return not held and report.number >= self._run_sent.get((node, member.incarnation, group), 0)
 
     def _watchdog_safe_at(self, peer: Peer) -> float | None:
         timeout = self._spec.node(peer.name).watchdog_timeout
@@ -283,23 +296,24 @@ class Coordinator:
                     f"waits for {node} to report the state of {group.name}" for node in silent
                 )
             return
-        runs: dict[str, set[str]] = {node: set(member.run) for node, member in self.members.items()}
+        grants = {node: Grant(set(member.run), set(member.keep)) for node, member in self.members.items()}
         candidates = {
             node: Candidate(node, self.fit(member), frozenset(g.group for g in member.groups.values() if g.barred))
             for node, member in self.members.items()
         }
         for group in self._spec.groups:
-            self._decide_group(group, candidates, runs, stored_by_quorum, out)
-        for node, run in runs.items():
+            self._decide_group(group, candidates, grants, stored_by_quorum, out)
+        for node, grant in grants.items():
             member = self.members[node]
-            if member.number and run == member.run and not member.renew:
+            if member.number and (grant.run, grant.keep) == (member.run, member.keep) and not member.renew:
                 continue
             self._number += 1
             member.renew = False
-            for group_name in run - member.run:
+            for group_name in (grant.run | grant.keep) - (member.run | member.keep):
                 self._run_sent[(node, member.incarnation, group_name)] = self._number
             member.number = self._number
-            member.run = frozenset(run)
+            member.run = frozenset(grant.run)
+            member.keep = frozenset(grant.keep)
             send(node, self._order(member))
 
     @staticmethod
@@ -307,13 +321,14 @@ class Coordinator:
         return member.report is not None and not member.report.standby and not member.report.unfit
 
     def _order(self, member: MemberRecord) -> Order:
-        return Order(self.epoch, self.state.stamp.view, member.number, tuple(sorted(member.run)))
+        run, keep = tuple(sorted(member.run)), tuple(sorted(member.keep))
+        return Order(self.epoch, self.state.stamp.view, member.number, run, keep)
 
     def _decide_group(
         self,
         group: GroupSpec,
         candidates: Mapping[str, Candidate],
-        runs: dict[str, set[str]],
+        grants: Mapping[str, Grant],
         stored_by_quorum: Callable[[Stamp], bool],
         out: list[Effect],
     ) -> None:
@@ -323,25 +338,24 @@ class Coordinator:
         owner = owner or (holders[0] if holders else "")
         target = place(self._spec, group, candidates, owner, self._pins.get(name, ""))
         self.targets[name] = target
-        for node, run in runs.items():
+        for node, grant in grants.items():
             member = self.members[node]
             gave_up = member.renew and self._stopped_report(member, name)
             if node != target or gave_up:
-                if name in run and node != target and node in holders and target:
+                if grant.holds(name) and node != target and node in holders and target:
                     self._ask_release(name, node, target, out)
-                run.discard(name)
+                grant.run.discard(name)
+                grant.keep.discard(name)
         if not target:
             self.waits[name] = self._nobody(group)
             return
         member = self.members[target]
-        if name in member.run and name in runs[target]:
+        if name in grants[target].run:
             self.waits[name] = ()
             return
         if target in holders and not member.number:
-            # It runs there already (another coordinator let it): nothing is started, so the rule is not asked.
-            runs[target].add(name)
-            self.waits[name] = ()
-            return
+            # It runs there already, another coordinator let it: that may go on without asking the rule.
+            grants[target].keep.add(name)
         if holders and holders != [target]:
             for node in holders:
                 if node != target:
@@ -351,7 +365,7 @@ class Coordinator:
             return
         verdict = self.verdict(name, target)
         if not verdict.allowed:
-            self.waits[name] = verdict.missing
+            self.waits[name] = () if name in grants[target].keep else verdict.missing
             return
         self.waits[name] = ()
         for node, _clause in verdict.held:
@@ -359,7 +373,8 @@ class Coordinator:
                 self._asked_release.discard((name, node))
                 text = f"{node} has released {name} for {target}"
                 out.append(Announce(Kind.IP_REQUEST_RESP, text, node, name))
-        runs[target].add(name)
+        grants[target].keep.discard(name)
+        grants[target].run.add(name)
 
     @staticmethod
     def _stopped_report(member: MemberRecord, group: str) -> bool:
@@ -407,7 +422,7 @@ class Coordinator:
         report = member.report
         if report is not None and report.number >= member.number:
             # It had the order and yet it does not run the group: its lease ran out in between.
-            member.renew = any(self._stopped_report(member, group) for group in member.run)
+            member.renew = any(self._stopped_report(member, group) for group in member.run | member.keep)
         open_ = any(state not in SETTLED for state in (member.state(group.name) for group in self._spec.groups))
         if report is None or report.number < member.number or open_:
             send(node, self._order(member))

@@ -7,7 +7,7 @@ every order ends with the epoch, with the lease, or with a newer order.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from hamgr.core.cluster import GroupSpec, GroupState
@@ -19,10 +19,14 @@ STOP_GRACE = 5.0
 
 
 class Instruction(enum.Enum):
-    """What the coordinator of this epoch said about a group. NONE: nothing yet; leave it as it is."""
+    """What the coordinator of this epoch said about a group.
+
+    NONE: nothing yet; leave it as it is. KEEP: it may go on running, but not be started.
+    """
 
     NONE = "none"
     RUN = "run"
+    KEEP = "keep"
     RELEASE = "release"
 
 
@@ -111,9 +115,12 @@ class Member:
         for group in self.groups.values():
             group.instruction = Instruction.NONE
 
-    def order(self, now: float, run: tuple[str, ...], out: list[Effect]) -> None:
+    def order(self, now: float, run: Collection[str], keep: Collection[str], out: list[Effect]) -> None:
         for name, group in self.groups.items():
-            group.instruction = Instruction.RUN if name in run else Instruction.RELEASE
+            if name in run:
+                group.instruction = Instruction.RUN
+            else:
+                group.instruction = Instruction.KEEP if name in keep else Instruction.RELEASE
             self._reconcile(now, name, group, out)
         self.changed = True
 
@@ -168,7 +175,9 @@ class Member:
             group.restarts = 0
         group.failed_at = now
         text = f"{name} failed on {self.me}: {group.detail}"
-        if group.restarts < group.spec.restarts:
+        if group.instruction is Instruction.KEEP:
+            text += "; it is stopped until the takeover rule lets it be started"
+        elif group.restarts < group.spec.restarts:
             group.restarts += 1
             text += f"; restarting it here ({group.restarts} of {group.spec.restarts})"
         else:

@@ -110,13 +110,16 @@ class ViewUpdate:
 class Order:
     """The coordinator says which groups the receiver shall run; every other group it shall release (ip-request).
 
-    number: grows with each change for this receiver; older orders, or those of another epoch, are refused.
+    keep: groups that already run there and may go on, but that the takeover rule does not let be started now, not even
+    again after a failure. number: grows with each change for this receiver; older orders, or those of another epoch,
+    are refused.
     """
 
     epoch: int
     view: int
     number: int
     run: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

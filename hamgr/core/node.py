@@ -629,7 +629,7 @@ class Node:
         if order.number > self._last_order[1]:
             self._last_order = (order.epoch, order.number)
             self.member.may_start = self._may_start(now)
-            self.member.order(now, order.run, self._out)
+            self.member.order(now, order.run, order.keep, self._out)
         self.report_due = True
 
     def _report(self, sender: str, incarnation: int, report: Report) -> None:

@@ -212,8 +212,8 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
     ),
     core.Order: (
         "order",
-        lambda body: pb.Order(epoch=body.epoch, view=body.view, number=body.number, run=body.run),
-        lambda body: core.Order(body.epoch, body.view, body.number, tuple(body.run)),
+        lambda body: pb.Order(epoch=body.epoch, view=body.view, number=body.number, run=body.run, keep=body.keep),
+        lambda body: core.Order(body.epoch, body.view, body.number, tuple(body.run), tuple(body.keep)),
     ),
     core.Report: ("report", _report_out, _report_in),
     core.Farewell: ("farewell", lambda body: pb.Farewell(), lambda body: core.Farewell()),

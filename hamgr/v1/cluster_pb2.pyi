@@ -176,16 +176,18 @@ class ViewUpdate(_message.Message):
     def __init__(self, state: _Optional[_Union[ClusterState, _Mapping]] = ...) -> None: ...
 
 class Order(_message.Message):
-    __slots__ = ("epoch", "view", "number", "run")
+    __slots__ = ("epoch", "view", "number", "run", "keep")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     view: int
     number: int
     run: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, epoch: _Optional[int] = ..., view: _Optional[int] = ..., number: _Optional[int] = ..., run: _Optional[_Iterable[str]] = ...) -> None: ...
+    keep: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, epoch: _Optional[int] = ..., view: _Optional[int] = ..., number: _Optional[int] = ..., run: _Optional[_Iterable[str]] = ..., keep: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GroupReport(_message.Message):
     __slots__ = ("group", "state", "barred", "detail")

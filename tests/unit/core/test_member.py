@@ -27,7 +27,7 @@ def member() -> Member:
 
 
 def running(member: Member) -> Member:
-    member.order(NOW, ("web",), [])
+    member.order(NOW, ("web",), (), [])
     member.reported(NOW, "web", GroupState.STARTED, "", [])
     return member
 
@@ -46,7 +46,7 @@ def test_a_new_epoch_probes_and_starts_nothing() -> None:
 
 def test_an_order_starts_the_group(member: Member) -> None:
     out: list[Effect] = []
-    member.order(NOW, ("web",), out)
+    member.order(NOW, ("web",), (), out)
     assert acts(out) == [StartGroup("web")]
     assert member.groups["web"].state is GroupState.STARTING
 
@@ -54,7 +54,7 @@ def test_an_order_starts_the_group(member: Member) -> None:
 def test_without_a_lease_an_order_starts_nothing(member: Member) -> None:
     member.may_start = False
     out: list[Effect] = []
-    member.order(NOW, ("web",), out)
+    member.order(NOW, ("web",), (), out)
     assert acts(out) == []
 
 
@@ -63,7 +63,7 @@ def test_an_unknown_group_is_not_started_before_its_probe_is_back() -> None:
     member.may_start = True
     out: list[Effect] = []
     member.new_epoch(out)
-    member.order(NOW, ("web",), out)
+    member.order(NOW, ("web",), (), out)
     assert acts(out) == [Probe("web")]
     member.reported(NOW, "web", GroupState.STOPPED, "", out)
     assert acts(out) == [Probe("web"), StartGroup("web")]
@@ -75,14 +75,14 @@ def test_what_a_probe_finds_running_is_adopted() -> None:
     out: list[Effect] = []
     member.new_epoch(out)
     member.reported(NOW, "web", GroupState.STARTED, "", out)
-    member.order(NOW, ("web",), out)
+    member.order(NOW, ("web",), (), out)
     assert acts(out) == [Probe("web")]
 
 
 def test_release_stops_even_a_start_that_is_under_way(member: Member) -> None:
     out: list[Effect] = []
-    member.order(NOW, ("web",), out)
-    member.order(NOW, (), out)
+    member.order(NOW, ("web",), (), out)
+    member.order(NOW, (), (), out)
     assert acts(out) == [StartGroup("web"), StopGroup("web")]
     member.reported(NOW, "web", GroupState.STARTED, "", out)
     assert member.groups["web"].state is GroupState.STOPPING, "the report of the superseded start says nothing"
@@ -141,7 +141,7 @@ def test_a_failed_stop_is_tried_again_when_an_operator_says_so(member: Member) -
     member.give_up(NOW, "", [])
     member.reported(NOW, "web", GroupState.STOP_FAILED, "busy", [])
     out: list[Effect] = []
-    member.order(NOW, (), out)
+    member.order(NOW, (), (), out)
     assert acts(out) == []
     member.cleanup(NOW, "web", out)
     assert acts(out) == [StopGroup("web")]
@@ -152,3 +152,16 @@ def test_giving_up_stops_groups_of_every_state() -> None:
     out: list[Effect] = []
     member.give_up(NOW, "the quorum is lost", out)
     assert acts(out) == [StopGroup("web")]
+
+
+def test_what_may_only_be_kept_is_not_started_again(member: Member) -> None:
+    running(member)
+    out: list[Effect] = []
+    member.order(NOW, (), ("web",), out)
+    assert acts(out) == []
+    member.reported(NOW, "web", GroupState.FAILED, "it died", out)
+    member.reported(NOW, "web", GroupState.STOPPED, "", out)
+    assert acts(out) == [StopGroup("web")]
+    assert not member.groups["web"].barred
+    member.order(NOW, ("web",), (), out)
+    assert acts(out) == [StopGroup("web"), StartGroup("web")]
