@@ -40,9 +40,15 @@ class Clock:
     def __init__(self, true_now: float, reading: float, rate: float) -> None:
         self._rate = rate
         self._offset = reading - rate * true_now
+        self._least = reading
 
     def local(self, true: float) -> float:
-        return self._offset + self._rate * true
+        return max(self._least, self._offset + self._rate * true)
 
     def true(self, local: float) -> float:
         return (local - self._offset) / self._rate
+
+    def stand_still(self, true_now: float, duration: float) -> None:
+        """It does not count this time, as a virtual machine's that its hypervisor suspends."""
+        self._least = self.local(true_now)
+        self._offset -= self._rate * duration

@@ -83,6 +83,20 @@ def _pause(world: World, args: tuple[str, ...]) -> None:
     world.machines[args[0]].pause(_seconds(args[1]))
 
 
+def _freeze(world: World, args: tuple[str, ...]) -> None:
+    machine = world.machines[args[0]]
+    if world.spec.node(machine.name).watchdog_timeout is None:
+        machine.freeze(_seconds(args[1]))
+
+
+def _clock_step(world: World, args: tuple[str, ...]) -> None:
+    world.machines[args[0]].wall_offset += _seconds(args[1])
+
+
+def _replay(world: World, args: tuple[str, ...]) -> None:
+    world.network.replay(args[0])
+
+
 def _fail(world: World, args: tuple[str, ...]) -> None:
     world.machines[args[0]].services[args[1]].fail()
 
@@ -165,7 +179,10 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "start": ("NODE", _start),
     "kill": ("NODE", _kill),
     "pause": ("NODE TIME", _pause),
+    "freeze": ("NODE TIME", _freeze),
+    "clock-step": ("NODE TIME", _clock_step),
     "wipe": ("NODE|arbiter", _wipe),
+    "replay": ("NODE", _replay),
     "cut": ("PAIR [LINK]", _cut),
     "heal": ("[PAIR]", _heal),
     "loss": ("PART", _loss),

@@ -127,7 +127,8 @@ class Process:
                     world.arbitration.report(self, report)
             case Announce():
                 world.checker.announces(self, effect)
-                world.trace.announce(world.engine.now, machine.name, effect)
+                wall = world.engine.now + machine.wall_offset
+                world.trace.announce(world.engine.now, wall, machine.name, effect)
             case StartGroup(group):
                 self.note(f"start of {group} begins")
                 machine.services[group].start(self)
@@ -206,6 +207,8 @@ class Machine:
         """An operator confirmed that it is off, and sees to it that it stays off until the answer came."""
         self.clock = Clock(0.0, 0.0, 1.0)
         self.boots = 0
+        self.wall_offset = 0.0
+        """Seconds by which somebody set the clock that shows the time of day, which is for people alone."""
         self._fed = 0
         self._armed = False
         self.lease_ended = float("-inf")
@@ -284,6 +287,12 @@ class Machine:
             process.paused = True
             self.world.trace.note(self.world.engine.now, self.name, f"paused for {duration:g} s")
             self.world.engine.after(duration, self._resume, process)
+
+    def freeze(self, duration: float) -> None:
+        """As a pause, but the machine's own clock stands still meanwhile: nothing tells the daemon of it."""
+        if self.running:
+            self.clock.stand_still(self.world.engine.now, duration)
+            self.pause(duration)
 
     def _resume(self, process: Process) -> None:
         if process.alive and process.paused:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from hamgr.core.messages import Packet
 from hamgr.sim.conditions import Conditions
 from hamgr.sim.engine import Engine
+
+RECORDED = 5000
+"""Packets that whoever listens on the wires keeps, to send them again."""
 
 Deliver = Callable[[str, Packet], None]
 
@@ -29,11 +33,13 @@ class Network:
         self._rng = rng
         self._deliver = deliver
         self._cuts: set[tuple[str, str, str]] = set()
+        self._recorded: deque[Packet] = deque(maxlen=RECORDED)
         self.extra_loss = 0.0
         self.sent = 0
 
     def send(self, packet: Packet) -> None:
         conditions, rng = self.conditions, self._rng
+        self._recorded.append(packet)
         for link in self.links:
             if self._cuts and (packet.sender, packet.to, link) in self._cuts:
                 continue
@@ -56,6 +62,15 @@ class Network:
             elif chance < conditions.very_late + conditions.tail:
                 delay += rng.random() * conditions.tail_time
         self._engine.after(delay, self._deliver, link, packet)
+
+    def replay(self, sender: str) -> None:
+        """Everything that was recorded of this sender, former lives too, comes once more to those it was meant for.
+
+        The daemon's replay window would drop it; the core must do without.
+        """
+        for packet in list(self._recorded):
+            if packet.sender == sender:
+                self._carry(self._rng.choice(self.links), packet)
 
     def cut(self, sender: str, to: str, link: str = "") -> None:
         """Let nothing more through from `sender` to `to` on this link ("" for all)."""

@@ -42,6 +42,9 @@ class _Drawn:
             self._power: 4,
             self._kill: 4,
             self._pause: 5,
+            self._freeze: 2,
+            self._clock_step: 1,
+            self._replay: 2,
             self._isolate: 4,
             self._partition: 4,
             self._cut: 5,
@@ -88,6 +91,15 @@ class _Drawn:
         lease = self._spec.timing.lease
         span = self._rng.choice((self._time(0.1, 2.0), self._time(1.0, lease), self._time(lease, 3 * lease)))
         yield 0.0, f"pause {self._node()} {span}s"
+
+    def _freeze(self) -> Lines:
+        yield 0.0, f"freeze {self._node()} {self._time(0.5, 3 * self._spec.timing.lease)}s"
+
+    def _clock_step(self) -> Lines:
+        yield 0.0, f"clock-step {self._node()} {self._rng.choice((-86400, -2, 2, 3600))}s"
+
+    def _replay(self) -> Lines:
+        yield 0.0, f"replay {self._node()}"
 
     def _isolate(self) -> Lines:
         node = self._node()

@@ -32,7 +32,9 @@ class Trace:
     def digest(self, now: float, who: str, what: str) -> None:
         self._hash.update(f"{now!r}{who}{what}".encode())
 
-    def announce(self, now: float, who: str, announce: Announce) -> None:
+    def announce(self, now: float, wall: float, who: str, announce: Announce) -> None:
+        """wall: the time of day that the daemon's log would show."""
+        self.digest(wall, who, announce.kind.value)
         self.announced.append((now, who, announce))
         self.counts[announce.kind.value] += 1
         self.note(now, who, f"{announce.kind.value}: {announce.text}")
