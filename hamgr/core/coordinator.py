@@ -250,7 +250,8 @@ class Coordinator:
 
     def _watchdog_safe_at(self, peer: Peer) -> float | None:
         timeout = self._spec.node(peer.name).watchdog_timeout
-        if timeout is None:
+        if timeout is None or self._spec.two_node:
+            # In a two_node cluster each node is a quorum alone: no lease ever runs out, and no watchdog bites for it.
             return None
         timing = self._spec.timing
         # Another coordinator may have kept the node's lease alive: for one lease after our election at most, since
@@ -305,7 +306,8 @@ class Coordinator:
             self._decide_group(group, candidates, grants, stored_by_quorum, out)
         for node, grant in grants.items():
             member = self.members[node]
-            if member.number and (grant.run, grant.keep) == (member.run, member.keep) and not member.renew:
+            same = grant.run == member.run and grant.keep == member.keep
+            if member.number and same and not member.renew:
                 continue
             self._number += 1
             member.renew = False

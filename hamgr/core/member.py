@@ -187,6 +187,9 @@ class Member:
 
     def _reconcile(self, now: float, name: str, group: LocalGroup, out: list[Effect]) -> None:
         run = group.instruction is Instruction.RUN and not group.barred and self.may_start
+        if group.state is GroupState.STOPPED and group.instruction is Instruction.RUN and not run:
+            # Our report of it lets the coordinator give the group to another: only a new order may start it here.
+            group.instruction = Instruction.NONE
         if group.busy is Busy.STOP or group.state is GroupState.STOP_FAILED:
             return
         if group.busy is Busy.START:

@@ -165,3 +165,17 @@ def test_what_may_only_be_kept_is_not_started_again(member: Member) -> None:
     assert not member.groups["web"].barred
     member.order(NOW, ("web",), (), out)
     assert acts(out) == [StopGroup("web"), StartGroup("web")]
+
+
+def test_who_gave_a_group_up_starts_it_only_under_a_new_order(member: Member) -> None:
+    running(member)
+    for _ in range(2):
+        member.reported(NOW, "web", GroupState.FAILED, "", [])
+        member.reported(NOW, "web", GroupState.STOPPED, "", [])
+        member.reported(NOW, "web", GroupState.STARTED, "", [])
+    assert member.groups["web"].barred
+    out: list[Effect] = []
+    member.cleanup(NOW, "web", out)
+    assert acts(out) == [], "it may run elsewhere by now"
+    member.order(NOW, ("web",), (), out)
+    assert acts(out) == [StartGroup("web")]

@@ -136,3 +136,20 @@ def test_an_operators_fence_that_fails_is_not_tried_on_a_living_node_later() -> 
     cluster.post("a", FenceFinished(fence.fence, "c", FenceOutcome.FAILED, "refused"))
     cluster.run(30.0)
     assert "c" not in cluster.off
+
+
+def test_a_start_never_stands_behind_a_barrier_where_a_later_stop_could_overtake_it() -> None:
+    cluster = Cluster(GroupSpec("web"), GroupSpec("db", nodes=("c",)))
+    perform = cluster._perform
+    steps: list[list[Effect]] = []
+    cluster._perform = lambda name, effect: (steps[-1].append(effect), perform(name, effect))[1]  # type: ignore[method-assign]
+    post = cluster.post
+    cluster.post = lambda name, event: (steps.append([]), post(name, event))[1]  # type: ignore[method-assign]
+    cluster.run(2.0)
+    cluster.power_off("a")
+    cluster.run(3.0)
+    acts = (StartGroup, StopGroup, Probe)
+    for effects in steps:
+        barrier = next((i for i, effect in enumerate(effects) if isinstance(effect, Persist)), len(effects))
+        assert not any(isinstance(effect, acts) for effect in effects[barrier:])
+    assert any(isinstance(effect, StartGroup) for effects in steps for effect in effects)
