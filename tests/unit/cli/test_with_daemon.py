@@ -1,0 +1,215 @@
+"""The commands against a real hamgrd: one node of a two_node cluster on loopback, with a service of its own.
+
+No root is needed: the group is an init script that keeps its state in a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+PATIENCE = 20.0
+
+CONFIG = """
+[cluster]
+name = "t"
+key_file = "{dir}/key"
+state_dir = "{dir}/state"
+admin_socket = "{dir}/admin.sock"
+[timing]
+keepalive = "50ms"
+warntime = "100ms"
+deadtime = "200ms"
+initdead = "1s"
+lease = "1s"
+[link.one]
+kind = "udp"
+port = {udp}
+[link.two]
+kind = "grpc"
+port = {grpc}
+[node.a]
+address = {{ one = "127.0.0.1", two = "127.0.0.1" }}
+[node.b]
+address = {{ one = "127.0.0.2", two = "127.0.0.2" }}
+[group.web]
+[[group.web.resource]]
+kind = "lsb"
+script = "{dir}/web"
+"""
+
+SCRIPT = """#!/bin/sh
+case $1 in
+  start) touch {dir}/web.runs ;;
+  stop) rm -f {dir}/web.runs ;;
+  status) [ -e {dir}/web.runs ] || exit 3 ;;
+esac
+"""
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class Node:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.config = directory / "hamgr.toml"
+        ports = {"udp": free_port(socket.SOCK_DGRAM), "grpc": free_port(socket.SOCK_STREAM)}
+        self.config.write_text(CONFIG.format(dir=directory, **ports))
+        script = directory / "web"
+        script.write_text(SCRIPT.format(dir=directory))
+        script.chmod(0o755)
+
+    def hamgr(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "hamgr", "--config", str(self.config), *words],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def start(self) -> subprocess.Popen[bytes]:
+        log = (self.directory / "log").open("ab")
+        return subprocess.Popen([BIN / "hamgrd", "--config", str(self.config), "--node", "a"], stdout=log, stderr=log)
+
+    def status(self) -> dict:
+        done = self.hamgr("status", "--json")
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    def wait(self, holds: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < end, f"waited in vain for {what}: {(self.directory / 'log').read_text()[-2000:]}"
+
+    @property
+    def runs(self) -> bool:
+        return (self.directory / "web.runs").exists()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path)
+    assert node.hamgr("key", str(tmp_path / "key")).returncode == 0
+    assert node.hamgr("init", "--node", "a").returncode == 0
+    daemon = node.start()
+    try:
+        node.wait(lambda: bool(node.status()), "the daemon")
+        yield node
+    finally:
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait()
+
+
+def test_a_lone_node_waits_for_the_other_until_an_operator_says_that_it_is_off(node: Node) -> None:
+    assert not node.runs
+    refused = node.hamgr("standby")
+    assert refused.returncode == 1
+    assert "refused" in refused.stderr
+    done = node.hamgr("fence", "ack", "b", "--yes")
+    assert (done.returncode, done.stdout.strip()) == (0, "b counts as off")
+    node.wait(lambda: node.runs, "the service")
+    node.wait(lambda: node.status()["groups"][0]["state"] == "started", "the group")
+    shown = node.hamgr("status").stdout
+    assert "started on a" in shown
+
+    past = [
+        json.loads(line) for line in node.hamgr("watch", "--json", "--past", "50", "--no-follow").stdout.splitlines()
+    ]
+    kinds = [event["kind"] for event in past]
+    assert kinds.index("fence-acknowledged") < kinds.index("coordinator") < kinds.index("group-started")
+
+    alone = node.hamgr("standby", "--json")
+    assert alone.returncode == 1
+    assert json.loads(alone.stdout) == {
+        "done": False,
+        "text": "standby of a is refused: no other node could run web now",
+    }
+    assert node.hamgr("fence", "b").returncode == 1, "b has no device"
+    assert node.hamgr("fence", "a").returncode == 1
+    unknown = node.hamgr("takeover", "wbe")
+    assert unknown.returncode == 1
+    assert "web" in unknown.stderr
+    assert node.hamgr("takeover", "web").returncode == 0
+    assert node.hamgr("cleanup", "web").returncode == 0
+    assert node.runs
+
+
+def test_a_typed_name_confirms_on_a_terminal_and_anything_else_does_not(node: Node) -> None:
+    def typed(answer: str) -> int:
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [BIN / "hamgr", "--config", str(node.config), "fence", "ack", "b"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as asking:
+            os.close(theirs)
+            os.write(ours, f"{answer}\n".encode())
+            code = asking.wait(timeout=30)
+        os.close(ours)
+        return code
+
+    assert typed("yes") != 0
+    assert node.status()["coordinator"] == ""
+    assert typed("b") == 0
+    node.wait(lambda: node.runs, "the service")
+
+
+def test_a_second_daemon_is_one_clear_error(node: Node) -> None:
+    done = subprocess.run(
+        [BIN / "hamgrd", "--config", str(node.config), "--node", "a"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("another hamgrd uses it (it is locked)")
+
+
+def test_init_is_refused_while_the_daemon_runs_and_afterwards(node: Node) -> None:
+    assert "locked" in node.hamgr("init", "--node", "a").stderr
+
+
+def test_key_never_overwrites(node: Node) -> None:
+    done = node.hamgr("key", str(node.directory / "key"))
+    assert done.returncode == 1
+    assert "exists" in done.stderr.lower()
+
+
+@pytest.mark.parametrize(("kind", "link"), [(socket.SOCK_DGRAM, "one"), (socket.SOCK_STREAM, "two")])
+def test_a_busy_port_starts_nothing(tmp_path: Path, kind: socket.SocketKind, link: str) -> None:
+    node = Node(tmp_path)
+    node.hamgr("key", str(tmp_path / "key"))
+    port = next(line for line in node.config.read_text().split(f"[link.{link}]")[1].splitlines() if "port" in line)
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", int(port.split("=")[1])))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
+        done = subprocess.run(
+            [BIN / "hamgrd", "--config", str(node.config), "--node", "a"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"link {link}" in done.stderr.splitlines()[-1]
+    assert "in use" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "admin.sock").exists()

@@ -1,0 +1,111 @@
+"""What only the machine itself can see before its daemon starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hamgr.config.local import check_local, find_agent
+from hamgr.config.toml import load
+from hamgr.links.keys import write_key_file
+
+CONFIG = """
+[cluster]
+name = "t"
+key_file = "{dir}/key"
+state_dir = "{dir}/state"
+[link.one]
+kind = "udp"
+interface = "lo"
+[link.two]
+kind = "grpc"
+port = 5411
+[node.a]
+address = {{ one = "127.0.0.1", two = "127.0.0.1" }}
+[node.b]
+address = {{ one = "127.0.0.2", two = "127.0.0.2" }}
+[fence.b]
+node = "b"
+agent = "fence_hamgr_ipmi"
+[group.web]
+[[group.web.resource]]
+kind = "lsb"
+script = "{dir}/script"
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    write_key_file(tmp_path / "key")
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    return tmp_path
+
+
+def problems(directory: Path, node: str = "a", old: str = "", new: str = "") -> list[str]:
+    """What is wrong here with the configuration, in which `old` was replaced by `new`."""
+    path = directory / "hamgr.toml"
+    text = CONFIG.format(dir=directory)
+    assert old in text
+    path.write_text(text.replace(old, new) if old else text)
+    return [str(problem).removeprefix(f"{path}: ") for problem in check_local(load(path), node)]
+
+
+def test_a_machine_with_all_that_it_needs_may_start(directory: Path) -> None:
+    assert problems(directory) == []
+
+
+def test_a_node_that_is_not_configured(directory: Path) -> None:
+    (problem,) = problems(directory, "c")
+    assert problem == 'node: found no [node.c], allowed "a" or "b"'
+
+
+def test_a_missing_key(directory: Path) -> None:
+    (directory / "key").unlink()
+    (problem,) = problems(directory)
+    assert problem.startswith(f"cluster.key_file: found {directory}/key: No such file or directory, allowed a key file")
+
+
+def test_a_key_that_others_can_read(directory: Path) -> None:
+    (directory / "key").chmod(0o640)
+    (problem,) = problems(directory)
+    assert "mode 0640, allowed mode 0600" in problem
+
+
+def test_an_interface_that_is_missing(directory: Path) -> None:
+    (problem,) = problems(directory, "a", 'interface = "lo"', 'interface = "nope7"')
+    assert problem.startswith('link.one.interface: found "nope7", allowed one of this machine\'s interfaces: ')
+    assert "lo" in problem
+
+
+def test_an_address_that_this_machine_does_not_have(directory: Path) -> None:
+    (problem,) = problems(directory, "a", 'two = "127.0.0.1"', 'two = "192.0.2.7"')
+    assert problem.startswith('node.a.address.two: found "192.0.2.7", which this machine does not have')
+
+
+def test_a_state_dir_that_is_a_file(directory: Path) -> None:
+    (directory / "state").write_text("")
+    (problem,) = problems(directory)
+    assert problem == f"cluster.state_dir: found {directory}/state, which is not a directory, allowed a directory"
+
+
+def test_a_script_that_can_not_be_executed(directory: Path) -> None:
+    (directory / "script").chmod(0o644)
+    (problem,) = problems(directory)
+    assert problem.startswith("group.web.resource.lsb.script: found ")
+
+
+def test_an_agent_that_is_not_there(directory: Path) -> None:
+    (problem,) = problems(directory, "a", '"fence_hamgr_ipmi"', '"fence_hamgr_impi"')
+    assert problem.startswith('fence.b.agent: found "fence_hamgr_impi", allowed an executable on the PATH')
+
+
+def test_an_agent_is_found_beside_our_python_and_by_its_path(directory: Path) -> None:
+    problems(directory)
+    config = load(directory / "hamgr.toml")
+    found = find_agent(config, "fence_hamgr_ipmi")
+    assert found is not None
+    assert find_agent(config, str(found)) == found
+    assert find_agent(config, f"{directory}/key") is None

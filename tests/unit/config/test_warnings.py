@@ -1,0 +1,75 @@
+"""What is allowed and will hurt: each warning, by the change of the example that provokes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hamgr.config.toml import load, warnings
+
+EXAMPLE = (Path(__file__).parents[3] / "docs" / "example.toml").read_text()
+
+
+def warned(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "hamgr.toml"
+    path.write_text(text)
+    return [str(warning).removeprefix(f"{path}: ") for warning in warnings(load(path))]
+
+
+def without(text: str, section: str) -> str:
+    """The example without one section."""
+    before, after = text.split(f"[{section}]", 1)
+    return before + after[after.index("\n[") :]
+
+
+def test_the_example_gives_no_warning(tmp_path: Path) -> None:
+    assert warned(tmp_path, EXAMPLE) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "warning"),
+    [
+        ('deadtime = "1s"', 'deadtime = "550ms"', "timing.deadtime: warning: deadtime 550ms is under 3 keepalives"),
+        ('initdead = "10s"', 'initdead = "1s"', "timing.initdead: warning: initdead 1s is under twice the deadtime"),
+        ('lease = "3s"', 'lease = "1700ms"', "timing.lease: warning: lease 1.7s is under twice the deadtime"),
+        ('tie_breaker = "a"', "", "arbiter.tie_breaker: warning: no tie-breaker"),
+        (
+            'ip = "10.77.9.21"',
+            'ip = "10.77.1.21"',
+            "fence.bmc-a.options: warning: the fence device on the node's own link",
+        ),
+        ('nodes = ["a", "b"]', 'nodes = ["a"]', "group.web.nodes: warning: only node a may run group web"),
+        (
+            'node = "b"\nagent = "fence_hamgr_ipmi"',
+            'node = "b"\nagent = "fence_hamgr_null"',
+            "fence.bmc-b.agent: warning: fence_hamgr_null turns nothing off",
+        ),
+        ('ha = "10.77.2.1"', 'ha = "10.77.1.91"', ""),
+    ],
+)
+def test_what_will_hurt_is_said(tmp_path: Path, old: str, new: str, warning: str) -> None:
+    assert old in EXAMPLE
+    found = warned(tmp_path, EXAMPLE.replace(old, new))
+    assert [text for text in found if text.startswith(warning)] if warning else found == []
+
+
+def test_one_link_only(tmp_path: Path) -> None:
+    text = without(EXAMPLE, "link.lan").replace('lan = "10.77.1.1", ', "").replace('lan = "10.77.1.2", ', "")
+    assert any(text.startswith("link: warning: only one link (ha)") for text in warned(tmp_path, text))
+
+
+def test_all_links_in_one_network(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("10.77.2.1", "10.77.1.91").replace("10.77.2.2", "10.77.1.92")
+    assert any("all links are in the same subnet" in warning for warning in warned(tmp_path, text))
+
+
+def test_no_fence_device(tmp_path: Path) -> None:
+    found = warned(tmp_path, without(EXAMPLE, "fence.bmc-b"))
+    assert len(found) == 1
+    assert found[0].startswith("node.b: warning: no fence device for node b")
+    assert "hamgr fence ack b" in found[0]
+
+
+def test_no_arbiter_with_two_nodes(tmp_path: Path) -> None:
+    assert "whoever fences first wins" in warned(tmp_path, without(EXAMPLE, "arbiter"))[0]
