@@ -2,8 +2,8 @@
 
 The host performs the effects of one step in their order. `Persist` is a barrier: the later effects of the same
 step wait until the record is on disk (and are dropped if it can't be written); the effects of other steps don't wait.
-Heartbeats, reports to the arbiter, the wake-up time, and starts, stops and probes of groups are put first: a slow disk
-never holds them up, and no later stop overtakes a start.
+Heartbeats, reports to the arbiter, the wake-up time, announcements, and starts, stops and probes of groups are put
+first: a slow disk never holds them up, and no later stop overtakes a start.
 """
 
 from __future__ import annotations

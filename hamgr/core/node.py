@@ -143,8 +143,8 @@ class Node:
         self._out: list[Effect] = []
         self._urgent: list[Effect] = []
         """Effects that say nothing which a barrier of this step guards, and must not wait for a slow disk."""
-        self._group_acts: list[Effect] = []
-        """Starts, stops and probes: none ever waits behind a barrier, or a later stop would overtake it."""
+        self._prompt: list[Effect] = []
+        """Announcements, and starts, stops and probes: a start that waited could be overtaken by a later stop."""
         self._refused_epoch = 0
         self._spent_vote = 0
         """The epoch whose vote of the arbiter no longer decides."""
@@ -161,7 +161,7 @@ class Node:
         out: list[Effect] = []
         self._out = out
         self._urgent = []
-        self._group_acts = []
+        self._prompt = []
         self._now = now
         if not self._started:
             self._begin(now)
@@ -177,7 +177,7 @@ class Node:
             case FenceFinished():
                 self._fence_finished(now, event)
             case ResourceReported(group, state, detail):
-                self.member.reported(now, group, state, detail, self._group_acts)
+                self.member.reported(now, group, state, detail, self._prompt)
             case OperatorAsked():
                 self.requests.asked(now, event)
             case Paused(duration):
@@ -190,17 +190,17 @@ class Node:
             case PersistFailed(serial, reason):
                 self._persist_failed(now, serial, reason)
         self._settle(now, event)
-        return [*self._urgent, *self._group_acts, *out]
+        return [*self._urgent, *self._prompt, *out]
 
     def tell(self, kind: Kind, text: str, node: str = "", group: str = "", link: str = "", **facts: str) -> None:
-        self._out.append(Announce(kind, text, node, group, link, facts))
+        self._prompt.append(Announce(kind, text, node, group, link, facts))
 
     def emit(self, effect: Effect) -> None:
         self._out.append(effect)
 
     def clean(self, now: float, group: str) -> None:
         """Forget a group's failures here."""
-        self.member.cleanup(now, group, self._group_acts)
+        self.member.cleanup(now, group, self._prompt)
 
     def touch(self) -> None:
         """Something changed that the coordinator's decisions depend on."""
@@ -216,7 +216,7 @@ class Node:
                 f" {fence.node} counts as not fenced",
                 fence.node,
             )
-        self.member.new_epoch(self._group_acts)
+        self.member.new_epoch(self._prompt)
 
     # -- packets ------------------------------------------------------------------------------------------------
 
@@ -360,7 +360,7 @@ class Node:
         self.tell(Kind.COORDINATOR, f"{name} is coordinator of epoch {self.election.epoch}", name)
         if self._last_order[0] != self.election.epoch:
             self._last_order = (self.election.epoch, 0)
-        self.member.new_epoch(self._group_acts)
+        self.member.new_epoch(self._prompt)
         self._flush = True
         self._dirty = True
 
@@ -537,7 +537,7 @@ class Node:
         voters = sorted(claim.votes | {self.name}) + (["the arbiter"] if claim.arbiter else [])
         text = f"{self.name} is coordinator of epoch {claim.epoch} by the votes of {', '.join(voters)}"
         self.tell(Kind.COORDINATOR, text, self.name)
-        self.member.new_epoch(self._group_acts)
+        self.member.new_epoch(self._prompt)
         self._flush = True
         self._dirty = True
 
@@ -632,7 +632,7 @@ class Node:
         if order.number > self._last_order[1]:
             self._last_order = (order.epoch, order.number)
             self.member.may_start = self._may_start(now)
-            self.member.order(now, order.run, order.keep, self._group_acts)
+            self.member.order(now, order.run, order.keep, self._prompt)
         self.report_due = True
 
     def _report(self, sender: str, incarnation: int, report: Report) -> None:
@@ -825,12 +825,12 @@ class Node:
             self._lose_coordinator(now)
         self.member.void_orders()
         if self.spec.on_quorum_loss is QuorumLoss.STOP:
-            self.member.give_up(now, "the quorum is lost", self._group_acts)
+            self.member.give_up(now, "the quorum is lost", self._prompt)
 
     def _without_quorum(self, now: float) -> None:
         """What a probe finds running after the lease ended is stopped as well."""
         if self._quorum_lost and self.spec.on_quorum_loss is QuorumLoss.STOP and not self.member.all_stopped:
-            self.member.give_up(now, "the quorum is lost", self._group_acts)
+            self.member.give_up(now, "the quorum is lost", self._prompt)
 
     def _paused(self, now: float, duration: float) -> None:
         self.tell(Kind.PAUSED, f"{self.name} did not run for {duration * 1000:.0f} ms", self.name)
@@ -853,7 +853,7 @@ class Node:
                 self.condemned = "left"
             return
         if not self.election.following and not self.member.all_stopped:
-            self.member.give_up(now, f"{self.name} leaves", self._group_acts)
+            self.member.give_up(now, f"{self.name} leaves", self._prompt)
         if not self.member.all_stopped or not self.member.probed or self._groups_on_their_way():
             return
         self._farewell_until = now + self.spec.timing.deadtime
@@ -885,7 +885,7 @@ class Node:
         for _round in range(MAX_ROUNDS):
             self._lease(now)
             self.member.may_start = self._may_start(now)
-            self.member.expire(now, self._group_acts)
+            self.member.expire(now, self._prompt)
             self._without_quorum(now)
             self._elect(now)
             if self.member.changed or self.report_due:
@@ -931,7 +931,7 @@ class Node:
                     self.send(peer.name, ViewUpdate(coordinator.state))
             for name in coordinator.members:
                 coordinator.resend(name, self._send_order)
-            coordinator.tell_waits(self._out)
+            coordinator.tell_waits(self._prompt)
             self._dirty = True
         if now >= self._disk_retry_at:
             self._disk_retry_at = now + self.spec.timing.deadtime
@@ -960,7 +960,7 @@ class Node:
         if not self._dirty and not any(now >= due for due in coordinator.fencing.deadlines()):
             return False
         self._dirty = False
-        news = coordinator.update_view(self._out)
+        news = coordinator.update_view(self._prompt)
         if news:
             self._store(coordinator.state)
         for name in coordinator.members if news else coordinator.joined:
@@ -974,7 +974,7 @@ class Node:
         self.requests.settle_standbys()
         coordinator.want_fences(now, self.member.load)
         self._run_fences(now, coordinator)
-        coordinator.decide(now, self._stored_by_quorum, self._send_order, self._out)
+        coordinator.decide(now, self._stored_by_quorum, self._send_order, self._prompt)
         return self._dirty or self.report_due or self.member.changed
 
     def _stored_by_quorum(self, stamp: Stamp) -> bool:

@@ -153,3 +153,14 @@ def test_a_start_never_stands_behind_a_barrier_where_a_later_stop_could_overtake
         barrier = next((i for i, effect in enumerate(effects) if isinstance(effect, Persist)), len(effects))
         assert not any(isinstance(effect, acts) for effect in effects[barrier:])
     assert any(isinstance(effect, StartGroup) for effects in steps for effect in effects)
+
+
+def test_the_story_is_told_in_its_order() -> None:
+    cluster = Cluster(GroupSpec("web"))
+    cluster.run(2.0)
+    cluster.power_off("a")
+    cluster.run(3.0)
+    story = [announce.kind for _time, name, announce in cluster.told if name == "b"]
+    order = [Kind.NODE_SUSPECTED, Kind.NODE_DEAD, Kind.VOTE_ASKED, Kind.COORDINATOR, Kind.FENCE_ASKED, Kind.FENCE_CONFIRMED]
+    order += [Kind.GROUP_STARTING, Kind.GROUP_STARTED]
+    assert [kind for kind in story if kind in order][-len(order) :] == order
