@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import gc
 import multiprocessing
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from hamgr.core.cluster import MAX_NODES, ClusterSpec, GroupSpec, NodeSpec, Timing
 from hamgr.sim.conditions import CALM
+from hamgr.sim.faults import TimelineError
 from hamgr.sim.run import Outcome, Plan, plan, run
-from hamgr.sim.shape import LINKS, Wanted, spec_to_toml
+from hamgr.sim.scenario import CLUSTER, TIMELINE, Scenario, accept, cluster_tables, expected, play, read, timeline
+from hamgr.sim.shape import LINKS, ShapeError, Wanted, spec_to_toml
 from hamgr.sim.shrink import shrink
+from hamgr.sim.trace import LAST
 from hamgr.sim.world import World
 
 VIOLATION = 1
@@ -35,6 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (2)")
     parser.add_argument("--no-shrink", action="store_true", help="don't look for the minimal timeline of a failure")
     parser.add_argument("--bench", action="store_true", help="measure the speed with three nodes and no faults")
+    parser.add_argument("--scenario", type=Path, nargs="+", metavar="FOLDER", help="play these scenarios instead")
+    parser.add_argument("--accept", action="store_true", help="make what the scenarios show the expected log")
     return parser
 
 
@@ -71,6 +78,14 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"--{name} {getattr(options, name)}: at least 1")
     if options.duration is not None and options.duration <= 0:
         parser.error(f"--duration {options.duration:g}: more than 0")
+    if options.accept and not options.scenario:
+        parser.error("--accept: only with --scenario")
+    if options.scenario:
+        try:
+            scenarios = [read(folder) for folder in options.scenario]
+        except (ShapeError, TimelineError) as error:
+            parser.error(str(error))
+        return max([_play(scenario, options.trace, options.accept) for scenario in scenarios])
     if options.bench:
         return _bench()
     wanted = Wanted(
@@ -83,6 +98,20 @@ def main(argv: list[str] | None = None) -> int:
     if options.seed is not None:
         return _one(job, options.seed, options.trace, not options.no_shrink)
     return _many(job, range(options.first, options.first + options.seeds), options.jobs, not options.no_shrink)
+
+
+def _play(scenario: Scenario, trace: bool, accepts: bool) -> int:
+    played = play(scenario, print if trace else None)
+    name = scenario.path.name
+    if played.failure:
+        print("\n".join(played.log[-LAST:]))
+        print(f"{name}: {played.failure}")
+        return VIOLATION
+    if accepts:
+        accept(scenario, played)
+    difference = list(difflib.unified_diff(expected(scenario), played.log, "expected", "played", lineterm="", n=2))
+    print("\n".join([f"{name}: {'another log than expected' if difference else 'as expected'}", *difference]))
+    return VIOLATION if difference else 0
 
 
 def _one(job: _Job, seed: int, trace: bool, shrinks: bool) -> int:
@@ -146,12 +175,8 @@ def _tell(what: Plan, outcome: Outcome, shrinks: bool) -> None:
         return again is not None and again.name == failure.name
 
     faults = shrink(what.faults, fails)
-    print(f"{len(faults)} of {len(what.faults)} faults are enough. cluster.toml:\n")
-    print(spec_to_toml(what.spec))
-    print(f"\ntimeline.txt (started at once: {', '.join(what.started)}):\n")
-    for fault in faults:
-        print(fault)
-    print(f"\nconditions: {what.conditions}")
+    print(f"{len(faults)} of {len(what.faults)} faults are enough. As a scenario, {CLUSTER}:\n")
+    print(f"{spec_to_toml(what.spec)}\n\n{cluster_tables(what)}\n\nand {TIMELINE}:\n\n{timeline(what, faults)}")
 
 
 def _bench() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -213,16 +212,5 @@ def apply(world: World, fault: Fault) -> None:
     """Let it happen now."""
     verb, *args = fault.words
     world.trace.counts[f"fault {verb}"] += 1
-    world.trace.note(world.engine.now, "---", " ".join(fault.words))
+    world.trace.tell(world.engine.now, "---", " ".join(fault.words))
     _ACTIONS[verb][1](world, tuple(args))
-
-
-_NUMBER = re.compile(r"^\d+(\.\d+)?s$")
-
-
-def timed(line: str) -> tuple[float | None, tuple[str, ...]]:
-    """The time that a line begins with, if it does, and its other words."""
-    words = tuple(line.split("#")[0].split())
-    if words and _NUMBER.match(words[0]):
-        return _seconds(words[0]), words[1:]
-    return None, words

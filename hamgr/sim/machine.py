@@ -100,6 +100,9 @@ class Process:
     def note(self, text: str) -> None:
         self.world.trace.note(self.world.engine.now, self.machine.name, text)
 
+    def tell(self, text: str) -> None:
+        self.world.trace.tell(self.world.engine.now, self.machine.name, text)
+
     # -- effects ------------------------------------------------------------------------------------------------
 
     def _perform(self, effects: list[Effect]) -> None:
@@ -142,13 +145,13 @@ class Process:
                 world.power.fence(self, effect)
             case Reply():
                 world.operators.replied(self, effect)
-            case SelfFence(reason):
-                self.note(f"is silent from now on: {reason}")
+            case SelfFence():
+                self.tell("is silent from now on")
                 self.muted = True
             case FeedWatchdog():
                 machine.feed_watchdog()
             case Exit(reason):
-                self.note(f"the daemon ends: {reason}")
+                self.tell(f"the daemon ends: {reason}")
                 world.checker.exits(self)
                 machine.exited()
             case _:
@@ -231,12 +234,12 @@ class Machine:
         self.powered = True
         self.boots += 1
         self._armed = False
-        world.trace.note(world.engine.now, self.name, "power on")
+        world.trace.tell(world.engine.now, self.name, "power on")
 
     def power_off(self, why: str) -> None:
         if not self.powered:
             return
-        self.world.trace.note(self.world.engine.now, self.name, f"power off: {why}")
+        self.world.trace.tell(self.world.engine.now, self.name, f"power off: {why}")
         self.kill()
         self.powered = False
         self._armed = False

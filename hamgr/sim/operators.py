@@ -48,7 +48,8 @@ class Operators:
         return self._world.operator_rng.choice(others) if others else None
 
     def replied(self, process: Process, reply: Reply) -> None:
-        process.note(f"answers: {'done' if reply.done else 'refused'}: {reply.text}")
+        process.note(f"answers: {reply.text}")
+        process.tell("done" if reply.done else "refused")
         then = self._open.pop((process, reply.request), None)
         if then is not None:
             then(reply.done, reply.text)

@@ -27,6 +27,8 @@ class Power:
     def __init__(self, world: World) -> None:
         self._world = world
         self.modes = dict.fromkeys(world.spec.names, FenceMode.OK)
+        self.fenced: set[str] = set()
+        """The nodes that a fence agent ever read as off."""
 
     def fence(self, process: Process, order: Fence) -> None:
         """Run the agents of one level. They go on when the daemon that began them is paused or dead."""
@@ -71,6 +73,7 @@ class Power:
         if self._world.machines[order.node].powered:
             self._finished(process, order, FenceOutcome.FAILED, "the device reads on")
         else:
+            self.fenced.add(order.node)
             self._world.checker.read_off(order.node)
             self._finished(process, order, FenceOutcome.CONFIRMED, "the device reads off")
 

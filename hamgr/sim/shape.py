@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from hamgr.core.cluster import ClusterSpec, GroupSpec, NodeSpec, QuorumLoss, Tim
 
 LINKS = ("link1", "link2")
 NAMES = "abcdefghijklmnop"
+
+BRISK = Timing(keepalive=1.0, warntime=2.5, deadtime=4.0, initdead=8.0, lease=8.0, settle=1.0)
+BRISK_GROUP: dict[str, Any] = {"start_timeout": 4.0, "stop_timeout": 4.0, "failure_timeout": 60.0}
+"""What a scenario's cluster.toml need not say."""
 
 
 class ShapeError(Exception):
@@ -114,15 +118,17 @@ _TOP = {
 }
 
 
-def _known(where: str, table: dict[str, Any], allowed: set[str]) -> dict[str, Any]:
+def known_table(where: str, table: dict[str, Any], allowed: set[str]) -> dict[str, Any]:
+    """The table; raises ShapeError for a key that is not allowed."""
     for key in table:
         if key not in allowed:
             raise ShapeError(f"{where}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")
     return table
 
 
-def read_spec(path: Path) -> ClusterSpec:
-    """`nodes = ["a", "b"]`, the keys of `ClusterSpec`, `[timing]`, `[fence_levels]`, `[watchdog]`, `[group.NAME]`.
+def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
+    """`nodes = ["a", "b"]`, the keys of `ClusterSpec`, `[timing]`, `[fence_levels]`, `[watchdog]`, `[group.NAME]`;
+    also gives back the tables `[run]` and `[conditions]`, which say nothing of the cluster.
 
     Raises ShapeError.
     """
@@ -130,25 +136,34 @@ def read_spec(path: Path) -> ClusterSpec:
         table = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ShapeError(f"{path}: {error}") from error
+    run, conditions = table.pop("run", {}), table.pop("conditions", {})
     names = table.pop("nodes", ["a", "b"])
-    timing = _known(f"{path}: [timing]", table.pop("timing", {}), _TIMING)
+    timing = known_table(f"{path}: [timing]", table.pop("timing", {}), _TIMING)
     levels, watchdogs = table.pop("fence_levels", {}), table.pop("watchdog", {})
     groups = table.pop("group", {"web": {}})
     for name, group in groups.items():
-        _known(f"{path}: [group.{name}]", group, _GROUP)
-    top = _known(str(path), table, _TOP)
+        known_table(f"{path}: [group.{name}]", group, _GROUP)
+    top = known_table(str(path), table, _TOP)
+    for name in (*levels, *watchdogs):
+        if name not in names:
+            raise ShapeError(f"{path}: [fence_levels] and [watchdog]: {name!r} is no node; allowed: {', '.join(names)}")
     if "on_quorum_loss" in top:
-        top["on_quorum_loss"] = QuorumLoss(top["on_quorum_loss"])
-    return ClusterSpec(
+        try:
+            top["on_quorum_loss"] = QuorumLoss(top["on_quorum_loss"])
+        except ValueError as error:
+            raise ShapeError(f"{path}: on_quorum_loss: {error}; allowed: stop, freeze") from error
+    spec = ClusterSpec(
         name="scenario",
         nodes=tuple(NodeSpec(name, levels.get(name, 1), watchdogs.get(name)) for name in names),
         groups=tuple(
-            GroupSpec(name, **{**group, "nodes": tuple(group.get("nodes", ()))}) for name, group in groups.items()
+            GroupSpec(name, **{**BRISK_GROUP, **group, "nodes": tuple(group.get("nodes", ()))})
+            for name, group in groups.items()
         ),
-        timing=Timing(**timing),
+        timing=replace(BRISK, **timing),
         links=LINKS,
         **top,
     )
+    return spec, run, conditions
 
 
 def spec_to_toml(spec: ClusterSpec) -> str:
