@@ -128,6 +128,8 @@ class Node:
         self._learning_serial = 0
         self._serial = 0
         self._records: dict[int, Record] = {}
+        self._behind: dict[int, list[int]] = {}
+        """Record -> the records of the same step that are dropped when it can't be written."""
         self._next_fence = microseconds(now)
         self._next_beat = now
         self._beats = 0
@@ -190,7 +192,14 @@ class Node:
             case PersistFailed(serial, reason):
                 self._persist_failed(now, serial, reason)
         self._settle(now, event)
+        self._note_barriers(out)
         return [*self._urgent, *self._prompt, *out]
+
+    def _note_barriers(self, out: list[Effect]) -> None:
+        """When a record can't be written, the host drops what stands behind it, further records included."""
+        serials = [effect.serial for effect in out if isinstance(effect, Persist)]
+        for index, serial in enumerate(serials):
+            self._behind[serial] = serials[index + 1 :]
 
     def tell(self, kind: Kind, text: str, node: str = "", group: str = "", link: str = "", **facts: str) -> None:
         self._prompt.append(Announce(kind, text, node, group, link, facts))
@@ -729,6 +738,7 @@ class Node:
 
     def _persisted(self, now: float, serial: int) -> None:
         record = self._records.pop(serial, None)
+        self._behind.pop(serial, None)
         if self.disk_failure:
             self.disk_failure = ""
             self._disk_retry_at = float("inf")
@@ -752,14 +762,9 @@ class Node:
         self._dirty = True
 
     def _persist_failed(self, now: float, serial: int, reason: str) -> None:
-        record = self._records.pop(serial, None)
-        if isinstance(record, FenceRecord) and not record.outcome and self.coordinator is not None:
-            # The barrier kept the agent from starting.
-            self.coordinator.fencing.finished(
-                now, record.fence, record.node, FenceOutcome.FAILED, f"the intent could not be recorded: {reason}"
-            )
-        if serial == self._learning_serial:
-            self._learning_serial = 0
+        for dropped in [serial, *self._behind.pop(serial, [])]:
+            self._behind.pop(dropped, None)
+            self._unwritten(now, dropped, reason)
         if not self.disk_failure:
             text = f"the state directory of {self.name} can't be written ({reason}): it neither votes nor runs groups"
             self.tell(Kind.DISK_FAILED, text, self.name)
@@ -769,6 +774,16 @@ class Node:
         if self.coordinator is not None:
             self._lose_coordinator(now)
         self.report_due = True
+
+    def _unwritten(self, now: float, serial: int, reason: str) -> None:
+        record = self._records.pop(serial, None)
+        if isinstance(record, FenceRecord) and not record.outcome and self.coordinator is not None:
+            # The barrier kept the agent from starting.
+            self.coordinator.fencing.finished(
+                now, record.fence, record.node, FenceOutcome.FAILED, f"the intent could not be recorded: {reason}"
+            )
+        if serial == self._learning_serial:
+            self._learning_serial = 0
 
     def _learn(self, now: float) -> None:
         """A new or wiped node asks all others, and votes after a majority of them has told the epoch."""

@@ -8,7 +8,20 @@ from collections.abc import Callable
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, NodeSpec, Timing
 from hamgr.core.durable import Durable
-from hamgr.core.effects import Announce, Effect, Fence, Kind, Persist, Probe, Send, StartGroup, StopGroup, WakeAt
+from hamgr.core.effects import (
+    Announce,
+    Effect,
+    Fence,
+    InitialisedRecord,
+    Kind,
+    Persist,
+    Probe,
+    Send,
+    StartGroup,
+    StateRecord,
+    StopGroup,
+    WakeAt,
+)
 from hamgr.core.events import (
     Event,
     FenceFinished,
@@ -16,11 +29,12 @@ from hamgr.core.events import (
     OperatorAsked,
     PacketReceived,
     Persisted,
+    PersistFailed,
     ResourceReported,
     Tick,
     Verb,
 )
-from hamgr.core.messages import Packet
+from hamgr.core.messages import ClusterState, Echo, Heartbeat, LearnReply, Packet, Stamp
 from hamgr.core.node import Node
 
 TIMING = Timing(keepalive=0.2, warntime=0.5, deadtime=1.0, initdead=3.0, lease=3.0)
@@ -164,3 +178,30 @@ def test_the_story_is_told_in_its_order() -> None:
     order = [Kind.NODE_SUSPECTED, Kind.NODE_DEAD, Kind.VOTE_ASKED, Kind.COORDINATOR]
     order += [Kind.FENCE_ASKED, Kind.FENCE_CONFIRMED, Kind.GROUP_STARTING, Kind.GROUP_STARTED]
     assert [kind for kind in story if kind in order][-len(order) :] == order
+
+
+def test_a_node_learns_after_its_disk_was_full_in_the_middle_of_learning() -> None:
+    """Both records of the step are lost when the first can't be written; both are written again later."""
+    spec = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), (), TIMING, links=("ha",), two_node=True)
+    node = Node(spec, "a", 10, Durable(), 0.0)
+    state = ClusterState(Stamp(4, 1), "b")
+
+    def hear(now: float) -> list[Effect]:
+        echo = Echo("a", 10, round((now - 0.001) * 1e6))
+        beat = Heartbeat(round(now * 1e6), 4, "b", echoes=(echo,))
+        effects = node.step(now, PacketReceived("ha", Packet("b", 11, "a", 10, beat)))
+        return effects + node.step(now, PacketReceived("ha", Packet("b", 11, "a", 10, LearnReply(4, state))))
+
+    def written(effects: list[Effect]) -> list[Persist]:
+        return [effect for effect in effects if isinstance(effect, Persist)]
+
+    node.step(0.0, Tick())
+    hear(0.1)
+    asked = written(hear(0.2))
+    assert [type(persist.record) for persist in asked] == [StateRecord, InitialisedRecord]
+    effects = node.step(0.3, PersistFailed(asked[0].serial, "no space left"))
+    again = written(effects) or written(hear(0.4))
+    assert [type(persist.record) for persist in again][-1] is InitialisedRecord
+    for persist in again:
+        node.step(0.5, Persisted(persist.serial))
+    assert node.election.initialised
