@@ -1,0 +1,65 @@
+"""Faults of the core that the simulator found, as the shortest stories that show them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hamgr.core.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
+from hamgr.sim.conditions import CALM
+from hamgr.sim.faults import Fault
+from hamgr.sim.shape import LINKS
+from hamgr.sim.world import World
+
+TIMING = Timing(keepalive=1.0, warntime=2.0, deadtime=3.0, initdead=6.0, lease=6.5, settle=0.5)
+TWO = ClusterSpec(
+    "found",
+    (NodeSpec("a"), NodeSpec("b")),
+    (GroupSpec("web", start_timeout=4.0, stop_timeout=4.0),),
+    TIMING,
+    LINKS,
+    two_node=True,
+)
+
+
+def universe(spec: ClusterSpec, until: float, *lines: str) -> World:
+    """Run these lines (`10s kill a`) in calm weather; every invariant is checked on the way."""
+    faults = []
+    for line in lines:
+        at, *words = line.split()
+        faults.append(Fault(float(at.removesuffix("s")), tuple(words)))
+    world = World(spec, CALM, 1)
+    world.begin(faults, spec.names)
+    world.engine.run_until(until)
+    return world
+
+
+def test_a_wiped_node_learns_after_its_disk_was_full_in_between() -> None:
+    """The first of two records of one step failed; the second was dropped with it, and awaited for ever."""
+    world = universe(
+        TWO,
+        60.0,
+        "10s kill a",
+        "10.1s wipe a",
+        "10.2s cut a b",
+        "10.3s start a",
+        "11s disk-full a",
+        "11.5s heal a b",
+        "20s disk-ok a",
+    )
+    assert world.trace.counts["disk-failed"] == 1
+    assert world.machines["a"].disk.durable.initialised
+    assert len(world.checker.owners("web")) == 1
+
+
+def test_a_watchdog_proves_nothing_where_each_node_is_a_quorum_alone() -> None:
+    """Both go on as coordinators of their own, and feed their watchdogs; neither may start what the other runs."""
+    nodes = (NodeSpec("a", 0, 3.0), NodeSpec("b", 0, 3.0))
+    world = universe(dataclasses.replace(TWO, nodes=nodes), 120.0, "10s cut a b")
+    assert world.checker.owners("web") == ["a"]
+
+
+def test_a_watchdog_frees_the_groups_of_a_killed_daemon_where_there_is_a_majority() -> None:
+    nodes = tuple(NodeSpec(name, 0, 3.0) for name in "abc")
+    world = universe(dataclasses.replace(TWO, nodes=nodes, two_node=False), 60.0, "10s kill a")
+    assert world.trace.counts["watchdog-reset"] == 1
+    assert world.checker.owners("web") == ["b"]
