@@ -60,6 +60,8 @@ class GroupRunner:
         if older:
             await asyncio.wait(older)
         state, detail = await operation()
+        if self._task is not asyncio.current_task():
+            return
         if state is GroupState.STARTED:
             self._monitors = [asyncio.create_task(self._monitor(member)) for member in self._members]
         self._report(self._name, state, detail)
@@ -103,8 +105,11 @@ class GroupRunner:
         while True:
             await asyncio.sleep(config.monitor_interval)
             status, problem = await _status(config, resource)
+            if asyncio.current_task() not in self._monitors:
+                return
             if status is not ResourceStatus.RUNNING:
-                for other in self._monitors:
+                monitors, self._monitors = self._monitors, []
+                for other in monitors:
                     if other is not asyncio.current_task():
                         other.cancel()
                 why = problem or f"is {status.value}"
@@ -124,7 +129,9 @@ class GroupRunner:
 async def _timed(operation: Awaitable[None], timeout: float, what: str) -> str:
     """Run it for `timeout` seconds at most; "" if it succeeded, else what went wrong."""
     try:
-        await asyncio.wait_for(operation, timeout)
+        # Not wait_for: it may swallow a cancellation that comes together with the end (until Python 3.12).
+        async with asyncio.timeout(timeout):
+            await operation
     except TimeoutError:
         return f"{what} did not end within {timeout:g} s"
     except ResourceError as error:
@@ -134,7 +141,8 @@ async def _timed(operation: Awaitable[None], timeout: float, what: str) -> str:
 
 async def _status(config: ResourceConfig, resource: Resource) -> tuple[ResourceStatus, str]:
     try:
-        return await asyncio.wait_for(resource.status(), config.monitor_timeout), ""
+        async with asyncio.timeout(config.monitor_timeout):
+            return await resource.status(), ""
     except TimeoutError:
         return ResourceStatus.FAILED, f"status did not end within {config.monitor_timeout:g} s"
     except ResourceError as error:

@@ -1,0 +1,179 @@
+"""Groups of real scripts: order, time-outs, what supersedes what, and monitoring."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from hamgr.config.model import GroupConfig, ResourceConfig
+from hamgr.core.cluster import GroupState
+from hamgr.resources.group import GroupRunner
+
+Reports = asyncio.Queue[tuple[GroupState, str]]
+
+SCRIPT = """#!/bin/sh
+here={here}
+name=$1
+[ "$2" = status ] || echo "$name $2" >> $here/log
+[ -e "$here/$name.$2.hangs" ] && sleep 1000
+[ -e "$here/$name.$2.fails" ] && exit 1
+case $2 in
+  start) touch $here/$name.on ;;
+  stop) rm -f $here/$name.on ;;
+  status) [ -e $here/$name.on ] || exit 3 ;;
+esac
+"""
+
+
+class Group:
+    """A group of two services "disk" and "web", and what it reported."""
+
+    def __init__(self, here: Path, monitor_interval: float = 1000.0) -> None:
+        self.here = here
+        script = here / "script"
+        script.write_text(SCRIPT.format(here=here))
+        script.chmod(0o755)
+        resources = tuple(
+            ResourceConfig(name, "lsb", {"script": str(script), "args": [name]}, 5.0, 1.0, monitor_interval, 1.0)
+            for name in ("disk", "web")
+        )
+        self.reports: Reports = asyncio.Queue()
+        self.runner = GroupRunner(
+            GroupConfig("g", resources), lambda _group, state, detail: self.reports.put_nowait((state, detail))
+        )
+
+    async def reported(self) -> tuple[GroupState, str]:
+        return await asyncio.wait_for(self.reports.get(), 20)
+
+    async def started(self) -> None:
+        self.runner.start()
+        assert await self.reported() == (GroupState.STARTED, "")
+
+    def set(self, mark: str) -> None:
+        (self.here / mark).touch()
+
+    @property
+    def log(self) -> list[str]:
+        return (self.here / "log").read_text().splitlines()
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Group]]]:
+    groups: list[Group] = []
+
+    async def build(**options: float) -> Group:
+        group = Group(tmp_path, **options)
+        groups.append(group)
+        await group.runner.prepare()
+        return group
+
+    yield build
+    for group in groups:
+        await group.runner.close()
+
+
+async def test_it_starts_in_order_and_stops_in_reverse(make) -> None:
+    group = await make()
+    await group.started()
+    group.runner.stop()
+    assert await group.reported() == (GroupState.STOPPED, "")
+    assert group.log == ["disk start", "web start", "web stop", "disk stop"]
+
+
+async def test_a_start_that_fails_names_the_resource_and_starts_nothing_further(make) -> None:
+    group = await make()
+    group.set("disk.start.fails")
+    group.runner.start()
+    state, detail = await group.reported()
+    assert state is GroupState.FAILED
+    assert detail.startswith("disk: ")
+    assert group.log == ["disk start"]
+
+
+async def test_a_stop_that_hangs_keeps_nothing_else_from_being_stopped(make) -> None:
+    group = await make()
+    await group.started()
+    group.set("web.stop.hangs")
+    group.runner.stop()
+    assert await group.reported() == (GroupState.STOP_FAILED, "web: stop did not end within 1 s")
+    assert not (group.here / "disk.on").exists()
+
+
+async def test_a_stop_ends_a_start_that_is_under_way_and_only_the_stop_is_reported(make) -> None:
+    group = await make()
+    group.set("web.start.hangs")
+    group.runner.start()
+    async with asyncio.timeout(10):
+        while "web start" not in (group.log if (group.here / "log").exists() else []):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    group.runner.stop()
+    assert await group.reported() == (GroupState.STOPPED, "")
+    assert group.reports.empty()
+    assert not list(group.here.glob("*.on"))
+
+
+@pytest.mark.parametrize(
+    ("running", "state"),
+    [((), GroupState.STOPPED), (("disk", "web"), GroupState.STARTED), (("disk",), GroupState.FAILED)],
+)
+async def test_a_probe_tells_what_is_there_and_changes_nothing(make, running, state: GroupState) -> None:
+    group = await make()
+    for name in running:
+        group.set(f"{name}.on")
+    group.runner.probe()
+    found, detail = await group.reported()
+    assert found is state
+    assert detail == ("disk is running, web is stopped" if state is GroupState.FAILED else "")
+    assert not (group.here / "log").exists()
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+async def test_a_service_that_dies_is_found_and_reported_once(make, adopt: bool) -> None:
+    group = await make(monitor_interval=0.05)
+    if adopt:
+        group.set("disk.on")
+        group.set("web.on")
+        group.runner.probe()
+        assert await group.reported() == (GroupState.STARTED, "")
+    else:
+        await group.started()
+    (group.here / "web.on").unlink()
+    (group.here / "disk.on").unlink()
+    state, detail = await group.reported()
+    assert state is GroupState.FAILED
+    assert detail in ("web: is stopped", "disk: is stopped")
+    group.runner.stop()
+    assert await group.reported() == (GroupState.STOPPED, ""), "no second report of the same failure before it"
+
+
+async def test_a_monitor_that_hangs_is_a_failure(make) -> None:
+    group = await make(monitor_interval=0.05)
+    await group.started()
+    group.set("web.status.hangs")
+    assert await group.reported() == (GroupState.FAILED, "web: status did not end within 1 s")
+
+
+async def test_the_report_itself_may_ask_for_the_next_operation(make) -> None:
+    group = await make()
+    reports: Reports = asyncio.Queue()
+
+    def report(_group: str, state: GroupState, detail: str) -> None:
+        reports.put_nowait((state, detail))
+        if state is GroupState.STARTED:
+            group.runner.stop()
+
+    group.runner._report = report
+    group.runner.start()
+    assert (await asyncio.wait_for(reports.get(), 20))[0] is GroupState.STARTED
+    assert (await asyncio.wait_for(reports.get(), 20))[0] is GroupState.STOPPED
+
+
+async def test_closing_stops_no_service(make) -> None:
+    group = await make()
+    await group.started()
+    await group.runner.close()
+    assert (group.here / "web.on").exists()
+    assert group.reports.empty()

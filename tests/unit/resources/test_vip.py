@@ -1,0 +1,154 @@
+"""Virtual addresses in real network namespaces: two nodes and a client on one bridge."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+    pytest.mark.skipif(shutil.which("ip") is None, reason="needs ip (iproute2)"),
+]
+
+RUN = """
+import asyncio, json, sys
+from hamgr.config.model import ResourceConfig
+from hamgr.resources.resource import ResourceError
+from hamgr.resources.vip import Vip
+
+async def main():
+    vip = Vip(ResourceConfig("vip", "vip", {"address": sys.argv[1], "interface": sys.argv[2], "announcements": 2}))
+    await vip.prepare()
+    said = []
+    for word in sys.argv[3:]:
+        try:
+            found = await getattr(vip, word)()
+            said.append(found.value if found is not None else "done")
+        except ResourceError as error:
+            said.append(f"error: {error}")
+    await vip.close()
+    print(json.dumps(said))
+
+asyncio.run(main())
+"""
+
+
+def ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+class Net:
+    """Namespaces a, b and client, each with eth0, on one bridge in a fourth."""
+
+    def __init__(self) -> None:
+        self._prefix = f"hv{os.getpid()}"
+
+    def build(self) -> None:
+        for name in ("switch", "a", "b", "client"):
+            ip("netns", "add", self.ns(name))
+        self.ip("switch", "link", "add", "br0", "type", "bridge")
+        self.ip("switch", "link", "set", "br0", "up")
+        for number, name in enumerate(("a", "b", "client"), 1):
+            self.ip(
+                "switch", "link", "add", "name", name, "type", "veth", "peer", "name", "eth0", "netns", self.ns(name)
+            )
+            self.ip("switch", "link", "set", "dev", name, "master", "br0", "up")
+            self.ip(name, "address", "add", f"192.0.2.{number}/24", "dev", "eth0")
+            self.ip(name, "address", "add", f"2001:db8::{number}/64", "dev", "eth0", "nodad")
+            self.ip(name, "link", "set", "eth0", "up")
+
+    def ns(self, name: str) -> str:
+        return f"{self._prefix}{name}"
+
+    def ip(self, name: str, *words: str) -> str:
+        return ip("-n", self.ns(name), *words)
+
+    def vip(self, name: str, address: str, *words: str, interface: str = "eth0") -> list[str]:
+        command = ["ip", "netns", "exec", self.ns(name), sys.executable, "-c", RUN, address, interface, *words]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+        return json.loads(done.stdout)
+
+    def has(self, name: str, address: str) -> bool:
+        return bool(json.loads(self.ip(name, "-json", "address", "show", "to", address) or "[]"))
+
+    def mac(self, name: str) -> str:
+        return json.loads(self.ip(name, "-json", "link", "show", "eth0"))[0]["address"]
+
+    def neighbour(self, address: str) -> str:
+        entries = json.loads(self.ip("client", "-json", "neighbour", "show", address) or "[]")
+        return entries[0].get("lladdr", "") if entries else ""
+
+    def ping(self, address: str) -> None:
+        command = ["ip", "netns", "exec", self.ns("client"), "ping", "-c1", "-W5", address]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def remove(self) -> None:
+        for name in ("switch", "a", "b", "client"):
+            subprocess.run(["ip", "netns", "delete", self.ns(name)], check=False, capture_output=True)
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    net = Net()
+    try:
+        net.build()
+        yield net
+    finally:
+        net.remove()
+
+
+@pytest.mark.parametrize("address", ["192.0.2.100/24", "2001:db8::100/64"])
+def test_the_address_comes_and_goes_as_often_as_one_likes(net: Net, address: str) -> None:
+    plain = address.split("/")[0]
+    assert net.vip("a", address, "status", "start", "start", "status") == ["stopped", "done", "done", "running"]
+    assert net.has("a", plain)
+    assert net.vip("a", address, "status", "stop", "stop", "status") == ["running", "done", "done", "stopped"]
+    assert not net.has("a", plain)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.100/24", "2001:db8::100/64"])
+def test_clients_learn_the_new_place_at_once(net: Net, address: str) -> None:
+    plain = address.split("/")[0]
+    net.vip("a", address, "start")
+    net.ping(plain)
+    assert net.neighbour(plain) == net.mac("a")
+    # The kernel keeps an ARP entry as it is for a second after it changed (arp(7), locktime).
+    net.ip("client", "neighbour", "change", plain, "lladdr", net.mac("a"), "dev", "eth0", "nud", "stale")
+    subprocess.run(
+        ["ip", "netns", "exec", net.ns("client"), "sysctl", "-qw", "net.ipv4.neigh.eth0.locktime=0"], check=True
+    )
+    net.vip("a", address, "stop")
+    net.vip("b", address, "start")
+    assert net.neighbour(plain) == net.mac("b"), "without a question of the client's"
+    net.ping(plain)
+
+
+def test_the_address_is_secondary_and_leaves_the_others_alone(net: Net) -> None:
+    net.vip("a", "192.0.2.100/24", "start")
+    (shown,) = json.loads(net.ip("a", "-json", "address", "show", "dev", "eth0"))
+    flags = {entry["local"]: entry.get("secondary", False) for entry in shown["addr_info"]}
+    assert flags["192.0.2.100"]
+    assert not flags["192.0.2.1"]
+    net.vip("a", "192.0.2.100/24", "stop")
+    assert net.has("a", "192.0.2.1")
+
+
+def test_an_interface_that_is_missing_is_named(net: Net) -> None:
+    said = net.vip("a", "192.0.2.100/24", "status", "stop", "start", interface="eth9")
+    assert said == ["stopped", "done", "error: interface eth9 does not exist"]
+
+
+def test_an_interface_that_came_late_is_used(net: Net) -> None:
+    net.ip("a", "link", "set", "eth0", "down")
+    net.ip("a", "link", "set", "eth0", "name", "late0")
+    assert net.vip("a", "192.0.2.100/24", "start", interface="eth0") == ["error: interface eth0 does not exist"]
+    net.ip("a", "link", "set", "late0", "name", "eth0")
+    net.ip("a", "link", "set", "eth0", "up")
+    assert net.vip("a", "192.0.2.100/24", "start", interface="eth0") == ["done"]
