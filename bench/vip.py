@@ -2,7 +2,7 @@
 
     python bench/vip.py [--runs 200]
 
-Runs as root in a network namespace of its own (unshare(1)), on a dummy interface.
+Runs as root in a network namespace of its own (unshare(1)), on a virtual interface.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INSIDE = "HAMGR_BENCH_VIP"
 
 async def measure(runs: int) -> None:
     for address in ("192.0.2.100/24", "2001:db8::100/64"):
-        vip = Vip(ResourceConfig("vip", "vip", {"address": address, "interface": "dummy0"}))
+        vip = Vip(ResourceConfig("vip", "vip", {"address": address, "interface": "vip0"}))
         await vip.prepare()
         times: dict[str, list[float]] = {"start": [], "stop": []}
         for _ in range(runs):
@@ -43,7 +43,7 @@ def main() -> int:
     if INSIDE not in os.environ:
         command = ["unshare", "--net", sys.executable, *sys.argv]
         return subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode
-    for words in ("link add dummy0 type dummy", "link set dummy0 up", "addr add 192.0.2.1/24 dev dummy0"):
+    for words in ("link add name vip0 type veth peer name vip1", "link set vip0 up", "link set vip1 up"):
         subprocess.run(["ip", *words.split()], check=True)
     asyncio.run(measure(options.runs))
     return 0

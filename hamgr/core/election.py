@@ -101,6 +101,12 @@ class Election:
                 return f"its vote of epoch {epoch} went to {self.voted_for}"
         return ""
 
+    def forget_vote(self, voter: str) -> None:
+        """A voter that is not heard anymore, or started anew, may have lost its record of the vote meanwhile."""
+        self.votes -= {voter}
+        if self.claim is not None:
+            self.claim.votes.discard(voter)
+
     def vote(self, candidate: str, epoch: int) -> None:
         self.observe(epoch)
         self.voted_for = candidate

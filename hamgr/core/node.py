@@ -316,6 +316,7 @@ class Node:
                     self._flush = True
                 case Change.RESTARTED:
                     self.farewells.pop(node, None)
+                    self.election.forget_vote(node)
                     self.tell(Kind.NODE_UP, f"{node} has started anew, its earlier life is over", node)
                     self._flush = True
                     if self.election.following == node:
@@ -329,6 +330,7 @@ class Node:
                     why = "it does not hear us" if changed.deaf else "no link hears it"
                     text = f"{node} is dead: {why} for {changed.silent_for * 1000:.0f} ms"
                     self.tell(Kind.NODE_DEAD, text, node, silent_ms=f"{changed.silent_for * 1000:.0f}")
+                    self.election.forget_vote(node)
                     self._flush = True
                     if self.election.following == node:
                         self._lose_coordinator(now)

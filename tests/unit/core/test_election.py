@@ -84,3 +84,12 @@ def test_what_is_remembered_is_the_fold_of_the_records() -> None:
         kept = kept.apply(record)
     assert kept == Durable(True, 4, "a", True, state, (asked,))
     assert Durable().apply(InitialisedRecord(3)).voted_for == UNKNOWN_VOTE
+
+
+def test_a_vote_of_a_voter_that_is_lost_or_started_anew_does_not_count() -> None:
+    election = Election(THREE, "a", 3, "", True)
+    claim = election.stand(0.0)
+    claim.own = True
+    claim.votes |= {"b", "c"}
+    election.forget_vote("b")
+    assert claim.count() == 2
