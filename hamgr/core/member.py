@@ -82,6 +82,10 @@ class Member:
         return sum(group.spec.priority for group in self.groups.values() if group.state in running)
 
     @property
+    def running(self) -> tuple[str, ...]:
+        return tuple(name for name, group in self.groups.items() if group.state is GroupState.STARTED)
+
+    @property
     def all_stopped(self) -> bool:
         return not any(group.active for group in self.groups.values())
 

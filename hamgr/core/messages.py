@@ -69,7 +69,8 @@ class Heartbeat:
     """Sent to all on every link each keepalive. sent_us: the sender's monotonic clock in microseconds.
 
     coordinator: whom the sender follows in `epoch` ("" for none). stored: the stamp of the cluster state that the
-    sender has on disk. load: the sum of the priorities of the groups that it runs.
+    sender has on disk. load: the sum of the priorities of the groups that it runs. running: those groups, for the
+    status on every node; nothing is decided by it.
     """
 
     sent_us: int
@@ -80,6 +81,7 @@ class Heartbeat:
     load: int = 0
     leaving: bool = False
     echoes: tuple[Echo, ...] = ()
+    running: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1043,6 +1043,7 @@ class Node:
             load=self.member.load,
             leaving=self.leaving,
             echoes=self.membership.echoes(),
+            running=self.member.running,
         )
 
     def _wake_up(self, now: float, event: Event) -> None:

@@ -43,7 +43,7 @@ class GroupStatus:
 
 @dataclass(frozen=True, slots=True)
 class FenceStatus:
-    """A fencing under way or the last one of its node. outcome: "running", "delayed", "confirmed", "failed",
+    """A fencing under way or the last one of its node, level from 0. outcome: "running", "delayed", "confirmed", "failed",
     "unknown"."""
 
     node: str

@@ -104,10 +104,8 @@ def _ago(peer: Peer, link: str, now: float) -> float | None:
 def _group(node: Node, group: GroupSpec) -> GroupStatus:
     coordinator = node.coordinator
     name = group.name
-    own = node.member.groups[name]
     if coordinator is None:
-        owner = node.name if own.state not in (GroupState.STOPPED, GroupState.UNKNOWN) else ""
-        return GroupStatus(name, owner, own.state, "", (), {node.name: own.state.value})
+        return _group_by_heartbeats(node, name)
     states = {member: record.state(name) for member, record in coordinator.members.items()}
     owner = coordinator.owner(name)
     state = min(states.values(), key=_TELLING.index, default=GroupState.UNKNOWN)
@@ -121,6 +119,19 @@ def _group(node: Node, group: GroupSpec) -> GroupStatus:
     )
 
 
+def _group_by_heartbeats(node: Node, name: str) -> GroupStatus:
+    """What a node that is not coordinator knows: its own state of the group, and who says to run it."""
+    own = node.member.groups[name].state
+    states = {node.name: own.value}
+    if own not in (GroupState.STOPPED, GroupState.UNKNOWN):
+        return GroupStatus(name, node.name, own, "", (), states)
+    for peer in node.membership.peers.values():
+        if peer.heartbeat is not None and name in peer.heartbeat.running:
+            states[peer.name] = GroupState.STARTED.value
+            return GroupStatus(name, peer.name, GroupState.STARTED, "", (), states)
+    return GroupStatus(name, "", own, "", (), states)
+
+
 def _fences(node: Node) -> tuple[FenceStatus, ...]:
     if node.coordinator is None:
         return ()
@@ -128,7 +139,7 @@ def _fences(node: Node) -> tuple[FenceStatus, ...]:
         FenceStatus(
             plan.node,
             "failed" if plan.state.value == "retry" else plan.state.value,
-            plan.level + 1,
+            plan.level,
             plan.attempts,
             plan.reason,
             plan.detail,

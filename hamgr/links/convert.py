@@ -78,6 +78,7 @@ def _heartbeat_out(body: core.Heartbeat) -> pb.Heartbeat:
         load=body.load,
         leaving=body.leaving,
         echoes=[pb.Echo(node=echo.node, incarnation=echo.incarnation, sent_us=echo.sent_us) for echo in body.echoes],
+        running=body.running,
     )
 
 
@@ -91,6 +92,7 @@ def _heartbeat_in(body: pb.Heartbeat) -> core.Heartbeat:
         body.load,
         body.leaving,
         tuple(core.Echo(echo.node, echo.incarnation, echo.sent_us) for echo in body.echoes),
+        tuple(body.running),
     )
 
 
