@@ -43,8 +43,10 @@ class GroupStatus:
 
 @dataclass(frozen=True, slots=True)
 class FenceStatus:
-    """A fencing under way or the last one of its node, level from 0. outcome: "running", "delayed", "confirmed", "failed",
-    "unknown"."""
+    """A fencing under way, or the last one of its node. level: from 0.
+
+    outcome: "running", "delayed", "confirmed", "failed" or "unknown".
+    """
 
     node: str
     outcome: str
