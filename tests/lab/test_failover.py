@@ -267,6 +267,7 @@ def test_takeover_holds_until_its_node_leaves(lab) -> None:
         cluster.wait_for_owner("b")
         cluster.node("b").kill_daemon(signal.SIGTERM)
         prober.wait_for_answer("a")
+        cluster.wait(lambda: not cluster.layout.daemon_pid("b").exists(), 10, "the daemon of b to end")
         cluster.node("b").start_daemon()
         cluster.wait(lambda: cluster.status("b")["quorate"], 20, "b to be back")
     assert cluster.owners() == ["a"]
