@@ -1,4 +1,4 @@
-"""How fast the simulator is: three nodes without faults, and seeds with all of them (goal: 300 simulated s/s)."""
+"""How fast the simulator is: three nodes without faults, and seeds with all of them (goal: 300 simulated s a s)."""
 
 from __future__ import annotations
 
