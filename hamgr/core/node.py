@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 
+from hamgr.core.arbitration import Arbitration
 from hamgr.core.cluster import ClusterSpec, QuorumLoss
 from hamgr.core.coordinator import Coordinator
 from hamgr.core.durable import Durable
 from hamgr.core.effects import (
     Announce,
-    AskArbiter,
     Effect,
     Exit,
     FeedWatchdog,
     Fence,
     FenceRecord,
-    InitialisedRecord,
     Kind,
-    Persist,
     Record,
     SelfFence,
     Send,
     StandbyRecord,
     StateRecord,
-    VoteRecord,
     WakeAt,
 )
-from hamgr.core.election import Claim, Election, newest
+from hamgr.core.election import Election
 from hamgr.core.events import (
     ArbiterAnswered,
     ArbiterLost,
@@ -48,10 +45,8 @@ from hamgr.core.events import (
 )
 from hamgr.core.fencing import PlanState
 from hamgr.core.member import Member
-from hamgr.core.membership import Change, Changed, Liveness, Membership, Peer, microseconds
+from hamgr.core.membership import Change, Changed, Membership, Peer, microseconds
 from hamgr.core.messages import (
-    ArbiterAnswer,
-    ArbiterReport,
     Body,
     ClusterState,
     Farewell,
@@ -71,14 +66,14 @@ from hamgr.core.messages import (
     VoteRequest,
 )
 from hamgr.core.quorum import (
-    arbiter_voted,
     coordinator_lease_basis,
-    deciding_votes,
     member_lease_basis,
 )
+from hamgr.core.records import Records
 from hamgr.core.requests import Requests
 from hamgr.core.status import Status
 from hamgr.core.telling import status_of
+from hamgr.core.voting import Voting
 
 MAX_ROUNDS = 16
 """How often one step may go round its own consequences before that counts as a fault of this program."""
@@ -105,11 +100,9 @@ class Node:
         self.member = Member(name, spec.groups)
         self.coordinator: Coordinator | None = None
         self.requests = Requests(self)
-        self.answer: ArbiterAnswer | None = None
-        self.answered_at = float("-inf")
-        self.arbiter_connected = False
-        self.arbiter_detail = "no answer yet"
-        self.disk_failure = ""
+        self.voting = Voting(self, now)
+        self.arbitration = Arbitration(self)
+        self.records = Records(self)
         self.leaving = False
         self.condemned = ""
         self.acknowledged: set[str] = set()
@@ -121,35 +114,23 @@ class Node:
         self.lease_until = now if self._watched else now + spec.timing.lease
         self._quorum_lost = False
         self._ever_quorate = False
-        self._vacant_since = now
-        self._last_order = (0, 0)
-        self._merged = self.stored
-        self._learned: dict[str, LearnReply] = {}
-        self._learning_serial = 0
-        self._serial = 0
-        self._records: dict[int, Record] = {}
-        self._behind: dict[int, list[int]] = {}
-        """Record -> the records of the same step that are dropped when it can't be written."""
+        self.last_order = (0, 0)
         self._next_fence = microseconds(now)
         self._next_beat = now
         self._beats = 0
-        self._flush = False
+        self.beat_soon = False
         self.report_due = False
-        self._dirty = True
-        self._farewell_until: float | None = None
+        self.dirty = True
+        self.farewell_until: float | None = None
         self._farewell_acks: set[str] = set()
-        self._disk_retry_at = float("inf")
         self._wake = float("-inf")
         self._started = False
         self._unfinished = durable.fences
-        self._out: list[Effect] = []
-        self._urgent: list[Effect] = []
+        self.out: list[Effect] = []
+        self.urgent: list[Effect] = []
         """Effects that say nothing which a barrier of this step guards, and must not wait for a slow disk."""
-        self._prompt: list[Effect] = []
+        self.prompt: list[Effect] = []
         """Announcements, and starts, stops and probes: a start that waited could be overtaken by a later stop."""
-        self._refused_epoch = 0
-        self._spent_vote = 0
-        """The epoch whose vote of the arbiter no longer decides."""
         self._result: FenceRecord | None = None
         """The result of a fencing, to be written at the end of the step."""
         self._now = now
@@ -161,9 +142,9 @@ class Node:
         if self.condemned:
             return []
         out: list[Effect] = []
-        self._out = out
-        self._urgent = []
-        self._prompt = []
+        self.out = out
+        self.urgent = []
+        self.prompt = []
         self._now = now
         if not self._started:
             self._begin(now)
@@ -173,13 +154,13 @@ class Node:
             case PacketReceived(link, packet):
                 self._packet(now, link, packet)
             case ArbiterAnswered(answer):
-                self._arbiter_answered(now, answer)
+                self.arbitration.answered(now, answer)
             case ArbiterLost(reason):
-                self._arbiter_lost(reason)
+                self.arbitration.lost(reason)
             case FenceFinished():
                 self._fence_finished(now, event)
             case ResourceReported(group, state, detail):
-                self.member.reported(now, group, state, detail, self._prompt)
+                self.member.reported(now, group, state, detail, self.prompt)
             case OperatorAsked():
                 self.requests.asked(now, event)
             case Paused(duration):
@@ -188,32 +169,26 @@ class Node:
                 kind = Kind.LINK_UP if up else Kind.LINK_DOWN
                 self.tell(kind, f"own link {link}: {reason}", self.name, link=link)
             case Persisted(serial):
-                self._persisted(now, serial)
+                self.records.persisted(now, serial)
             case PersistFailed(serial, reason):
-                self._persist_failed(now, serial, reason)
+                self.records.failed(now, serial, reason)
         self._settle(now, event)
-        self._note_barriers(out)
-        return [*self._urgent, *self._prompt, *out]
-
-    def _note_barriers(self, out: list[Effect]) -> None:
-        """When a record can't be written, the host drops what stands behind it, further records included."""
-        serials = [effect.serial for effect in out if isinstance(effect, Persist)]
-        for index, serial in enumerate(serials):
-            self._behind[serial] = serials[index + 1 :]
+        self.records.note_barriers(out)
+        return [*self.urgent, *self.prompt, *out]
 
     def tell(self, kind: Kind, text: str, node: str = "", group: str = "", link: str = "", **facts: str) -> None:
-        self._prompt.append(Announce(kind, text, node, group, link, facts))
+        self.prompt.append(Announce(kind, text, node, group, link, facts))
 
     def emit(self, effect: Effect) -> None:
-        self._out.append(effect)
+        self.out.append(effect)
 
     def clean(self, now: float, group: str) -> None:
         """Forget a group's failures here."""
-        self.member.cleanup(now, group, self._prompt)
+        self.member.cleanup(now, group, self.prompt)
 
     def touch(self) -> None:
         """Something changed that the coordinator's decisions depend on."""
-        self._dirty = True
+        self.dirty = True
 
     def _begin(self, now: float) -> None:
         self._started = True
@@ -225,7 +200,7 @@ class Node:
                 f" {fence.node} counts as not fenced",
                 fence.node,
             )
-        self.member.new_epoch(self._prompt)
+        self.member.new_epoch(self.prompt)
 
     # -- packets ------------------------------------------------------------------------------------------------
 
@@ -241,9 +216,9 @@ class Node:
             return
         match body:
             case VoteRequest(epoch):
-                self._vote_request(now, peer, epoch)
+                self.voting.requested(now, peer, epoch)
             case VoteReply():
-                self._vote_reply(now, peer, body)
+                self.voting.replied(now, peer, body)
             case ViewUpdate(state):
                 self._view_update(peer, state)
             case Order():
@@ -259,7 +234,7 @@ class Node:
                     self.send(peer.name, LearnReply(self.election.epoch, self.stored))
             case LearnReply():
                 if not self.election.initialised:
-                    self._learned[peer.name] = body
+                    self.records.learned[peer.name] = body
             case Forward():
                 self.requests.forwarded(now, peer.name, body)
             case ForwardReply(request, done, text):
@@ -271,7 +246,7 @@ class Node:
         """A control message to one node (to ourselves: at once)."""
         peer = self.membership.peers[to]
         if peer.heard:
-            self._out.append(Send(to, peer.incarnation, body))
+            self.out.append(Send(to, peer.incarnation, body))
 
     def _heartbeat(self, now: float, link: str, peer: Peer, incarnation: int, beat: Heartbeat) -> None:
         before = peer.heartbeat
@@ -279,7 +254,7 @@ class Node:
         if peer.heartbeat is not beat:
             return
         if before is None or _substance(before) != _substance(beat):
-            self._dirty = True
+            self.dirty = True
         election = self.election
         declares = beat.coordinator == peer.name
         if declares and beat.epoch >= election.epoch:
@@ -288,9 +263,9 @@ class Node:
             elif election.follow(peer.name, beat.epoch):
                 self._new_coordinator(now)
         elif beat.initialised and beat.epoch > election.epoch:
-            self._later_epoch(now, beat.epoch)
+            self.later_epoch(now, beat.epoch)
         elif election.following == peer.name and not declares:
-            self._lose_coordinator(now)
+            self.lose_coordinator(now)
 
     def _two_coordinators(self, other: str, epoch: int) -> None:
         """Votes were forged or forgotten (a store was put back from a backup, say). Neither goes on with this epoch."""
@@ -300,7 +275,7 @@ class Node:
             " put back; a new epoch is voted",
             other,
         )
-        self._later_epoch(self._now, epoch + 1)
+        self.later_epoch(self._now, epoch + 1)
 
     def _changes(self, now: float, changes: list[Changed]) -> None:
         for changed in changes:
@@ -313,14 +288,14 @@ class Node:
                     self.farewells.pop(node, None)
                     self.acknowledged.discard(node)
                     self.tell(Kind.NODE_UP, f"{node} is heard", node)
-                    self._flush = True
+                    self.beat_soon = True
                 case Change.RESTARTED:
                     self.farewells.pop(node, None)
                     self.election.forget_vote(node)
                     self.tell(Kind.NODE_UP, f"{node} has started anew, its earlier life is over", node)
-                    self._flush = True
+                    self.beat_soon = True
                     if self.election.following == node:
-                        self._lose_coordinator(now)
+                        self.lose_coordinator(now)
                 case Change.SUSPECTED:
                     text = f"{node} is suspected: nothing heard for {changed.silent_for * 1000:.0f} ms"
                     self.tell(Kind.NODE_SUSPECTED, text, node, silent_ms=f"{changed.silent_for * 1000:.0f}")
@@ -331,9 +306,9 @@ class Node:
                     text = f"{node} is dead: {why} for {changed.silent_for * 1000:.0f} ms"
                     self.tell(Kind.NODE_DEAD, text, node, silent_ms=f"{changed.silent_for * 1000:.0f}")
                     self.election.forget_vote(node)
-                    self._flush = True
+                    self.beat_soon = True
                     if self.election.following == node:
-                        self._lose_coordinator(now)
+                        self.lose_coordinator(now)
                 case Change.LINK_UP:
                     self.tell(Kind.LINK_UP, f"link {changed.link} to {node} works", node, link=changed.link)
                     continue
@@ -342,289 +317,38 @@ class Node:
                     text = f"link {changed.link} to {node} is down: nothing heard for {silent}"
                     self.tell(Kind.LINK_DOWN, text, node, link=changed.link)
                     continue
-            self._dirty = True
+            self.dirty = True
 
     # -- epochs and coordinators --------------------------------------------------------------------------------
 
-    def _later_epoch(self, now: float, epoch: int) -> None:
+    def later_epoch(self, now: float, epoch: int) -> None:
         stood = self.election.claim is not None
         if self.election.observe(epoch):
             if stood:
-                self.election.not_before = now + self._patience()
-            self._vacate(now)
+                self.election.not_before = now + self.voting.patience()
+            self.vacate(now)
 
-    def _lose_coordinator(self, now: float) -> None:
+    def lose_coordinator(self, now: float) -> None:
         self.election.following = ""
-        self._vacate(now)
+        self.vacate(now)
 
-    def _vacate(self, now: float) -> None:
+    def vacate(self, now: float) -> None:
         """Nobody is coordinator for us now: orders end, what runs keeps running for the rest of the lease."""
         self.coordinator = None
-        self._vacant_since = now
+        self.voting.vacant_since = now
         self.member.void_orders()
-        self._flush = True
-        self._dirty = True
+        self.beat_soon = True
+        self.dirty = True
 
     def _new_coordinator(self, now: float) -> None:
         self.coordinator = None
         name = self.election.following
         self.tell(Kind.COORDINATOR, f"{name} is coordinator of epoch {self.election.epoch}", name)
-        if self._last_order[0] != self.election.epoch:
-            self._last_order = (self.election.epoch, 0)
-        self.member.new_epoch(self._prompt)
-        self._flush = True
-        self._dirty = True
-
-    def _vote_request(self, now: float, peer: Peer, epoch: int) -> None:
-        election = self.election
-        refusal = self.disk_failure or election.may_vote(peer.name, epoch)
-        if not refusal and election.following not in ("", peer.name) and epoch > election.epoch:
-            refusal = f"it hears {election.following}, the coordinator of epoch {election.epoch}"
-        if refusal:
-            self.send(peer.name, VoteReply(election.epoch, False, election.voted_for))
-            return
-        was_following = election.following
-        known = election.epoch == epoch and election.voted_for == peer.name
-        election.vote(peer.name, epoch)
-        election.not_before = now + self._patience()
-        if was_following and election.following == "":
-            self._vacate(now)
-        if not known:
-            self.persist(VoteRecord(epoch, peer.name))
-            self.tell(Kind.VOTE_GIVEN, f"{self.name} votes for {peer.name} in epoch {epoch}", peer.name)
-        # A repeated request may come while the first record is still being written: the barrier counts for it too.
-        elif any(isinstance(record, VoteRecord) and record.epoch == epoch for record in self._records.values()):
-            return
-        self.send(peer.name, VoteReply(epoch, True, peer.name, self.stored))
-
-    def _vote_reply(self, now: float, peer: Peer, reply: VoteReply) -> None:
-        claim = self.election.claim
-        if claim is not None and reply.granted and reply.epoch == claim.epoch:
-            claim.votes.add(peer.name)
-            self._merged = newest(self._merged, reply.state)
-        elif not reply.granted:
-            if claim is not None:
-                claim.refused.add(peer.name)
-            self._later_epoch(now, reply.epoch)
-
-    def _electorate(self) -> list[str]:
-        """The nodes whose votes we can hope for, ourselves included, in rank order."""
-        found = []
-        for name in self.spec.names:
-            if name == self.name:
-                found.append(name)
-                continue
-            peer = self.membership.peers[name]
-            beat = peer.heartbeat
-            if peer.heard and beat is not None and beat.initialised and not beat.leaving:
-                follows_another = beat.coordinator not in ("", self.name) and beat.epoch >= self.election.epoch
-                if not follows_another:
-                    found.append(name)
-        return found
-
-    def _arbiter_usable(self, now: float) -> bool:
-        if not self.arbiter_connected or self.answer is None:
-            return False
-        return self.answer.voter and now - self.answered_at < self.spec.timing.deadtime
-
-    def _may_stand(self, now: float, electorate: list[str]) -> bool:
-        election = self.election
-        if not election.initialised or self.disk_failure or self._farewell_until is not None:
-            return False
-        if now < election.not_before or now < self._stand_at(electorate):
-            return False
-        hoped = len(electorate) + (1 if self._arbiter_usable(now) else 0)
-        if hoped < self.spec.majority:
-            return False
-        return not (self.spec.two_node and len(electorate) == 1) or self._may_stand_alone(now)
-
-    def _stand_at(self, electorate: list[str]) -> float:
-        """Lower ranks wait for the higher ones, and a starting node listens first for those who are at work."""
-        timing = self.spec.timing
-        turn = self._vacant_since + electorate.index(self.name) * 2 * timing.keepalive
-        if len(self.membership.alive()) < len(self.membership.peers):
-            turn = max(turn, self.started_at + timing.deadtime)
-        return turn
-
-    def _may_stand_alone(self, now: float) -> bool:
-        """(two_node) The other must have been seen once in this life, or be confirmed off by an operator."""
-        (peer,) = self.membership.peers.values()
-        if peer.liveness in (Liveness.DEAD, Liveness.LEFT) or peer.name in self.acknowledged:
-            return True
-        return (
-            not self.spec.wait_for_all
-            and peer.liveness is Liveness.UNSEEN
-            and now >= self.started_at + self.spec.timing.initdead
-        )
-
-    def _authority(self) -> bool:
-        return self._deciding_votes() >= self.spec.majority
-
-    def _deciding_votes(self) -> int:
-        """The votes behind us that entitle to decide.
-
-        The arbiter's counts for the partition that it was given in: once the nodes have been a majority by themselves
-        again, the next partition is put to it anew, for it may prefer the other side now.
-        """
-        epoch = self.election.epoch
-        peers = self.membership.peers.values()
-        by_nodes = deciding_votes(self.name, epoch, peers, self.election.votes, None)
-        if by_nodes >= self.spec.majority:
-            self._spent_vote = epoch
-        if self._spent_vote == epoch:
-            return by_nodes
-        return deciding_votes(self.name, epoch, peers, self.election.votes, self.answer)
-
-    def _elect(self, now: float) -> None:
-        election = self.election
-        if self.coordinator is not None and self._authority():
-            return
-        if self.coordinator is None and election.following:
-            return
-        claim = election.claim
-        if claim is not None:
-            if claim.count() >= self.spec.majority:
-                self._win(now, claim)
-            elif now >= claim.began + self._patience() and self._lost(now, claim):
-                election.claim = None
-                election.not_before = now + self._patience()
-            return
-        electorate = self._electorate()
-        if self._may_stand(now, electorate):
-            self._stand(now, electorate)
-
-    def _patience(self) -> float:
-        """Seconds a candidature is given, and between two of them: by rank, so that two don't meet forever."""
-        return (2 + self.spec.rank(self.name)) * self.spec.timing.keepalive
-
-    def _lost(self, now: float, claim: Claim) -> bool:
-        hoped = {*self._electorate()} - claim.refused
-        return len(hoped) + (1 if self._arbiter_usable(now) else 0) < self.spec.majority
-
-    def _stand(self, now: float, electorate: list[str]) -> None:
-        if self.coordinator is not None:
-            self._vacate(now)
-        claim = self.election.stand(now)
-        self._merged = self.stored
-        self.tell(Kind.VOTE_ASKED, f"{self.name} asks for the votes of epoch {claim.epoch}", self.name)
-        self._ask_votes(now)
-        self.persist(VoteRecord(claim.epoch, self.name))
-        self._flush = True
-
-    def _ask_votes(self, now: float) -> None:
-        claim = self.election.claim
-        assert claim is not None
-        electorate = self._electorate()
-        for name in electorate:
-            if name != self.name and name not in claim.votes:
-                self.send(name, VoteRequest(claim.epoch))
-        short = len(electorate) < self.spec.majority
-        if self.spec.arbiter and (short or now >= claim.began + 2 * self.spec.timing.keepalive):
-            claim.arbiter_asked = True
-            self._ask_arbiter(now)
-
-    def _win(self, now: float, claim: Claim) -> None:
-        election = self.election
-        assert election.epoch == claim.epoch, f"won epoch {claim.epoch} in epoch {election.epoch}"
-        election.claim = None
-        election.following = self.name
-        election.votes = frozenset(claim.votes)
-        # Whoever voted for us did so after we asked.
-        self.lease_until = max(self.lease_until, claim.began + self.spec.timing.lease)
-        self.coordinator = Coordinator(
-            self.spec,
-            self.name,
-            self.incarnation,
-            claim.epoch,
-            self._merged,
-            self.membership,
-            now,
-            self.started_at,
-        )
-        self.coordinator.inherit_farewells(self.farewells)
-        for node in self.acknowledged:
-            self.coordinator.acknowledged(node)
-        self._last_order = (claim.epoch, 0)
-        voters = sorted(claim.votes | {self.name}) + (["the arbiter"] if claim.arbiter else [])
-        text = f"{self.name} is coordinator of epoch {claim.epoch} by the votes of {', '.join(voters)}"
-        self.tell(Kind.COORDINATOR, text, self.name)
-        self.member.new_epoch(self._prompt)
-        self._flush = True
-        self._dirty = True
-
-    # -- the arbiter --------------------------------------------------------------------------------------------
-
-    def _ask_arbiter(self, now: float) -> None:
-        if not self.spec.arbiter:
-            return
-        election = self.election
-        claim = election.claim
-        state = ClusterState()
-        if self.answer is None or self.answer.stored < self.stored.stamp:
-            state = self.stored
-        self._urgent.append(
-            AskArbiter(
-                ArbiterReport(
-                    sent_us=microseconds(now),
-                    epoch=election.epoch,
-                    coordinator=election.following,
-                    initialised=election.initialised,
-                    claim=claim.epoch if claim is not None and claim.arbiter_asked else 0,
-                    alive=tuple(
-                        name
-                        for name in self.spec.names
-                        if name == self.name or self.membership.peers[name].heard
-                    ),
-                    load=self.member.load,
-                    state=state,
-                    nodes=self.spec.names,
-                    tie_breaker=self.spec.tie_breaker,
-                    deadtime=self.spec.timing.deadtime,
-                    settle=self.spec.timing.settle,
-                )
-            )
-        )
-
-    def _arbiter_answered(self, now: float, answer: ArbiterAnswer) -> None:
-        if self.answer is not None and answer.echo_us < self.answer.echo_us:
-            return
-        if answer.echo_us > microseconds(now):
-            return
-        stored_before = self.answer.stored if self.answer is not None else Stamp()
-        self.answer = answer
-        self.answered_at = now
-        if not self.arbiter_connected:
-            self.arbiter_connected = True
-            self.tell(Kind.ARBITER_UP, "the arbiter answers")
-            self._dirty = True
-        self.arbiter_detail = answer.refused
-        if answer.stored != stored_before:
-            self._dirty = True
-        claim = self.election.claim
-        if claim is not None and arbiter_voted(answer, self.name, claim.epoch):
-            claim.arbiter = True
-            self._merged = newest(self._merged, answer.state)
-        elif claim is not None and claim.arbiter_asked and answer.refused:
-            self._arbiter_refused(now, claim, answer)
-        elif answer.voter and self.election.initialised:
-            self._later_epoch(now, answer.epoch)
-
-    def _arbiter_refused(self, now: float, claim: Claim, answer: ArbiterAnswer) -> None:
-        if self._refused_epoch != claim.epoch:
-            self._refused_epoch = claim.epoch
-            self.tell(Kind.VOTE_REFUSED, f"the arbiter refuses epoch {claim.epoch}: {answer.refused}", self.name)
-        if answer.epoch >= claim.epoch:
-            # This epoch's vote is gone; a later one is asked for after a pause.
-            self._later_epoch(now, answer.epoch)
-            self.election.claim = None
-            self.election.not_before = now + self._patience()
-
-    def _arbiter_lost(self, reason: str) -> None:
-        if self.arbiter_connected:
-            self.tell(Kind.ARBITER_LOST, f"the arbiter is lost: {reason}")
-            self._dirty = True
-        self.arbiter_connected = False
-        self.arbiter_detail = reason
+        if self.last_order[0] != self.election.epoch:
+            self.last_order = (self.election.epoch, 0)
+        self.member.new_epoch(self.prompt)
+        self.beat_soon = True
+        self.dirty = True
 
     # -- the view, orders and reports ---------------------------------------------------------------------------
 
@@ -633,28 +357,28 @@ class Node:
             self._store(state)
 
     def _store(self, state: ClusterState) -> None:
-        pending = [record.state.stamp for record in self._records.values() if isinstance(record, StateRecord)]
-        if state.stamp > max([self.stored.stamp, *pending]) and not self.disk_failure:
+        pending = [record.state.stamp for record in self.records.pending.values() if isinstance(record, StateRecord)]
+        if state.stamp > max([self.stored.stamp, *pending]) and not self.records.failure:
             self.persist(StateRecord(state))
 
     def _order(self, now: float, sender: str, order: Order) -> None:
         if sender != self.election.following or order.epoch != self.election.epoch:
             return
-        if order.number > self._last_order[1]:
-            self._last_order = (order.epoch, order.number)
+        if order.number > self.last_order[1]:
+            self.last_order = (order.epoch, order.number)
             self.member.may_start = self._may_start(now)
-            self.member.order(now, order.run, order.keep, self._prompt)
+            self.member.order(now, order.run, order.keep, self.prompt)
         self.report_due = True
 
     def _report(self, sender: str, incarnation: int, report: Report) -> None:
         if self.coordinator is not None and self.coordinator.report(sender, incarnation, report):
-            self._dirty = True
+            self.dirty = True
 
     def _own_report(self) -> Report:
-        unfit = self.disk_failure or ("it is leaving" if self.leaving else "")
+        unfit = self.records.failure or ("it is leaving" if self.leaving else "")
         return Report(
             self.election.epoch,
-            self._last_order[1],
+            self.last_order[1],
             self.member.probed,
             self.member.reports(),
             self.standby,
@@ -678,8 +402,8 @@ class Node:
         if self.coordinator is not None:
             self.coordinator.farewell(peer.name, incarnation)
         if self.election.following == peer.name:
-            self._lose_coordinator(self._now)
-        self._dirty = True
+            self.lose_coordinator(self._now)
+        self.dirty = True
 
     # -- fencing ------------------------------------------------------------------------------------------------
 
@@ -695,7 +419,7 @@ class Node:
             self.persist(record)
             text = f"fencing {plan.node} at level {plan.level + 1}: {plan.reason}"
             self.tell(Kind.FENCE_ASKED, text, plan.node, level=str(plan.level + 1), epoch=str(coordinator.epoch))
-            self._out.append(Fence(plan.fence, plan.node, plan.level))
+            self.out.append(Fence(plan.fence, plan.node, plan.level))
 
     def _fence_finished(self, now: float, event: FenceFinished) -> None:
         confirmed = event.outcome is FenceOutcome.CONFIRMED
@@ -718,7 +442,7 @@ class Node:
             if plan.by_operator and not confirmed and plan.level == 0 and self.membership.peers[plan.node].heard:
                 # The operator has the answer; a living node is not shot later, when nobody thinks of it anymore.
                 coordinator.fencing.forget(plan.node)
-        self._dirty = True
+        self.dirty = True
         # Last in its step, so that nothing waits for it: the intent on disk already stands for "unknown".
         self._result = FenceRecord(
             event.fence,
@@ -731,97 +455,20 @@ class Node:
             event.detail,
         )
 
-    # -- the disk -----------------------------------------------------------------------------------------------
-
     def persist(self, record: Record) -> None:
-        self._serial += 1
-        self._records[self._serial] = record
-        self._out.append(Persist(self._serial, record))
-
-    def _persisted(self, now: float, serial: int) -> None:
-        record = self._records.pop(serial, None)
-        self._behind.pop(serial, None)
-        if self.disk_failure:
-            self.disk_failure = ""
-            self._disk_retry_at = float("inf")
-            self.tell(Kind.DISK_OK, f"the state directory of {self.name} can be written again", self.name)
-            self.report_due = True
-        match record:
-            case VoteRecord(epoch, candidate):
-                claim = self.election.claim
-                if claim is not None and claim.epoch == epoch and candidate == self.name:
-                    claim.own = True
-            case StateRecord(state):
-                self.stored = newest(self.stored, state)
-                self._flush = True
-            case InitialisedRecord() if serial == self._learning_serial:
-                self._learning_serial = 0
-                self.election.initialised = True
-                self.tell(Kind.STARTED, f"{self.name} has learned epoch {self.election.epoch} and votes", self.name)
-                self._flush = True
-            case _:
-                pass
-        self._dirty = True
-
-    def _persist_failed(self, now: float, serial: int, reason: str) -> None:
-        for dropped in [serial, *self._behind.pop(serial, [])]:
-            self._behind.pop(dropped, None)
-            self._unwritten(now, dropped, reason)
-        if not self.disk_failure:
-            text = f"the state directory of {self.name} can't be written ({reason}): it neither votes nor runs groups"
-            self.tell(Kind.DISK_FAILED, text, self.name)
-        self.disk_failure = reason
-        self._disk_retry_at = now + self.spec.timing.deadtime
-        self.election.claim = None
-        if self.coordinator is not None:
-            self._lose_coordinator(now)
-        self.report_due = True
-
-    def _unwritten(self, now: float, serial: int, reason: str) -> None:
-        record = self._records.pop(serial, None)
-        if isinstance(record, FenceRecord) and not record.outcome and self.coordinator is not None:
-            # The barrier kept the agent from starting.
-            self.coordinator.fencing.finished(
-                now, record.fence, record.node, FenceOutcome.FAILED, f"the intent could not be recorded: {reason}"
-            )
-        if serial == self._learning_serial:
-            self._learning_serial = 0
-
-    def _learn(self, now: float) -> None:
-        """A new or wiped node asks all others, and votes after a majority of them has told the epoch."""
-        if self.election.initialised or self._learning_serial:
-            return
-        others = self.spec.votes - 1
-        learned = len(self._learned)
-        state = self.stored
-        epoch = self.election.epoch
-        for reply in self._learned.values():
-            state = newest(state, reply.state)
-            epoch = max(epoch, reply.epoch, reply.state.stamp.epoch)
-        answer = self.answer
-        if answer is not None and answer.voter and self.arbiter_connected and answer.stored <= state.stamp:
-            learned += 1
-            epoch = max(epoch, answer.epoch, answer.vote_epoch)
-        if 2 * learned <= others:
-            return
-        self.election.observe(epoch)
-        self.election.voted_for = self.election.voted_for or "?"
-        if state.stamp > self.stored.stamp:
-            self.persist(StateRecord(state))
-        self.persist(InitialisedRecord(epoch))
-        self._learning_serial = self._serial
+        self.records.persist(record)
 
     # -- leases -------------------------------------------------------------------------------------------------
 
     def _may_start(self, now: float) -> bool:
-        return now < self.lease_until and not self.disk_failure and not self.leaving
+        return now < self.lease_until and not self.records.failure and not self.leaving
 
     def _lease(self, now: float) -> None:
         election = self.election
         basis = float("-inf")
         if self.coordinator is not None:
             basis = coordinator_lease_basis(
-                self.spec, self.name, election.epoch, now, self.membership.peers.values(), self.answer
+                self.spec, self.name, election.epoch, now, self.membership.peers.values(), self.arbitration.answer
             )
         elif election.following:
             basis = member_lease_basis(self.membership.peers[election.following], election.epoch)
@@ -839,50 +486,50 @@ class Node:
             text = f"{self.name} has no quorum: no majority heard it for {self.spec.timing.lease:g} s; {what}"
             self.tell(Kind.QUORUM_LOST, text, self.name)
         if self.coordinator is not None:
-            self._lose_coordinator(now)
+            self.lose_coordinator(now)
         self.member.void_orders()
         if self.spec.on_quorum_loss is QuorumLoss.STOP:
-            self.member.give_up(now, "the quorum is lost", self._prompt)
+            self.member.give_up(now, "the quorum is lost", self.prompt)
 
     def _without_quorum(self, now: float) -> None:
         """What a probe finds running after the lease ended is stopped as well."""
         if self._quorum_lost and self.spec.on_quorum_loss is QuorumLoss.STOP and not self.member.all_stopped:
-            self.member.give_up(now, "the quorum is lost", self._prompt)
+            self.member.give_up(now, "the quorum is lost", self.prompt)
 
     def _paused(self, now: float, duration: float) -> None:
         self.tell(Kind.PAUSED, f"{self.name} did not run for {duration * 1000:.0f} ms", self.name)
         self.membership.paused(duration, now)
-        self._flush = True
+        self.beat_soon = True
 
     # -- leaving ------------------------------------------------------------------------------------------------
 
     def leave(self, now: float) -> None:
         self.leaving = True
         self.report_due = True
-        self._dirty = True
-        self._flush = True
+        self.dirty = True
+        self.beat_soon = True
 
     def _leave(self, now: float) -> None:
-        if self._farewell_until is not None:
+        if self.farewell_until is not None:
             alive = set(self.membership.alive())
-            if alive <= self._farewell_acks or now >= self._farewell_until:
-                self._out.append(Exit("left cleanly"))
+            if alive <= self._farewell_acks or now >= self.farewell_until:
+                self.out.append(Exit("left cleanly"))
                 self.condemned = "left"
             return
         if not self.election.following and not self.member.all_stopped:
-            self.member.give_up(now, f"{self.name} leaves", self._prompt)
+            self.member.give_up(now, f"{self.name} leaves", self.prompt)
         if not self.member.all_stopped or not self.member.probed or self._groups_on_their_way():
             return
-        self._farewell_until = now + self.spec.timing.deadtime
+        self.farewell_until = now + self.spec.timing.deadtime
         for name in self.membership.alive():
             self.send(name, Farewell())
         if self.coordinator is not None:
-            self._lose_coordinator(now)
+            self.lose_coordinator(now)
 
     def _groups_on_their_way(self) -> bool:
         """A coordinator that leaves sees its groups started elsewhere first, where that is possible."""
         coordinator = self.coordinator
-        if coordinator is None or not self._authority():
+        if coordinator is None or not self.voting.authority():
             return False
         return any(
             target not in ("", self.name) and coordinator.owner(group) != target
@@ -893,18 +540,18 @@ class Node:
 
     def _settle(self, now: float, event: Event) -> None:
         self._changes(now, self.membership.expire(now))
-        if self.arbiter_connected and now - self.answered_at >= self.spec.timing.deadtime:
-            self._arbiter_lost(f"no answer for {self.spec.timing.deadtime:g} s")
+        if self.arbitration.connected and now - self.arbitration.answered_at >= self.spec.timing.deadtime:
+            self.arbitration.lost(f"no answer for {self.spec.timing.deadtime:g} s")
         beat_due = now >= self._next_beat
         if beat_due:
             self._pulse(now)
-        self._learn(now)
+        self.records.learn(now)
         for _round in range(MAX_ROUNDS):
             self._lease(now)
             self.member.may_start = self._may_start(now)
-            self.member.expire(now, self._prompt)
+            self.member.expire(now, self.prompt)
             self._without_quorum(now)
-            self._elect(now)
+            self.voting.elect(now)
             if self.member.changed or self.report_due:
                 self._send_report()
             if not self._coordinate(now):
@@ -914,7 +561,7 @@ class Node:
         if self.leaving:
             self._leave(now)
         self._stop_failures(now)
-        if (self._flush or beat_due) and not self.condemned:
+        if (self.beat_soon or beat_due) and not self.condemned:
             self._beat(now)
         if self._result is not None:
             self.persist(self._result)
@@ -935,8 +582,8 @@ class Node:
             for name in self.membership.alive():
                 self.send(name, LearnRequest())
         if self.election.claim is not None:
-            self._ask_votes(now)
-        if self._farewell_until is not None:
+            self.voting.ask(now)
+        if self.farewell_until is not None:
             for name in self.membership.alive():
                 if name not in self._farewell_acks:
                     self.send(name, Farewell())
@@ -948,14 +595,14 @@ class Node:
                     self.send(peer.name, ViewUpdate(coordinator.state))
             for name in coordinator.members:
                 coordinator.resend(name, self._send_order)
-            coordinator.tell_waits(self._prompt)
-            self._dirty = True
-        if now >= self._disk_retry_at:
-            self._disk_retry_at = now + self.spec.timing.deadtime
+            coordinator.tell_waits(self.prompt)
+            self.dirty = True
+        if now >= self.records.retry_at:
+            self.records.retry_at = now + self.spec.timing.deadtime
             self.persist(StandbyRecord(self.standby))
         self.requests.pulse(now)
         if self._watched and self._may_feed(now):
-            self._urgent.append(FeedWatchdog())
+            self.urgent.append(FeedWatchdog())
 
     def _may_feed(self, now: float) -> bool:
         if now < self.lease_until or self.member.all_stopped:
@@ -974,10 +621,10 @@ class Node:
         coordinator = self.coordinator
         if coordinator is None:
             return False
-        if not self._dirty and not any(now >= due for due in coordinator.fencing.deadlines()):
+        if not self.dirty and not any(now >= due for due in coordinator.fencing.deadlines()):
             return False
-        self._dirty = False
-        news = coordinator.update_view(self._prompt)
+        self.dirty = False
+        news = coordinator.update_view(self.prompt)
         if news:
             self._store(coordinator.state)
         for name in coordinator.members if news else coordinator.joined:
@@ -986,13 +633,13 @@ class Node:
         if coordinator.members[self.name].report is None:
             self.report_due = True
             return True
-        if not self._authority() or now >= self.lease_until:
-            return self._dirty or self.report_due
+        if not self.voting.authority() or now >= self.lease_until:
+            return self.dirty or self.report_due
         self.requests.settle_standbys()
         coordinator.want_fences(now, self.member.load)
         self._run_fences(now, coordinator)
-        coordinator.decide(now, self._stored_by_quorum, self._send_order, self._prompt)
-        return self._dirty or self.report_due or self.member.changed
+        coordinator.decide(now, self._stored_by_quorum, self._send_order, self.prompt)
+        return self.dirty or self.report_due or self.member.changed
 
     def _stored_by_quorum(self, stamp: Stamp) -> bool:
         count = 1 if self.stored.stamp >= stamp else 0
@@ -1000,7 +647,8 @@ class Node:
             beat = peer.heartbeat
             if peer.heard and beat is not None and beat.initialised and beat.stored >= stamp:
                 count += 1
-        if self.answer is not None and self.answer.voter and self.answer.stored >= stamp:
+        answer = self.arbitration.answer
+        if answer is not None and answer.voter and answer.stored >= stamp:
             count += 1
         return count >= self.spec.majority
 
@@ -1014,21 +662,21 @@ class Node:
             elif not self._quorum_lost:
                 return
             self.tell(Kind.SELF_FENCE, f"{self.name} fences itself: {reason}", self.name)
-            self._urgent.append(SelfFence(reason))
+            self.urgent.append(SelfFence(reason))
             self.condemned = reason
 
     def _beat(self, now: float) -> None:
-        self._flush = False
-        if self._farewell_until is not None:
+        self.beat_soon = False
+        if self.farewell_until is not None:
             return
         beat = self._make_beat(now)
         for peer in self.membership.peers.values():
-            self._urgent.append(Send(peer.name, self.membership.addressee(peer.name), beat))
-        self._ask_arbiter(now)
+            self.urgent.append(Send(peer.name, self.membership.addressee(peer.name), beat))
+        self.arbitration.report(now)
 
     def _beat_to(self, now: float, name: str) -> None:
-        if self._farewell_until is None:
-            self._urgent.append(Send(name, self.membership.addressee(name), self._make_beat(now)))
+        if self.farewell_until is None:
+            self.urgent.append(Send(name, self.membership.addressee(name), self._make_beat(now)))
 
     def _make_beat(self, now: float) -> Heartbeat:
         following = self.election.following
@@ -1062,7 +710,7 @@ class Node:
                     wake = min(wake, deadline)
         if wake != self._wake or isinstance(event, Tick):
             self._wake = wake
-            self._urgent.append(WakeAt(wake))
+            self.urgent.append(WakeAt(wake))
 
     @property
     def role(self) -> str:
@@ -1079,14 +727,14 @@ class Node:
         return now < self.lease_until and self.election.following != "" and not self._quorum_lost
 
     def authoritative(self) -> bool:
-        return self.coordinator is not None and self._authority()
+        return self.coordinator is not None and self.voting.authority()
 
     def votes(self) -> int:
         """The votes that this node sees behind its coordinator: as coordinator those that decide, else those heard."""
         if self.coordinator is not None:
-            return self._deciding_votes()
+            return self.voting.deciding_votes()
         heard = sum(1 for peer in self.membership.peers.values() if peer.heard)
-        return 1 + heard + (1 if self._arbiter_usable(self._now) else 0)
+        return 1 + heard + (1 if self.arbitration.usable(self._now) else 0)
 
     def status(self, now: float) -> Status:
         """What this node knows now; the coordinator knows most."""

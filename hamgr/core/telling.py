@@ -35,7 +35,7 @@ _TELLING = (
 
 def status_of(node: Node, now: float) -> Status:
     spec = node.spec
-    answered = node.answered_at
+    answered = node.arbitration.answered_at
     return Status(
         cluster=spec.name,
         node=node.name,
@@ -50,10 +50,10 @@ def status_of(node: Node, now: float) -> Status:
         standby=node.standby,
         arbiter=ArbiterStatus(
             configured=spec.arbiter,
-            connected=node.arbiter_connected,
+            connected=node.arbitration.connected,
             answered_ago=now - answered if answered > float("-inf") else None,
-            voter=node.answer is not None and node.answer.voter,
-            detail=node.arbiter_detail,
+            voter=node.arbitration.answer is not None and node.arbitration.answer.voter,
+            detail=node.arbitration.detail,
         ),
         nodes=tuple(_node(node, name, now) for name in spec.names),
         groups=tuple(_group(node, group) for group in spec.groups),
@@ -66,7 +66,7 @@ def status_of(node: Node, now: float) -> Status:
 def _node(node: Node, name: str, now: float) -> NodeStatus:
     coordinator = node.coordinator
     if name == node.name:
-        unfit = node.disk_failure or ("it is leaving" if node.leaving else "")
+        unfit = node.records.failure or ("it is leaving" if node.leaving else "")
         return NodeStatus(name, "self", node.incarnation, node.standby, unfit=unfit)
     peer = node.membership.peers[name]
     state = _LIVENESS[peer.liveness]
@@ -160,7 +160,7 @@ def _waits(node: Node, now: float) -> list[str]:
         heard = 1 + len(node.membership.alive())
         arbiter = ""
         if node.spec.arbiter:
-            arbiter = ", the arbiter answers" if node.arbiter_connected else ", the arbiter does not answer"
+            arbiter = ", the arbiter answers" if node.arbitration.connected else ", the arbiter does not answer"
         found.append(
             f"no coordinator: {heard} of {len(node.spec.names)} nodes heard{arbiter};"
             f" {node.spec.majority} votes of {node.spec.votes} are needed"
@@ -176,11 +176,11 @@ def _waits(node: Node, now: float) -> list[str]:
 
 def _warnings(node: Node) -> list[str]:
     found = []
-    if node.disk_failure:
-        found.append(f"the state directory can't be written: {node.disk_failure}")
-    if node.spec.arbiter and not node.arbiter_connected:
-        found.append(f"the arbiter does not answer: {node.arbiter_detail}")
-    elif node.spec.arbiter and node.answer is not None and not node.answer.voter:
+    if node.records.failure:
+        found.append(f"the state directory can't be written: {node.records.failure}")
+    if node.spec.arbiter and not node.arbitration.connected:
+        found.append(f"the arbiter does not answer: {node.arbitration.detail}")
+    elif node.spec.arbiter and node.arbitration.answer is not None and not node.arbitration.answer.voter:
         found.append("the arbiter has a new record of this cluster and does not vote until it heard a majority")
     for peer in node.membership.peers.values():
         if peer.heard:

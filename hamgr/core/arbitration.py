@@ -1,0 +1,108 @@
+"""A node's side of the arbiter: what it reports, and what it takes from the answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hamgr.core.effects import AskArbiter, Kind
+from hamgr.core.election import Claim, newest
+from hamgr.core.membership import microseconds
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, Stamp
+from hamgr.core.quorum import arbiter_voted
+
+if TYPE_CHECKING:
+    from hamgr.core.node import Node
+
+
+class Arbitration:
+    """What this node knows of the arbiter. detail: why it is lost, or why it refused."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.answer: ArbiterAnswer | None = None
+        self.answered_at = float("-inf")
+        self.connected = False
+        self.detail = "no answer yet"
+        self.refused_epoch = 0
+
+    def usable(self, now: float) -> bool:
+        node = self._node
+        if not self.connected or self.answer is None:
+            return False
+        return self.answer.voter and now - self.answered_at < node.spec.timing.deadtime
+
+    def report(self, now: float) -> None:
+        node = self._node
+        if not node.spec.arbiter:
+            return
+        election = node.election
+        claim = election.claim
+        state = ClusterState()
+        if self.answer is None or self.answer.stored < node.stored.stamp:
+            state = node.stored
+        node.urgent.append(
+            AskArbiter(
+                ArbiterReport(
+                    sent_us=microseconds(now),
+                    epoch=election.epoch,
+                    coordinator=election.following,
+                    initialised=election.initialised,
+                    claim=claim.epoch if claim is not None and claim.arbiter_asked else 0,
+                    alive=tuple(
+                        name
+                        for name in node.spec.names
+                        if name == node.name or node.membership.peers[name].heard
+                    ),
+                    load=node.member.load,
+                    state=state,
+                    nodes=node.spec.names,
+                    tie_breaker=node.spec.tie_breaker,
+                    deadtime=node.spec.timing.deadtime,
+                    settle=node.spec.timing.settle,
+                )
+            )
+        )
+
+    def answered(self, now: float, answer: ArbiterAnswer) -> None:
+        node = self._node
+        if self.answer is not None and answer.echo_us < self.answer.echo_us:
+            return
+        if answer.echo_us > microseconds(now):
+            return
+        stored_before = self.answer.stored if self.answer is not None else Stamp()
+        self.answer = answer
+        self.answered_at = now
+        if not self.connected:
+            self.connected = True
+            node.tell(Kind.ARBITER_UP, "the arbiter answers")
+            node.dirty = True
+        self.detail = answer.refused
+        if answer.stored != stored_before:
+            node.dirty = True
+        claim = node.election.claim
+        if claim is not None and arbiter_voted(answer, node.name, claim.epoch):
+            claim.arbiter = True
+            node.voting.merged = newest(node.voting.merged, answer.state)
+        elif claim is not None and claim.arbiter_asked and answer.refused:
+            self._refused(now, claim, answer)
+        elif answer.voter and node.election.initialised:
+            node.later_epoch(now, answer.epoch)
+
+    def _refused(self, now: float, claim: Claim, answer: ArbiterAnswer) -> None:
+        node = self._node
+        if self.refused_epoch != claim.epoch:
+            self.refused_epoch = claim.epoch
+            node.tell(Kind.VOTE_REFUSED, f"the arbiter refuses epoch {claim.epoch}: {answer.refused}", node.name)
+        if answer.epoch >= claim.epoch:
+            # This epoch's vote is gone; a later one is asked for after a pause.
+            node.later_epoch(now, answer.epoch)
+            node.election.claim = None
+            node.election.not_before = now + node.voting.patience()
+
+    def lost(self, reason: str) -> None:
+        node = self._node
+        if self.connected:
+            node.tell(Kind.ARBITER_LOST, f"the arbiter is lost: {reason}")
+            node.dirty = True
+        self.connected = False
+        self.detail = reason

@@ -1,0 +1,214 @@
+"""How a node votes, and how it becomes coordinator: candidatures, the votes behind a reign, whose turn it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hamgr.core.coordinator import Coordinator
+from hamgr.core.effects import Kind, VoteRecord
+from hamgr.core.election import Claim, newest
+from hamgr.core.membership import Liveness, Peer
+from hamgr.core.messages import VoteReply, VoteRequest
+from hamgr.core.quorum import deciding_votes
+
+if TYPE_CHECKING:
+    from hamgr.core.node import Node
+
+
+class Voting:
+    """The candidatures of one node, and its answers to those of others."""
+
+    def __init__(self, node: Node, now: float) -> None:
+        self._node = node
+        self.merged = node.stored
+        """The newest cluster state that our voters know of."""
+        self.vacant_since = now
+        self.spent = 0
+        """The epoch whose vote of the arbiter no longer decides."""
+
+    def requested(self, now: float, peer: Peer, epoch: int) -> None:
+        node = self._node
+        election = node.election
+        refusal = node.records.failure or election.may_vote(peer.name, epoch)
+        if not refusal and election.following not in ("", peer.name) and epoch > election.epoch:
+            refusal = f"it hears {election.following}, the coordinator of epoch {election.epoch}"
+        if refusal:
+            node.send(peer.name, VoteReply(election.epoch, False, election.voted_for))
+            return
+        was_following = election.following
+        known = election.epoch == epoch and election.voted_for == peer.name
+        election.vote(peer.name, epoch)
+        election.not_before = now + self.patience()
+        if was_following and election.following == "":
+            node.vacate(now)
+        if not known:
+            node.persist(VoteRecord(epoch, peer.name))
+            node.tell(Kind.VOTE_GIVEN, f"{node.name} votes for {peer.name} in epoch {epoch}", peer.name)
+        # A repeated request may come while the first record is still being written: the barrier counts for it too.
+        elif any(isinstance(record, VoteRecord) and record.epoch == epoch for record in node.records.pending.values()):
+            return
+        node.send(peer.name, VoteReply(epoch, True, peer.name, node.stored))
+
+    def replied(self, now: float, peer: Peer, reply: VoteReply) -> None:
+        node = self._node
+        claim = node.election.claim
+        if claim is not None and reply.granted and reply.epoch == claim.epoch:
+            claim.votes.add(peer.name)
+            self.merged = newest(self.merged, reply.state)
+        elif not reply.granted:
+            if claim is not None:
+                claim.refused.add(peer.name)
+            node.later_epoch(now, reply.epoch)
+
+    def _electorate(self) -> list[str]:
+        """The nodes whose votes we can hope for, ourselves included, in rank order."""
+        node = self._node
+        found = []
+        for name in node.spec.names:
+            if name == node.name:
+                found.append(name)
+                continue
+            peer = node.membership.peers[name]
+            beat = peer.heartbeat
+            if peer.heard and beat is not None and beat.initialised and not beat.leaving:
+                follows_another = beat.coordinator not in ("", node.name) and beat.epoch >= node.election.epoch
+                if not follows_another:
+                    found.append(name)
+        return found
+
+    def _may_stand(self, now: float, electorate: list[str]) -> bool:
+        node = self._node
+        election = node.election
+        if not election.initialised or node.records.failure or node.farewell_until is not None:
+            return False
+        if now < election.not_before or now < self._stand_at(electorate):
+            return False
+        hoped = len(electorate) + (1 if node.arbitration.usable(now) else 0)
+        if hoped < node.spec.majority:
+            return False
+        return not (node.spec.two_node and len(electorate) == 1) or self._may_stand_alone(now)
+
+    def _stand_at(self, electorate: list[str]) -> float:
+        """Lower ranks wait for the higher ones, and a starting node listens first for those who are at work."""
+        node = self._node
+        timing = node.spec.timing
+        turn = self.vacant_since + electorate.index(node.name) * 2 * timing.keepalive
+        if len(node.membership.alive()) < len(node.membership.peers):
+            turn = max(turn, node.started_at + timing.deadtime)
+        return turn
+
+    def _may_stand_alone(self, now: float) -> bool:
+        """(two_node) The other must have been seen once in this life, or be confirmed off by an operator."""
+        node = self._node
+        (peer,) = node.membership.peers.values()
+        if peer.liveness in (Liveness.DEAD, Liveness.LEFT) or peer.name in node.acknowledged:
+            return True
+        return (
+            not node.spec.wait_for_all
+            and peer.liveness is Liveness.UNSEEN
+            and now >= node.started_at + node.spec.timing.initdead
+        )
+
+    def authority(self) -> bool:
+        node = self._node
+        return self.deciding_votes() >= node.spec.majority
+
+    def deciding_votes(self) -> int:
+        """The votes behind us that entitle to decide.
+
+        The arbiter's counts for the partition that it was given in: once the nodes have been a majority by themselves
+        again, the next partition is put to it anew, for it may prefer the other side now.
+        """
+        node = self._node
+        epoch = node.election.epoch
+        peers = node.membership.peers.values()
+        by_nodes = deciding_votes(node.name, epoch, peers, node.election.votes, None)
+        if by_nodes >= node.spec.majority:
+            self.spent = epoch
+        if self.spent == epoch:
+            return by_nodes
+        return deciding_votes(node.name, epoch, peers, node.election.votes, node.arbitration.answer)
+
+    def elect(self, now: float) -> None:
+        node = self._node
+        election = node.election
+        if node.coordinator is not None and self.authority():
+            return
+        if node.coordinator is None and election.following:
+            return
+        claim = election.claim
+        if claim is not None:
+            if claim.count() >= node.spec.majority:
+                self._win(now, claim)
+            elif now >= claim.began + self.patience() and self._hopeless(now, claim):
+                election.claim = None
+                election.not_before = now + self.patience()
+            return
+        electorate = self._electorate()
+        if self._may_stand(now, electorate):
+            self._stand(now, electorate)
+
+    def patience(self) -> float:
+        """Seconds a candidature is given, and between two of them: by rank, so that two don't meet forever."""
+        node = self._node
+        return (2 + node.spec.rank(node.name)) * node.spec.timing.keepalive
+
+    def _hopeless(self, now: float, claim: Claim) -> bool:
+        node = self._node
+        hoped = {*self._electorate()} - claim.refused
+        return len(hoped) + (1 if node.arbitration.usable(now) else 0) < node.spec.majority
+
+    def _stand(self, now: float, electorate: list[str]) -> None:
+        node = self._node
+        if node.coordinator is not None:
+            node.vacate(now)
+        claim = node.election.stand(now)
+        self.merged = node.stored
+        node.tell(Kind.VOTE_ASKED, f"{node.name} asks for the votes of epoch {claim.epoch}", node.name)
+        self.ask(now)
+        node.persist(VoteRecord(claim.epoch, node.name))
+        node.beat_soon = True
+
+    def ask(self, now: float) -> None:
+        node = self._node
+        claim = node.election.claim
+        assert claim is not None
+        electorate = self._electorate()
+        for name in electorate:
+            if name != node.name and name not in claim.votes:
+                node.send(name, VoteRequest(claim.epoch))
+        short = len(electorate) < node.spec.majority
+        if node.spec.arbiter and (short or now >= claim.began + 2 * node.spec.timing.keepalive):
+            claim.arbiter_asked = True
+            node.arbitration.report(now)
+
+    def _win(self, now: float, claim: Claim) -> None:
+        node = self._node
+        election = node.election
+        assert election.epoch == claim.epoch, f"won epoch {claim.epoch} in epoch {election.epoch}"
+        election.claim = None
+        election.following = node.name
+        election.votes = frozenset(claim.votes)
+        # Whoever voted for us did so after we asked.
+        node.lease_until = max(node.lease_until, claim.began + node.spec.timing.lease)
+        reign = Coordinator(
+            node.spec,
+            node.name,
+            node.incarnation,
+            claim.epoch,
+            self.merged,
+            node.membership,
+            now,
+            node.started_at,
+        )
+        reign.inherit_farewells(node.farewells)
+        for confirmed in node.acknowledged:
+            reign.acknowledged(confirmed)
+        node.coordinator = reign
+        node.last_order = (claim.epoch, 0)
+        voters = sorted(claim.votes | {node.name}) + (["the arbiter"] if claim.arbiter else [])
+        text = f"{node.name} is coordinator of epoch {claim.epoch} by the votes of {', '.join(voters)}"
+        node.tell(Kind.COORDINATOR, text, node.name)
+        node.member.new_epoch(node.prompt)
+        node.beat_soon = True
+        node.dirty = True
