@@ -24,6 +24,8 @@ from hamgr.sim.world import World
 
 VIOLATION = 1
 BENCH_SECONDS = 1000.0
+TOLD = 20
+"""Failing seeds that are told one by one."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,13 +135,16 @@ def _many(job: _Job, seeds: range, jobs: int, shrinks: bool) -> int:
         outcomes.append(outcome)
         if outcome.failure is not None:
             failed.append(outcome)
-            print(f"seed {outcome.seed}: {outcome.failure.name}: {outcome.failure.text}", flush=True)
+            if len(failed) <= TOLD:
+                print(f"seed {outcome.seed}: {outcome.failure.name}: {outcome.failure.text}", flush=True)
     _sum_up(outcomes, time.monotonic() - began)
     if not failed:
         return 0
     first = failed[0]
     _tell(plan(first.seed, job.wanted, job.duration), first, shrinks)
-    print(f"{len(failed)} of {len(outcomes)} seeds failed: {', '.join(str(outcome.seed) for outcome in failed)}")
+    more = ", ..." if len(failed) > TOLD else ""
+    names = ", ".join(str(outcome.seed) for outcome in failed[:TOLD])
+    print(f"{len(failed)} of {len(outcomes)} seeds failed: {names}{more}")
     return VIOLATION
 
 

@@ -79,14 +79,10 @@ class Checker:
                 )
 
     def _accounted_for(self, other: Machine, group: str, epoch: int) -> bool:
-        since = other.services[group].last_active
-        return (
-            self._said_stopped(other, group, epoch)
-            or self._read_off[other.name] >= since
-            or self._left[other.name] >= since
-            or self._acknowledged[other.name] >= since
-            or self._watchdog_was_due(other)
-        )
+        gone = max(self._read_off[other.name], self._left[other.name], self._acknowledged[other.name])
+        # That it never ran the group is no excuse: somebody must have made sure of this node at some time.
+        surely_gone = gone > NEVER and gone >= other.services[group].last_active
+        return surely_gone or self._said_stopped(other, group, epoch) or self._watchdog_was_due(other)
 
     def _said_stopped(self, other: Machine, group: str, epoch: int) -> bool:
         if self._coordinators.get(epoch) == other.name:
@@ -105,9 +101,6 @@ class Checker:
     def read_off(self, node: str) -> None:
         """A fence agent reads the node's power as off."""
         self._read_off[node] = self._world.engine.now
-
-    def was_fenced(self, node: str) -> bool:
-        return self._read_off[node] > NEVER
 
     def acknowledged(self, node: str) -> None:
         """An operator saw that the node is off, and says so."""
@@ -168,9 +161,20 @@ class Checker:
             self._coordinates(process.machine.name, process.node.election.epoch)
 
     def fences(self, process: Process, order: Fence) -> None:
-        if all(fence.fence != order.fence for fence in process.machine.disk.durable.fences):
-            name = process.machine.name
+        name = process.machine.name
+        intent = next((fence for fence in process.machine.disk.durable.fences if fence.fence == order.fence), None)
+        if intent is None:
             raise Violation("fence-intent", f"{name} fences {order.node} without a record of it on its disk")
+        self._elected(name, intent.epoch, order.node)
+
+    def _elected(self, name: str, epoch: int, victim: str) -> None:
+        """Whoever fences was voted for by a majority in the epoch of its decision."""
+        spec = self._world.spec
+        votes = sum(1 for voter in spec.names if self._votes.get((voter, epoch)) == name)
+        votes += self._arbiter_votes.get(epoch) == name
+        if votes < spec.majority:
+            text = f"{name} fences {victim} in epoch {epoch} by {votes} votes, and {spec.majority} are a majority"
+            raise Violation("fence-quorum", text)
 
     def arbiter_answers(self, answer: ArbiterAnswer) -> None:
         if answer.voted_for:
