@@ -49,9 +49,7 @@ class Arbitration:
                     initialised=election.initialised,
                     claim=claim.epoch if claim is not None and claim.arbiter_asked else 0,
                     alive=tuple(
-                        name
-                        for name in node.spec.names
-                        if name == node.name or node.membership.peers[name].heard
+                        name for name in node.spec.names if name == node.name or node.membership.peers[name].heard
                     ),
                     load=node.member.load,
                     state=state,

@@ -513,7 +513,7 @@ class Node:
         if self.farewell_until is not None:
             alive = set(self.membership.alive())
             if alive <= self._farewell_acks or now >= self.farewell_until:
-                self.out.append(Exit("left cleanly"))
+                self.urgent.append(Exit("left cleanly"))
                 self.condemned = "left"
             return
         if not self.election.following and not self.member.all_stopped:
