@@ -96,10 +96,12 @@ def test_a_stopped_owner_that_wakes_after_its_lease_is_never_a_second_owner(lab)
     with watched(cluster) as prober:
         prober.wait_for_answer("a")
         cluster.node("a").kill_daemon(signal.SIGSTOP)
-        cluster.wait(lambda: "fence-failed" in kinds(cluster, "b"), 15, "the fencing of a to fail")
+        # The second try comes after fence_retry, 5 s: long after a's lease, 1.5 s, has ended.
+        cluster.wait(lambda: kinds(cluster, "b").count("fence-failed") == 2, 20, "the fencing of a to fail twice")
         assert awaited(cluster, "b", "hamgr fence ack a") or awaited(cluster, "b", "waits for a to be off")
         cluster.node("a").kill_daemon(signal.SIGCONT)
         cluster.wait(lambda: "paused" in kinds(cluster, "a"), 10, "a to notice its pause")
+        cluster.wait(lambda: "quorum-lost" in kinds(cluster, "a"), 10, "a to give its groups up")
         cluster.wait(lambda: cluster.status(coordinator(cluster))["groups"][0]["owner"] == "a", 15, "a to own it again")
         assert cluster.owners() == ["a"]
     assert cluster.node("a").is_on()
