@@ -110,7 +110,7 @@ class Membership:
         self.peers = {name: Peer(name) for name in peers}
         self.links = tuple(links)
         # Both directions' losses add up in an echo, and it is up to one keepalive older than the heartbeat.
-        self._mutual_time = timing.deadtime + 2 * timing.keepalive
+        self.mutual_time = timing.deadtime + 2 * timing.keepalive
 
     def alive(self) -> list[str]:
         """The other nodes that are heard and hear us, in configuration order."""
@@ -150,7 +150,7 @@ class Membership:
                 peer.echoed_us = echoed
                 peer.mutual_at = max(peer.mutual_at, echoed * MICROSECOND)
             if not peer.heard:
-                if now >= peer.mutual_at + self._mutual_time:
+                if now >= peer.mutual_at + self.mutual_time:
                     return []
                 peer.liveness = Liveness.ALIVE
                 changes.append(Changed(Change.UP, sender))
@@ -232,7 +232,7 @@ class Membership:
         return changes
 
     def _dead_at(self, peer: Peer) -> float:
-        return min(peer.heard_at + self.timing.deadtime, peer.mutual_at + self._mutual_time)
+        return min(peer.heard_at + self.timing.deadtime, peer.mutual_at + self.mutual_time)
 
     def deadlines(self) -> Iterator[float]:
         """The times at which `expire` may find something new."""

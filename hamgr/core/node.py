@@ -437,6 +437,8 @@ class Node:
             self.membership.fenced(event.node, now)
             coordinator.fence_confirmed(event.node, plan.incarnation)
             self.tell(Kind.NODE_FENCED, f"{event.node} counts as fenced", event.node)
+            # At once: if the node's own vote was needed, this reign ends here, and the next one must know.
+            self._renew_view(coordinator)
         if plan is not None and coordinator is not None:
             self.requests.fence_ended(plan, confirmed)
             if plan.by_operator and not confirmed and plan.level == 0 and self.membership.peers[plan.node].heard:
@@ -499,6 +501,8 @@ class Node:
     def _paused(self, now: float, duration: float) -> None:
         self.tell(Kind.PAUSED, f"{self.name} did not run for {duration * 1000:.0f} ms", self.name)
         self.membership.paused(duration, now)
+        # The votes of before are too old to be counted: their voters may have started anew meanwhile.
+        self.election.claim = None
         self.beat_soon = True
 
     # -- leaving ------------------------------------------------------------------------------------------------
@@ -624,12 +628,7 @@ class Node:
         if not self.dirty and not any(now >= due for due in coordinator.fencing.deadlines()):
             return False
         self.dirty = False
-        news = coordinator.update_view(self.prompt)
-        if news:
-            self._store(coordinator.state)
-        for name in coordinator.members if news else coordinator.joined:
-            if name != self.name:
-                self.send(name, ViewUpdate(coordinator.state))
+        self._renew_view(coordinator)
         if coordinator.members[self.name].report is None:
             self.report_due = True
             return True
@@ -640,6 +639,15 @@ class Node:
         self._run_fences(now, coordinator)
         coordinator.decide(now, self._stored_by_quorum, self._send_order, self.prompt)
         return self.dirty or self.report_due or self.member.changed
+
+    def _renew_view(self, coordinator: Coordinator) -> None:
+        """Take in who came and went; a new cluster state goes to our disk and to every member."""
+        news = coordinator.update_view(self.prompt)
+        if news:
+            self._store(coordinator.state)
+        for name in coordinator.members if news else coordinator.joined:
+            if name != self.name:
+                self.send(name, ViewUpdate(coordinator.state))
 
     def _stored_by_quorum(self, stamp: Stamp) -> bool:
         count = 1 if self.stored.stamp >= stamp else 0

@@ -97,6 +97,9 @@ class Records:
         node = self._node
         if node.election.initialised or self.learning:
             return
+        # A candidate that still hears our last life may yet count the vote which that one gave and we forgot.
+        if now < node.started_at + node.membership.mutual_time:
+            return
         others = node.spec.votes - 1
         learned = len(self.learned)
         state = node.stored

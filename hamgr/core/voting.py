@@ -196,7 +196,7 @@ class Voting:
             node.name,
             node.incarnation,
             claim.epoch,
-            self.merged,
+            newest(self.merged, node.stored),
             node.membership,
             now,
             node.started_at,
