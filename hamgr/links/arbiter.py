@@ -91,15 +91,14 @@ class ArbiterSession:
         self._say_again()  # what was written to a stream that broke may be lost
         call = stub.Session(None)  # None: we write
         reader = asyncio.ensure_future(self._read(call))
+        reader.add_done_callback(lambda _reader: self._filled.set())
         try:
             while True:
-                filled = asyncio.ensure_future(self._filled.wait())
-                await asyncio.wait({reader, filled}, return_when=asyncio.FIRST_COMPLETED)
+                await self._filled.wait()
+                self._filled.clear()
                 if reader.done():
-                    filled.cancel()
                     reader.result()
                     return
-                self._filled.clear()
                 report, self._newest = self._newest, None
                 if report is not None:
                     self._said = report

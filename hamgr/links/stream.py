@@ -96,11 +96,24 @@ class Outgoing:
         self._frames.append(frame)
         self._filled.set()
 
-    async def get(self) -> bytes:
-        while not self._frames:
-            self._filled.clear()
+    def take(self) -> bytes | None:
+        """The oldest frame; None when none waits."""
+        return self._frames.popleft() if self._frames else None
+
+    def wake(self) -> None:
+        """Let a `wait` end without a frame."""
+        self._filled.set()
+
+    async def wait(self) -> None:
+        """Until a frame waits, or `wake` is called."""
+        if not self._frames:
             await self._filled.wait()
-        return self._frames.popleft()
+        self._filled.clear()
+
+    async def get(self) -> bytes:
+        while (frame := self.take()) is None:
+            await self.wait()
+        return frame
 
     def clear(self) -> None:
         self._frames.clear()
@@ -177,15 +190,15 @@ class StreamLink:
         """One stream's life; raises AioRpcError when it ends."""
         call = stub.Exchange(None, wait_for_ready=True)  # None: we write
         ended = asyncio.ensure_future(call.read())
+        ended.add_done_callback(lambda _ended: outgoing.wake())
         try:
-            while True:
-                frame = asyncio.ensure_future(outgoing.get())
-                await asyncio.wait({ended, frame}, return_when=asyncio.FIRST_COMPLETED)
-                if ended.done():
-                    frame.cancel()
-                    ended.result()
-                    return
-                await call.write(pb.Frame(data=frame.result()))
+            while not ended.done():
+                frame = outgoing.take()
+                if frame is None:
+                    await outgoing.wait()
+                else:
+                    await call.write(pb.Frame(data=frame))
+            ended.result()
         finally:
             ended.cancel()
             call.cancel()
