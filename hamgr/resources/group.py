@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.core.cluster import GroupState
 from hamgr.resources.resource import RESOURCE_KINDS, Resource, ResourceError, ResourceStatus
+
+log = logging.getLogger(__name__)
 
 Report = Callable[[str, GroupState, str], None]
 Member = tuple[ResourceConfig, Resource]
@@ -136,6 +139,10 @@ async def _timed(operation: Awaitable[None], timeout: float, what: str) -> str:
         return f"{what} did not end within {timeout:g} s"
     except ResourceError as error:
         return str(error)
+    except Exception as error:
+        # A kind of resource that is itself broken: who waits for the report must still get one.
+        log.exception("%s broke", what)
+        return f"{what} broke: {error!r}"
     return ""
 
 
@@ -147,3 +154,6 @@ async def _status(config: ResourceConfig, resource: Resource) -> tuple[ResourceS
         return ResourceStatus.FAILED, f"status did not end within {config.monitor_timeout:g} s"
     except ResourceError as error:
         return ResourceStatus.FAILED, str(error)
+    except Exception as error:
+        log.exception("the status of %s broke", config.name)
+        return ResourceStatus.FAILED, f"status broke: {error!r}"

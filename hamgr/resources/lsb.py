@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import tempfile
 from typing import IO
 
@@ -14,6 +15,9 @@ from hamgr.resources.resource import ResourceError, ResourceStatus
 
 TAIL = 4096
 """Bytes of a script's output that are kept for the explanation."""
+
+KILL_WAIT = 1.0
+"""Seconds to wait for the end of a script that was killed: one that hangs in the kernel may not end for hours."""
 
 SHOWN = 200
 """Characters of the output's end that an explanation shows."""
@@ -54,33 +58,53 @@ class Lsb:
 
     async def _run(self, action: str) -> tuple[int, str]:
         """Run the script to its end. Output goes to a file: a child that keeps it open keeps nobody waiting."""
-        with tempfile.TemporaryFile() as output:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    self._script,
-                    *self._args,
-                    action,
-                    stdin=asyncio.subprocess.DEVNULL,
+        try:
+            with tempfile.TemporaryFile() as output:
+                # Not asyncio's: a cancellation while it spawns would kill the script, but not the script's children.
+                process = subprocess.Popen(  # noqa: ASYNC220 - asyncio's own does the same, with a thread to wait
+                    [self._script, *self._args, action],
+                    stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
                     env=ENVIRONMENT,
                     cwd="/",
                     start_new_session=True,
                 )
-            except OSError as error:
-                raise ResourceError(f"{self._script} can't be run: {error.strerror}") from error
-            try:
-                code = await process.wait()
-            except asyncio.CancelledError:
-                # Time is up, or a newer operation came: nothing of this one may go on.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-                raise
-            return code, _tail(output)
+                return await _ended(process), _tail(output)
+        except OSError as error:
+            raise ResourceError(f"{self._script} can't be run: {error.strerror}") from error
 
     async def close(self) -> None:
         return
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of the leader of a process group. Who does not wait for the end leaves nothing of the group."""
+    try:
+        await _exit(process)
+    except (asyncio.CancelledError, OSError):
+        # Time is up, or a newer operation came: nothing of this one may go on.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(KILL_WAIT):
+                await _exit(process)
+        process.poll()
+        raise
+    return process.wait()
+
+
+async def _exit(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process has ended, without reaping it. Raises OSError if it can't be watched (pidfd_open(2))."""
+    loop = asyncio.get_running_loop()
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        ended = asyncio.Event()
+        loop.add_reader(descriptor, ended.set)
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _tail(output: IO[bytes]) -> str:

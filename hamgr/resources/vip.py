@@ -25,6 +25,10 @@ IFA_F_NODAD = 0x02
 """No duplicate address detection (RFC 4862, 5.4): the takeover rule has made sure, and clients wait."""
 
 
+GONE = (errno.EADDRNOTAVAIL, errno.ENODEV)
+"""What the kernel says of an address, or of an interface, that went away by itself."""
+
+
 class Vip:
     """Options: address (with prefix), interface, announcements (how many; the first before `start` returns)."""
 
@@ -39,8 +43,8 @@ class Vip:
         self._repeating: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
-        await self._open_netlink()
         try:
+            await self._open_netlink()
             self._announcer.open(self._index())
         except (ResourceError, OSError) as error:
             log.warning("vip %s: %s; it is looked for again at the start", self._address, error)
@@ -61,16 +65,16 @@ class Vip:
     async def start(self) -> None:
         index = self._index()
         try:
-            await self._change("add", index)
-        except NetlinkError as error:
-            if error.code != errno.EEXIST:
+            await self._change("add", index, self._address.network.prefixlen)
+        except (NetlinkError, OSError) as error:
+            if _code(error) != errno.EEXIST:
                 raise ResourceError(f"can't add {self._address} to {self._interface}: {error.args[-1]}") from error
         self._end_repeating()
         if self._announcements:
             self._announce(index)
             self._repeating = asyncio.create_task(self._repeat(index))
 
-    async def _change(self, command: str, index: int) -> None:
+    async def _change(self, command: str, index: int, prefixlen: int) -> None:
         netlink = await self._open_netlink()
         extra: dict[str, Any] = {}
         if self._address.version == 4:
@@ -83,7 +87,7 @@ class Vip:
             index=index,
             family=self._family,
             address=str(self._address.ip),
-            prefixlen=self._address.network.prefixlen,
+            prefixlen=prefixlen,
             **extra,
         )
 
@@ -113,9 +117,11 @@ class Vip:
             # With its interface gone, the address is gone.
             return
         try:
-            await self._change("del", index)
-        except NetlinkError as error:
-            if error.code not in (errno.EADDRNOTAVAIL, errno.ENODEV):
+            # As it is held, not as it was added: under another prefix neighbours would go on being answered.
+            for prefixlen in await self._held(index):
+                await self._change("del", index, prefixlen)
+        except (NetlinkError, OSError) as error:
+            if _code(error) not in GONE:
                 raise ResourceError(f"can't remove {self._address} from {self._interface}: {error.args[-1]}") from error
 
     async def status(self) -> ResourceStatus:
@@ -123,12 +129,23 @@ class Vip:
             index = self._index()
         except ResourceError:
             return ResourceStatus.STOPPED
+        try:
+            held = await self._held(index)
+        except (NetlinkError, OSError) as error:
+            if _code(error) in GONE:
+                return ResourceStatus.STOPPED
+            raise ResourceError(f"can't read the addresses of {self._interface}: {error.args[-1]}") from error
+        return ResourceStatus.RUNNING if held else ResourceStatus.STOPPED
+
+    async def _held(self, index: int) -> list[int]:
+        """The lengths of the prefixes with which the interface has the address; none if it hasn't."""
         netlink = await self._open_netlink()
+        found = []
         async for message in await netlink.addr("dump", index=index, family=self._family):
             held = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
             if held is not None and ipaddress.ip_address(held) == self._address.ip:
-                return ResourceStatus.RUNNING
-        return ResourceStatus.STOPPED
+                found.append(message["prefixlen"])
+        return found
 
     async def close(self) -> None:
         self._end_repeating()
@@ -136,3 +153,8 @@ class Vip:
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
+
+
+def _code(error: NetlinkError | OSError) -> int | None:
+    """The errno, under the name that each of the two libraries gives it."""
+    return error.code if isinstance(error, NetlinkError) else error.errno

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -169,6 +171,23 @@ async def test_the_report_itself_may_ask_for_the_next_operation(make) -> None:
     group.runner.start()
     assert (await asyncio.wait_for(reports.get(), 20))[0] is GroupState.STARTED
     assert (await asyncio.wait_for(reports.get(), 20))[0] is GroupState.STOPPED
+
+
+@pytest.mark.parametrize("operation", ["start", "stop", "probe"])
+async def test_a_machine_out_of_file_descriptors_is_a_failure_that_is_reported(make, operation: str) -> None:
+    """Nobody may wait for ever for a report because the machine is at its end."""
+    group = await make()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        getattr(group.runner, operation)()
+        state, detail = await group.reported()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert state is (GroupState.STOP_FAILED if operation == "stop" else GroupState.FAILED)
+    assert "Too many open files" in detail
 
 
 async def test_closing_stops_no_service(make) -> None:

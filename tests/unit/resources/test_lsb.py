@@ -85,6 +85,27 @@ async def test_a_script_that_hangs_is_killed_with_its_children(service: Make, tm
     await until(lambda: not alive(tmp_path / "self") and not alive(tmp_path / "child"))
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_nothing_of_a_start_that_is_cancelled_at_once_goes_on(service: Make, tmp_path: Path, turns: int) -> None:
+    """The group may be stopped right after the script was spawned; what it began must not come up after the stop."""
+    lsb = service("sleep 1000 & echo $! > $here/child; echo $$ > $here/self; wait")
+    task = asyncio.create_task(lsb.start())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if turns:
+        # The loop is late, as on a loaded machine: the script gets ahead of us.
+        deadline = time.monotonic() + 10
+        while not ((tmp_path / "self").exists() and (tmp_path / "self").read_text()):
+            assert time.monotonic() < deadline, "the script never ran"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    if turns:
+        await until(lambda: not alive(tmp_path / "self") and not alive(tmp_path / "child"))
+    else:
+        assert not (tmp_path / "self").exists()
+
+
 async def test_a_child_that_keeps_the_output_open_keeps_nobody_waiting(service: Make, tmp_path: Path) -> None:
     began = time.monotonic()
     await service("sleep 1000 & echo $! > $here/child").start()

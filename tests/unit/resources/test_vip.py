@@ -130,6 +130,20 @@ def test_clients_learn_the_new_place_at_once(net: Net, address: str) -> None:
     net.ping(plain)
 
 
+@pytest.mark.parametrize(
+    ("address", "other"), [("192.0.2.100/24", "192.0.2.100/32"), ("2001:db8::100/64", "2001:db8::100/128")]
+)
+def test_a_stopped_address_is_gone_whatever_its_prefix_was(net: Net, address: str, other: str) -> None:
+    """Someone added it by hand, or the prefix in the file was changed: neighbours would still be answered."""
+    plain = address.split("/")[0]
+    net.ip("a", "address", "add", other, "dev", "eth0")
+    assert net.vip("a", address, "status", "stop", "status") == ["running", "done", "stopped"]
+    assert not net.has("a", plain)
+    net.ip("a", "address", "add", other, "dev", "eth0")
+    assert net.vip("a", address, "start", "stop", "status") == ["done", "done", "stopped"]
+    assert not net.has("a", plain)
+
+
 def test_the_address_is_secondary_and_leaves_the_others_alone(net: Net) -> None:
     net.vip("a", "192.0.2.100/24", "start")
     (shown,) = json.loads(net.ip("a", "-json", "address", "show", "dev", "eth0"))
