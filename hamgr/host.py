@@ -232,7 +232,7 @@ class Host:
                     world.arbiter.mute()
                 log.critical("self-fence: %s; this node is silent now, so that the others fence it", reason)
             case FeedWatchdog():
-                pass
+                raise AssertionError("no configuration can set a watchdog, since nothing here feeds one")
             case Exit(reason):
                 log.info("%s", reason)
                 self.ended.set()
