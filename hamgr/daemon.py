@@ -24,7 +24,7 @@ from hamgr.host import Host, World
 from hamgr.links.arbiter import ArbiterSession
 from hamgr.links.codec import Codec
 from hamgr.links.keys import KeyFileError, load_keys
-from hamgr.links.link import LINK_KINDS, LinkError
+from hamgr.links.link import LinkError
 from hamgr.links.transport import Transport
 from hamgr.resources.group import GroupRunner
 from hamgr.resources.resource import RESOURCE_KINDS
@@ -53,7 +53,7 @@ async def run(config: Config, node_name: str) -> int:
     node = Node(config.spec, node_name, incarnation, store.load(), loop.time())
     host = Host(node, events)
     codec = Codec(config.spec.name, node_name, keys.keys, keys.active, incarnation)
-    links = Transport(config, node_name, codec, host.received)
+    links = Transport(config, node_name, codec, host.received, host.link_changed)
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
     groups = {group.name: GroupRunner(group, host.group_reported) for group in config.groups}
@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
     )
     try:
-        config = load(options.config, RESOURCE_KINDS, LINK_KINDS)
+        config = load(options.config, RESOURCE_KINDS)
         problems = check_local(config, options.node)
         if problems:
             raise ConfigError(tuple(problems))

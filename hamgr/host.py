@@ -40,6 +40,7 @@ from hamgr.core.events import (
     Event,
     FenceFinished,
     FenceOutcome,
+    LinkChanged,
     OperatorAsked,
     PacketReceived,
     Paused,
@@ -79,7 +80,7 @@ _LEVELS = {
 class Sender(Protocol):
     """The links of this node."""
 
-    def send(self, to: str, to_incarnation: int, body: Body) -> None: ...
+    def send(self, to: str, to_incarnation: int, body: Body, number: int = 0) -> None: ...
 
     def mute(self) -> None: ...
 
@@ -171,6 +172,9 @@ class Host:
     def received(self, link: str, packet: Packet) -> None:
         self.post(PacketReceived(link, packet))
 
+    def link_changed(self, link: str, up: bool, detail: str) -> None:
+        self.post(LinkChanged(link, up, detail))
+
     def arbiter_answered(self, answer: ArbiterAnswer) -> None:
         self.post(ArbiterAnswered(answer))
 
@@ -205,8 +209,8 @@ class Host:
         world = self._world
         assert world is not None
         match effect:
-            case Send(to, to_incarnation, body):
-                world.links.send(to, to_incarnation, body)
+            case Send(to, to_incarnation, body, number):
+                world.links.send(to, to_incarnation, body, number)
             case WakeAt(at):
                 self._wake(at)
             case AskArbiter(report):

@@ -209,10 +209,9 @@ def _config_path(args: argparse.Namespace) -> Path:
 
 def _load(path: Path) -> Config:
     from hamgr.config.toml import load
-    from hamgr.links.link import LINK_KINDS
     from hamgr.resources.resource import RESOURCE_KINDS
 
-    return load(path, RESOURCE_KINDS, LINK_KINDS)
+    return load(path, RESOURCE_KINDS)
 
 
 def _answer(args: argparse.Namespace, answer: pb.Answer) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ def check_local(config: Config, node: str) -> list[Problem]:
     """The mistakes that only this machine can see, as node `node`; an empty list when its daemon may start."""
     if (unknown := known_node(config, node)) is not None:
         return [unknown]
-    checks = (_key_file(config), _links(config, node), _state_dir(config), _scripts(config), _agents(config))
+    checks = (_key_file(config), _tls(config), _state_dir(config), _scripts(config), _agents(config))
     return [Problem(config.path, *facts) for check in checks for facts in check]
 
 
@@ -35,27 +33,19 @@ def _key_file(config: Config) -> Iterator[tuple[str, str, str]]:
         yield key, f"{file} with mode {mode:04o}", "mode 0600: whoever reads the key can speak as a node"
 
 
-def _links(config: Config, node: str) -> Iterator[tuple[str, str, str]]:
-    interfaces = {name for _, name in socket.if_nameindex()}
-    for link in config.links:
-        if link.interface and link.interface not in interfaces:
-            allowed = "one of this machine's interfaces: " + ", ".join(sorted(interfaces))
-            yield f"link.{link.name}.interface", describe(link.interface), allowed
-        address = link.addresses[node]
-        if not _assigned(address):
-            where = f"{describe(address)}, which this machine does not have"
-            yield f"node.{node}.address.{link.name}", where, "an address that is assigned to this machine"
-
-
-def _assigned(address: str) -> bool:
-    """Only an assigned address can be bound (ip(7): EADDRNOTAVAIL)."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind(socket.getaddrinfo(address, 0, family, socket.SOCK_DGRAM)[0][4])
-    except OSError as error:
-        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENODEV)
-    return True
+def _tls(config: Config) -> Iterator[tuple[str, str, str]]:
+    if config.tls is None:
+        return
+    for key in ("ca", "certificate", "key"):
+        file: Path = getattr(config.tls, key)
+        try:
+            with file.open("rb"):
+                mode = file.stat().st_mode & 0o777
+        except OSError as error:
+            yield f"tls.{key}", f"{file}: {error.strerror}", "a PEM file that hamgrd can read"
+            continue
+        if key == "key" and mode & 0o077:
+            yield "tls.key", f"{file} with mode {mode:04o}", "mode 0600: whoever reads the key can speak as this node"
 
 
 def _state_dir(config: Config) -> Iterator[tuple[str, str, str]]:

@@ -15,20 +15,57 @@ DEFAULT_STATE_DIR = Path("/var/lib/hamgr")
 DEFAULT_ADMIN_SOCKET = Path("/run/hamgr/admin.sock")
 DEFAULT_LINK_PORT = 694
 DEFAULT_ARBITER_PORT = 5410
+DEFAULT_BAUD = 19200
 
 
 @dataclass(frozen=True, slots=True)
 class LinkConfig:
-    """A heartbeat link between all nodes. kind: a key of the links registry ("udp", "grpc").
+    """A heartbeat link between nodes. kind: a key of the links registry (`hamgr.links.link`).
 
-    addresses: node name -> address on this link, without the port. interface: bind to it ("" for any).
+    nodes: whom it joins; all others know nothing of it. addresses: node name -> address on this link, without the
+    port (udp, grpc). interfaces: node name -> interface to bind to; a node that is missing binds to none. group, ttl,
+    loop: of multicast. devices, baud: node name -> serial device, and bits a second.
     """
 
     name: str
     kind: str
-    port: int
-    addresses: dict[str, str]
-    interface: str = ""
+    nodes: tuple[str, ...]
+    port: int = DEFAULT_LINK_PORT
+    addresses: dict[str, str] = field(default_factory=dict)
+    interfaces: dict[str, str] = field(default_factory=dict)
+    group: str = ""
+    ttl: int = 1
+    loop: bool = False
+    devices: dict[str, str] = field(default_factory=dict)
+    baud: int = DEFAULT_BAUD
+
+    def peers(self, node: str) -> tuple[str, ...]:
+        """The other nodes on this link; none when `node` itself is not on it."""
+        return tuple(name for name in self.nodes if name != node) if node in self.nodes else ()
+
+
+@dataclass(frozen=True, slots=True)
+class PingConfig:
+    """Addresses outside of the cluster that answer pings while our network works; any one of them is enough.
+
+    weight: what it adds to the health score. interval: seconds between two pings of an address. deadtime: seconds
+    without an answer from any after which it counts as lost.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    weight: int = 1
+    interval: float = 1.0
+    deadtime: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """PEM files for mutual TLS on gRPC links: each node's own certificate names the node, the ca signed them all."""
+
+    ca: Path
+    certificate: Path
+    key: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +127,11 @@ class Config:
     state_dir: Path = DEFAULT_STATE_DIR
     admin_socket: Path = DEFAULT_ADMIN_SOCKET
     agent_dirs: tuple[Path, ...] = (Path("/usr/sbin"), Path("/sbin"))
+    pings: tuple[PingConfig, ...] = ()
+    tls: TlsConfig | None = None
+    realtime: bool = False
+    realtime_priority: int = 1
+    """Of SCHED_RR (sched(7)): 1 is above everything that is not real-time itself."""
 
     def devices(self, node: str, level: int) -> tuple[FenceDeviceConfig, ...]:
         """The devices of one fence level (from 0, as the core counts: the n-th level that the node has)."""

@@ -7,43 +7,43 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hamgr.config import addresses, groups, timing
+from hamgr.config import addresses, groups, links, pings, timing
 from hamgr.config.kinds import Kinds
 from hamgr.config.model import (
     DEFAULT_ADMIN_SOCKET,
     DEFAULT_ARBITER_PORT,
-    DEFAULT_LINK_PORT,
     DEFAULT_STATE_DIR,
     ArbiterConfig,
     Config,
     FenceDeviceConfig,
     GroupConfig,
     LinkConfig,
+    TlsConfig,
 )
 from hamgr.config.problems import ConfigError, ConfigWarning, Problem, describe
-from hamgr.config.table import MISSING, Mistakes, Table, did_you_mean, either
+from hamgr.config.table import Mistakes, Table, did_you_mean, either
 from hamgr.config.warning import warnings
-from hamgr.core.cluster import MAX_NODES, ClusterSpec, NodeSpec, QuorumLoss
+from hamgr.core.cluster import MAX_NODES, ClusterSpec, LinkSpec, NodeSpec, QuorumLoss
 
-__all__ = ["LINK_KINDS", "ConfigError", "ConfigWarning", "Problem", "load", "warnings"]
+__all__ = ["ConfigError", "ConfigWarning", "Problem", "load", "warnings"]
 
-LINK_KINDS = ("udp", "grpc")
-MIN_NODES = 2
 MOST_ATTEMPTS = 100
 HIGHEST_LEVEL = 9
+HIGHEST_PRIORITY = 99
 LONGEST_SOCKET_PATH = 107
 """Bytes: `sun_path` without its final zero (unix(7))."""
 
 _AGENT_DIRS = (Path("/usr/sbin"), Path("/sbin"))
+_TLS_FILES = ("ca", "certificate", "key")
 _RESERVED_OPTIONS = ("action", "nodename")
 
 
-def load(path: Path, kinds: Kinds | None = None, link_kinds: Collection[str] = LINK_KINDS) -> Config:
+def load(path: Path, kinds: Kinds | None = None) -> Config:
     """The configuration in `path`. kinds: the registry of resource kinds; without it, the options of resources
     are taken unchecked. Raises ConfigError with every mistake."""
     mistakes = Mistakes(path)
     root = Table(mistakes, "", _parse(path))
-    config = _read(root, path, kinds, link_kinds)
+    config = _read(root, path, kinds)
     if mistakes.problems:
         raise ConfigError(tuple(mistakes.problems))
     return config
@@ -66,14 +66,14 @@ def _unusable(path: Path, found: str, allowed: str) -> ConfigError:
     return ConfigError((Problem(path, "the file", found, allowed),))
 
 
-def _read(root: Table, path: Path, kinds: Kinds | None, link_kinds: Collection[str]) -> Config:
+def _read(root: Table, path: Path, kinds: Kinds | None) -> Config:
     has_arbiter = "arbiter" in root.values
     cluster = root.table("cluster", required="a table [cluster]")
     arbiter_table = root.table("arbiter")
     times = timing.read(root.table("timing"), arbiter_table, has_arbiter)
     link_tables = root.tables("link", required="at least one table [link.NAME]")
-    node_tables = root.tables("node", required=f"{MIN_NODES} to {MAX_NODES} tables [node.NAME]")
-    links = _links(root, link_tables, node_tables, link_kinds)
+    node_tables = root.tables("node", required=f"{links.MIN_NODES} to {MAX_NODES} tables [node.NAME]")
+    all_links = links.read(root, link_tables, node_tables)
     devices = _fence_devices(root, node_tables)
     group_specs, group_configs = groups.read(root, node_tables, kinds)
     arbiter, tie_breaker = _arbiter(arbiter_table, node_tables) if has_arbiter else (None, "")
@@ -93,7 +93,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, link_kinds: Collection[s
             nodes=nodes,
             groups=group_specs,
             timing=times,
-            links=tuple(link_tables),
+            links=tuple(LinkSpec(link.name, link.nodes) for link in all_links),
             arbiter=has_arbiter,
             two_node=_two_node(cluster, len(node_tables), has_arbiter),
             wait_for_all=cluster.flag("wait_for_all", True),
@@ -103,17 +103,22 @@ def _read(root: Table, path: Path, kinds: Kinds | None, link_kinds: Collection[s
             tie_breaker=tie_breaker,
             fence_delay=cluster.duration("fence_delay", 2.0, 0.0),
             fence_retry=cluster.duration("fence_retry", 5.0),
+            health_delay=cluster.duration("health_delay", times.deadtime),
         ),
         key_file=cluster.file_path("key_file", Path(), required="the absolute path of the key file"),
-        links=links,
+        links=all_links,
         fence_devices=devices,
         groups=group_configs,
         arbiter=arbiter,
         state_dir=cluster.file_path("state_dir", DEFAULT_STATE_DIR),
         admin_socket=_socket(cluster),
         agent_dirs=_agent_dirs(cluster),
+        pings=pings.read(root, times),
+        tls=_tls(root),
+        realtime=cluster.flag("realtime", False),
+        realtime_priority=cluster.number("realtime_priority", 1, 1, HIGHEST_PRIORITY),
     )
-    _check_owned_addresses(root, links, group_configs)
+    _check_owned_addresses(root, all_links, group_configs)
     cluster.finish()
     root.finish()
     return config
@@ -121,7 +126,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, link_kinds: Collection[s
 
 def _two_node(cluster: Table, nodes: int, has_arbiter: bool) -> bool:
     """Implied by two nodes without an arbiter: who comes from Heartbeat expects two nodes to just work."""
-    possible = nodes == MIN_NODES and not has_arbiter
+    possible = nodes == links.MIN_NODES and not has_arbiter
     two_node = cluster.flag("two_node", possible)
     if two_node and not possible:
         why = "with an arbiter" if has_arbiter else f"with {nodes} nodes"
@@ -146,79 +151,13 @@ def _agent_dirs(cluster: Table) -> tuple[Path, ...]:
     return tuple(map(Path, found))
 
 
-def _links(
-    root: Table, tables: dict[str, Table], nodes: dict[str, Table], kinds: Collection[str]
-) -> tuple[LinkConfig, ...]:
-    if "link" in root.values and not tables:
-        root.mistakes.note("link", MISSING, "at least one table [link.NAME]")
-    if "node" in root.values and not MIN_NODES <= len(nodes) <= MAX_NODES:
-        root.mistakes.note("node", f"{len(nodes)} nodes", f"{MIN_NODES} to {MAX_NODES} tables [node.NAME]")
-    _check_names(root, nodes)
-    of_node = {node: _addresses(table, tables) for node, table in nodes.items()}
-    links: list[LinkConfig] = []
-    for name, table in tables.items():
-        if allowed := addresses.check_name(name):
-            root.mistakes.note(table.path, describe(name), allowed)
-        link = LinkConfig(
-            name=name,
-            kind=table.choice("kind", "", kinds, required=True),
-            port=table.number("port", DEFAULT_LINK_PORT, 1, addresses.HIGHEST_PORT),
-            addresses={node: found[name] for node, found in of_node.items() if name in found},
-            interface=table.text("interface", check=addresses.check_interface),
-        )
-        table.finish()
-        for other in links:
-            both = link.addresses.items() & other.addresses.items()
-            if both and (link.kind, link.port) == (other.kind, other.port):
-                node, address = sorted(both)[0]
-                root.mistakes.note(
-                    table.key("port"),
-                    f"{link.port}, as link {other.name} has on {address} of node {node}",
-                    "another port or another address for each link",
-                )
-        if len({":" in address for address in link.addresses.values()}) > 1:
-            root.mistakes.note(table.path, "IPv4 and IPv6 addresses", "one family on one link")
-        links.append(link)
-    _check_different(root, links)
-    return tuple(links)
-
-
-def _check_names(root: Table, nodes: dict[str, Table]) -> None:
-    seen: dict[str, str] = {}
-    for name, table in nodes.items():
-        if allowed := addresses.check_node_name(name):
-            root.mistakes.note(table.path, describe(name), allowed)
-        if (other := seen.setdefault(name.lower(), name)) != name:
-            root.mistakes.note(table.path, f"the name of node {other}", "different names (host names ignore case)")
-
-
-def _addresses(node: Table, links: dict[str, Table]) -> dict[str, str]:
-    """Link name -> the node's address on it."""
-    wanted = ", ".join(f'{link} = "..."' for link in links)
-    table = node.table("address", required=f"an address on each link: {{ {wanted} }}")
-    found = {}
-    for link in links:
-        required = addresses.ADDRESS if "address" in node.values else ""
-        address = table.text(link, required=required, check=addresses.check_address)
-        if address:
-            found[link] = addresses.normal(address)
-    if isinstance(node.values.get("address"), dict):
-        table.finish()
-    return found
-
-
-def _check_different(root: Table, links: list[LinkConfig]) -> None:
-    """Two nodes never have the same address, on whatever link."""
-    owner: dict[str, str] = {}
-    for link in links:
-        for node, address in link.addresses.items():
-            other = owner.setdefault(address, node)
-            if other != node:
-                root.mistakes.note(
-                    f"node.{node}.address.{link.name}",
-                    f"{describe(address)}, which node {other} has",
-                    "an address that no other node has",
-                )
+def _tls(root: Table) -> TlsConfig | None:
+    if "tls" not in root.values:
+        return None
+    table = root.table("tls")
+    files = {key: table.file_path(key, Path(), required="the absolute path of a PEM file") for key in _TLS_FILES}
+    table.finish()
+    return TlsConfig(**files)
 
 
 def _arbiter(table: Table, nodes: Collection[str]) -> tuple[ArbiterConfig, str]:

@@ -70,14 +70,16 @@ def _links(config: Config) -> Iterator[tuple[str, str]]:
             "add a second link over other hardware",
         )
         return
-    interfaces = {link.interface for link in config.links}
-    if len(interfaces) == 1 and "" not in interfaces:
-        yield (
-            "link",
-            f"all links use interface {interfaces.pop()}: when it fails, all links fail and a node is fenced; "
-            "put one link on another interface",
-        )
-    elif all(_networks(link) == _networks(config.links[0]) for link in config.links):
+    for node in config.spec.names:
+        interfaces = {link.interfaces.get(node, "") for link in config.links if node in link.nodes}
+        if len(interfaces) == 1 and "" not in interfaces:
+            yield (
+                "link",
+                f"all links use interface {interfaces.pop()} on node {node}: when it fails, all links fail and a "
+                "node is fenced; put one link on another interface",
+            )
+            return
+    if all(link.addresses and _networks(link) == _networks(config.links[0]) for link in config.links):
         yield (
             "link",
             "all links are in the same subnet: one broken switch cuts them all and a node is fenced; "
@@ -103,7 +105,7 @@ def _fencing(config: Config) -> Iterator[tuple[str, str]]:
         address = next((device.options[o] for o in _FENCE_ADDRESS_OPTIONS if o in device.options), "")
         network = _network(address)
         for link in config.links:
-            if network and network == _network(link.addresses[device.node]):
+            if network and network == _network(link.addresses.get(device.node, "")):
                 yield (
                     f"fence.{device.name}.options",
                     f"the fence device on the node's own link: {address} and link {link.name} of node "

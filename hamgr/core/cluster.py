@@ -83,6 +83,17 @@ class GroupSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """A heartbeat link. nodes: whom it joins (empty: all)."""
+
+    name: str
+    nodes: tuple[str, ...] = ()
+
+    def joins(self, one: str, other: str) -> bool:
+        return not self.nodes or (one in self.nodes and other in self.nodes)
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """All that the core is configured with. The order of `nodes` is their rank: the first is preferred.
 
@@ -90,13 +101,14 @@ class ClusterSpec:
     wait_for_all: (two_node) a started node claims nothing alone before it has heard the other once.
     fence_delay: (two_node) seconds by which the side that runs less waits before it shoots.
     fence_retry: seconds between two rounds over all fence levels of a node.
+    health_delay: seconds for which no node's health score may have changed before a difference moves a group.
     """
 
     name: str
     nodes: tuple[NodeSpec, ...]
     groups: tuple[GroupSpec, ...] = ()
     timing: Timing = field(default_factory=Timing)
-    links: tuple[str, ...] = ()
+    links: tuple[LinkSpec, ...] = ()
     arbiter: bool = False
     two_node: bool = False
     wait_for_all: bool = True
@@ -104,6 +116,7 @@ class ClusterSpec:
     tie_breaker: str = ""
     fence_delay: float = 2.0
     fence_retry: float = 5.0
+    health_delay: float = 10.0
     watchdog_margin: float = 1.0
 
     @property
@@ -119,6 +132,13 @@ class ClusterSpec:
     def majority(self) -> int:
         """The votes that make a quorum: more than half of all; one is enough in a two_node cluster."""
         return 1 if self.two_node else self.votes // 2 + 1
+
+    @property
+    def link_names(self) -> tuple[str, ...]:
+        return tuple(link.name for link in self.links)
+
+    def links_between(self, one: str, other: str) -> tuple[str, ...]:
+        return tuple(link.name for link in self.links if link.joins(one, other))
 
     def rank(self, name: str) -> int:
         return self.names.index(name)

@@ -17,11 +17,12 @@ from hamgr.core.messages import ArbiterReport, Body, ClusterState
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send to one node, on every link that leads there. to_incarnation as in `Packet`."""
+    """Send to one node, on every link that leads there. to_incarnation and number as in `Packet`."""
 
     to: str
     to_incarnation: int
     body: Body
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ class Kind(enum.Enum):
     GROUP_FAILED = "group-failed"
     STANDBY = "standby"
     PAUSED = "paused"
+    LATE = "late"
+    HEALTH = "health"
     DISK_FAILED = "disk-failed"
     DISK_OK = "disk-ok"
     SELF_FENCE = "self-fence"

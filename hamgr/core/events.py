@@ -106,6 +106,15 @@ class LinkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """The ping score of this node changed: the sum of the weights of the ping targets that answer. detail: which do
+    not."""
+
+    score: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Persisted:
     serial: int
 
@@ -120,5 +129,5 @@ class PersistFailed:
 
 Event: TypeAlias = (
     Tick | PacketReceived | ArbiterAnswered | ArbiterLost | FenceFinished | ResourceReported | OperatorAsked | Paused
-    | LinkChanged | Persisted | PersistFailed
+    | LinkChanged | HealthChanged | Persisted | PersistFailed
 )

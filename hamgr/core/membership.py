@@ -10,7 +10,7 @@ heard of that life. Packets of earlier lives, kept and sent again by anybody, ca
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hamgr.core.cluster import Timing
@@ -103,12 +103,13 @@ class Peer:
 class Membership:
     """The failure detector: `heartbeat` for what comes in, `expire` for the passing of time."""
 
-    def __init__(self, me: str, incarnation: int, peers: Iterable[str], links: Iterable[str], timing: Timing) -> None:
+    def __init__(self, me: str, incarnation: int, links: Mapping[str, tuple[str, ...]], timing: Timing) -> None:
+        """links: each peer with the links that lead to it."""
         self.me = me
         self.incarnation = incarnation
         self.timing = timing
-        self.peers = {name: Peer(name) for name in peers}
-        self.links = tuple(links)
+        self.peers = {name: Peer(name) for name in links}
+        self.links = dict(links)
         # Both directions' losses add up in an echo, and it is up to one keepalive older than the heartbeat.
         self.mutual_time = timing.deadtime + 2 * timing.keepalive
 

@@ -151,6 +151,8 @@ class Report:
     standby: bool = False
     unfit: str = ""
     """Why this node can't run anything (for example a full disk); "" when it can."""
+    health: int = 0
+    """Its ping score: the weights of the ping targets that answer it; higher is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,21 @@ class ForwardReply:
     request: int
     done: bool
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetransmitRequest:
+    """The sender never got the receiver's control messages of these numbers."""
+
+    missing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """What the receiver misses of the sender's control messages up to this number does not come again: it is too old,
+    or a later message says the same and more. The sender's present state follows."""
+
+    upto: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,17 +263,19 @@ class ArbiterAnswer:
 
 Body: TypeAlias = (
     Heartbeat | VoteRequest | VoteReply | ViewUpdate | Order | Report | Farewell | FarewellAck | LearnRequest
-    | LearnReply | Forward | ForwardReply | ArbiterReport | ArbiterAnswer
+    | LearnReply | Forward | ForwardReply | RetransmitRequest | Resync | ArbiterReport | ArbiterAnswer
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
     """A message with its address. incarnation: the sender's life. to_incarnation: the receiver's, as the sender
-    knows it (0: unknown, allowed for heartbeats only); a packet for an earlier life is refused."""
+    knows it (0: unknown, allowed for heartbeats only); a packet for an earlier life is refused. number: control
+    messages between two lives are numbered from 1; a heartbeat says the newest number that was given, 0 is none."""
 
     sender: str
     incarnation: int
     to: str
     to_incarnation: int
     body: Body
+    number: int = 0

@@ -94,7 +94,10 @@ class Node:
         self.standby = durable.standby
         self.stored = _trusted(spec, durable.state)
         self.membership = Membership(
-            name, incarnation, (peer for peer in spec.names if peer != name), spec.links, spec.timing
+            name,
+            incarnation,
+            {peer: spec.links_between(name, peer) for peer in spec.names if peer != name},
+            spec.timing,
         )
         self.election = Election(spec, name, durable.epoch, durable.voted_for, durable.initialised)
         self.member = Member(name, spec.groups)

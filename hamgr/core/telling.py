@@ -83,7 +83,7 @@ def _node(node: Node, name: str, now: float) -> NodeStatus:
         state = _recorded(node, peer) or state
     links = tuple(
         LinkStatus(link, peer.link_up.get(link, False), _ago(peer, link, now))
-        for link in (node.membership.links or tuple(peer.link_up))
+        for link in (node.membership.links[name] or tuple(peer.link_up))
     )
     return NodeStatus(name, state, peer.incarnation, standby, links, unfit)
 
@@ -184,6 +184,6 @@ def _warnings(node: Node) -> list[str]:
         found.append("the arbiter has a new record of this cluster and does not vote until it heard a majority")
     for peer in node.membership.peers.values():
         if peer.heard:
-            down = [link for link in node.membership.links if not peer.link_up.get(link)]
+            down = [link for link in node.membership.links[peer.name] if not peer.link_up.get(link)]
             found += [f"link {link} to {peer.name} is down" for link in down]
     return found

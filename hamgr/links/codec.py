@@ -12,11 +12,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from hamgr.core.messages import ArbiterReport, Heartbeat, Packet
+from hamgr.core.messages import ArbiterReport, Body, Heartbeat, Packet
 from hamgr.links.convert import body_in, body_out
+from hamgr.links.quality import Clocks
 from hamgr.v1 import cluster_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -123,6 +125,15 @@ class _Lives:
                 del self.retired[next(iter(self.retired))]
 
 
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """What a frame brought. sequence: of its sender's life, on its link, to us."""
+
+    packet: Packet
+    sequence: int
+    clocks: Clocks | None = None
+
+
 class Codec:
     """Seals and opens the frames of one node (or of the arbiter) in one life.
 
@@ -136,7 +147,8 @@ class Codec:
         self.incarnation = incarnation
         self._macs = {number: hmac.new(key, digestmod="sha256") for number, key in keys.items()}
         self._active = active
-        self._sequence = 0
+        self._sequences: dict[tuple[str, str], int] = {}
+        self._body: tuple[Body | None, str, Any] = (None, "", None)
         self._lives: dict[tuple[str, str], _Lives] = {}
 
     def _mac(self, number: int, header: bytes, payload: bytes) -> bytes:
@@ -145,10 +157,12 @@ class Codec:
         mac.update(payload)
         return mac.digest()
 
-    def seal(self, link: str, packet: Packet) -> bytes:
-        """The frame of a packet for one link; every frame has a sequence number of its own."""
-        self._sequence += 1
-        name, body = body_out(packet.body)
+    def seal(self, link: str, packet: Packet, clocks: Clocks | None = None) -> bytes:
+        """The frame of a packet for one link; frames to one receiver over one link are numbered without gaps."""
+        sequence = self._sequences[link, packet.to] = self._sequences.get((link, packet.to), 0) + 1
+        if self._body[0] is not packet.body:  # the same message goes out on every link
+            self._body = (packet.body, *body_out(packet.body))
+        _, name, body = self._body
         payload = pb.Packet(
             cluster=self.cluster,
             sender=self.node,
@@ -156,7 +170,9 @@ class Codec:
             incarnation=self.incarnation,
             to_incarnation=packet.to_incarnation,
             link=link,
-            sequence=self._sequence,
+            sequence=sequence,
+            number=packet.number,
+            timing=_clocks_out(clocks),
             **{name: body},
         ).SerializeToString()
         header = MAGIC + bytes((VERSION, self._active))
@@ -164,6 +180,10 @@ class Codec:
 
     def open(self, link: str, data: bytes) -> Packet:
         """The packet in a frame. Raises Rejected, and nothing else, for anything that is none for us."""
+        return self.unseal(link, data).packet
+
+    def unseal(self, link: str, data: bytes) -> Unsealed:
+        """The packet in a frame, and what the frame says of its link. Raises Rejected as `open`."""
         header, mac, payload = _split(data)
         number = header[3]
         if number not in self._macs or not hmac.compare_digest(mac, self._mac(number, header, payload)):
@@ -189,7 +209,21 @@ class Codec:
         lives = self._lives.setdefault((found.sender, link), _Lives())
         if not lives.take(found.incarnation, found.sequence, names_ours):
             raise Rejected(RejectReason.REPLAYED)
-        return Packet(found.sender, found.incarnation, found.to, found.to_incarnation, body)
+        packet = Packet(found.sender, found.incarnation, found.to, found.to_incarnation, body, found.number)
+        return Unsealed(packet, found.sequence, _clocks_in(found))
+
+
+def _clocks_out(clocks: Clocks | None) -> pb.Timing | None:
+    if clocks is None:
+        return None
+    return pb.Timing(stamp_us=clocks.stamp_us, echo_us=clocks.echo_us, held_us=clocks.held_us)
+
+
+def _clocks_in(packet: pb.Packet) -> Clocks | None:
+    if not packet.HasField("timing"):
+        return None
+    timing = packet.timing
+    return Clocks(timing.stamp_us, timing.echo_us, timing.held_us)
 
 
 def _split(data: bytes) -> tuple[bytes, bytes, bytes]:
@@ -218,18 +252,14 @@ def claimed_cluster(data: bytes) -> str:
 
 @dataclass(slots=True)
 class LinkCount:
-    """Frames and bytes of one link since the start."""
+    """What one link dropped since the start."""
 
-    frames_in: int = 0
-    bytes_in: int = 0
-    frames_out: int = 0
-    bytes_out: int = 0
     send_failures: int = 0
     rejected: dict[RejectReason, int] = field(default_factory=dict)
 
 
 class Counters:
-    """Counts what the links carry and drop; says in the log what is dropped, at a bounded rate."""
+    """Counts what the links drop, and says it in the log at a bounded rate."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.links: dict[str, LinkCount] = {}

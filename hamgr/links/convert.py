@@ -112,6 +112,7 @@ def _report_out(body: core.Report) -> pb.Report:
         ],
         standby=body.standby,
         unfit=body.unfit,
+        health=body.health,
     )
 
 
@@ -123,6 +124,7 @@ def _report_in(body: pb.Report) -> core.Report:
         tuple(core.GroupReport(group.group, _state(group.state), group.barred, group.detail) for group in body.groups),
         body.standby,
         body.unfit,
+        body.health,
     )
 
 
@@ -238,6 +240,12 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
         lambda body: pb.ForwardReply(request=body.request, done=body.done, text=body.text),
         lambda body: core.ForwardReply(body.request, body.done, body.text),
     ),
+    core.RetransmitRequest: (
+        "retransmit_request",
+        lambda body: pb.RetransmitRequest(missing=body.missing),
+        lambda body: core.RetransmitRequest(tuple(body.missing)),
+    ),
+    core.Resync: ("resync", lambda body: pb.Resync(upto=body.upto), lambda body: core.Resync(body.upto)),
     core.ArbiterReport: ("arbiter_report", _arbiter_report_out, _arbiter_report_in),
     core.ArbiterAnswer: ("arbiter_answer", _arbiter_answer_out, _arbiter_answer_in),
 }

@@ -3,52 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
-from hamgr.config.model import LinkConfig
+from hamgr.config.model import LinkConfig, TlsConfig
 from hamgr.links.codec import RejectReason
-
-Receive: TypeAlias = Callable[[str, bytes, str], RejectReason | None]
-"""Called for each frame with (link, frame, source): None if it was taken, else why not. Never raises."""
-
-NoteFailure: TypeAlias = Callable[[str, str], None]
-"""Called with (link, reason) for each frame that could not be sent."""
+from hamgr.links.kernel import Interfaces
 
 
 class LinkError(Exception):
-    """A link can't be opened: which, where and why, in one sentence."""
+    """A link can't be opened, and time won't mend it: which, where and why, in one sentence."""
+
+
+class Listener(Protocol):
+    """Whom a link tells. None of it raises."""
+
+    def received(self, link: str, frame: bytes, source: str) -> RejectReason | None:
+        """A frame came, from an address to be shown to people; None if it was taken, else why not."""
+
+    def failed(self, link: str, reason: str) -> None:
+        """A frame could not be sent."""
+
+    def changed(self, link: str, up: bool, detail: str) -> None:
+        """The link itself went down or came up: its interface, carrier, address or device. Said when it changes."""
 
 
 class Link(Protocol):
-    """One heartbeat link to all peers."""
+    """One heartbeat link to all peers that it joins."""
 
     async def open(self) -> None:
-        """Bind and begin to receive. Raises LinkError."""
+        """Bind and begin to receive. What may still come (an interface, an address, a device) is waited for, and told
+        with `Listener.changed`. Raises LinkError for the rest."""
 
-    def send(self, to: str, frame: bytes) -> None:
-        """Send to one peer, now or never: it does not block, and a fault of the network raises nothing."""
+    def send(self, to: str, frame: bytes, slot: str) -> None:
+        """Send to one peer, now or never: it does not block, and a fault of the network raises nothing.
+
+        slot: what the frame says. On a slow link it takes the place of one for the same peer and slot that still
+        waits: newer ones say the same and more.
+        """
 
     def drop_waiting(self) -> None:
         """Forget the frames that wait to be sent."""
+
+    def interfaces_changed(self, interfaces: Interfaces) -> None:
+        """The kernel reported a change of some interface; also called once before `open`."""
 
     async def close(self) -> None:
         """End it; nothing is received afterwards."""
 
 
-LinkFactory: TypeAlias = Callable[[LinkConfig, str, Receive, NoteFailure], Link]
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What a link must know of the machine that it runs on."""
+
+    node: str
+    tls: TlsConfig | None = None
 
 
-def _udp(config: LinkConfig, node: str, receive: Receive, failed: NoteFailure) -> Link:
+LinkFactory: TypeAlias = Callable[[LinkConfig, Local, Listener], Link]
+
+
+def _udp(config: LinkConfig, local: Local, listener: Listener) -> Link:
     from hamgr.links.udp import UdpLink
 
-    return UdpLink(config, node, receive, failed)
+    return UdpLink(config, local, listener)
 
 
-def _grpc(config: LinkConfig, node: str, receive: Receive, failed: NoteFailure) -> Link:
+def _grpc(config: LinkConfig, local: Local, listener: Listener) -> Link:
     from hamgr.links.stream import StreamLink
 
-    return StreamLink(config, node, receive, failed)
+    return StreamLink(config, local, listener)
 
 
 LINK_KINDS: Mapping[str, LinkFactory] = MappingProxyType({"udp": _udp, "grpc": _grpc})

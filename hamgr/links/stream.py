@@ -15,7 +15,8 @@ import grpc
 
 from hamgr.config.model import LinkConfig
 from hamgr.links.codec import MAX_FRAME, RejectReason
-from hamgr.links.link import LinkError, NoteFailure, Receive
+from hamgr.links.kernel import Interfaces
+from hamgr.links.link import LinkError, Listener, Local
 from hamgr.v1 import cluster_pb2 as pb
 from hamgr.v1 import cluster_pb2_grpc as pb_grpc
 
@@ -125,15 +126,15 @@ class Outgoing:
 class _Acceptor(pb_grpc.PeerServicer):
     """Takes the streams that peers dialled; nothing is sent back on them."""
 
-    def __init__(self, link: str, receive: Receive) -> None:
+    def __init__(self, link: str, listener: Listener) -> None:
         self._link = link
-        self._receive = receive
+        self._listener = listener
 
     async def Exchange(
         self, request_iterator: AsyncIterator[pb.Frame], context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]
     ) -> AsyncIterator[pb.Frame]:
         async for frame in request_iterator:
-            rejected = self._receive(self._link, frame.data, context.peer())
+            rejected = self._listener.received(self._link, frame.data, context.peer())
             if rejected in ENDS_STREAM:
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, rejected.value)
         return
@@ -143,19 +144,18 @@ class _Acceptor(pb_grpc.PeerServicer):
 class StreamLink:
     """A server on this node's address, and a dialled stream to every peer."""
 
-    def __init__(self, config: LinkConfig, node: str, receive: Receive, failed: NoteFailure) -> None:
+    def __init__(self, config: LinkConfig, local: Local, listener: Listener) -> None:
         self._config = config
-        self._node = node
-        self._receive = receive
-        self._failed = failed
+        self._node = local.node
+        self._listener = listener
         self._server: grpc.aio.Server | None = None
-        self._outgoing = {name: Outgoing() for name in config.addresses if name != node}
+        self._outgoing = {name: Outgoing() for name in config.peers(local.node)}
         self._dialling: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
         config = self._config
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        pb_grpc.add_PeerServicer_to_server(_Acceptor(config.name, self._receive), server)
+        pb_grpc.add_PeerServicer_to_server(_Acceptor(config.name, self._listener), server)
         where = target(config.addresses[self._node], config.port)
         try:
             server.add_insecure_port(where)
@@ -178,10 +178,10 @@ class StreamLink:
                 try:
                     await self._feed(stub, outgoing)
                 except grpc.aio.AioRpcError as error:
-                    self._failed(self._config.name, error.details() or error.code().name)
+                    self._listener.failed(self._config.name, error.details() or error.code().name)
                 except asyncio.InvalidStateError:
                     # A write to a call that ended in the same moment (grpc.aio raises it instead of the status).
-                    self._failed(self._config.name, "the stream ended")
+                    self._listener.failed(self._config.name, "the stream ended")
                 outgoing.clear()
                 await asyncio.sleep(REDIAL)
 
@@ -203,7 +203,10 @@ class StreamLink:
             ended.cancel()
             call.cancel()
 
-    def send(self, to: str, frame: bytes) -> None:
+    def interfaces_changed(self, interfaces: Interfaces) -> None:
+        """Not acted on yet."""
+
+    def send(self, to: str, frame: bytes, slot: str) -> None:
         self._outgoing[to].put(frame)
 
     def drop_waiting(self) -> None:

@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from hamgr.config.model import Config
-from hamgr.core.messages import Body, Packet
+from hamgr.config.model import Config, LinkConfig
+from hamgr.core.messages import Body, Forward, ForwardReply, Heartbeat, Packet
 from hamgr.links.codec import MAX_FRAME, Codec, Counters, Rejected, RejectReason
-from hamgr.links.link import LINK_KINDS, Link
+from hamgr.links.link import LINK_KINDS, Link, Local
+from hamgr.links.quality import Quality
 
 Deliver = Callable[[str, Packet], None]
+LinkChange = Callable[[str, bool, str], None]
+
+
+@dataclass(slots=True)
+class LinkState:
+    """What a link said of itself last."""
+
+    config: LinkConfig
+    up: bool = True
+    detail: str = ""
 
 
 class Transport:
-    """The links of one node. deliver: called with (link, packet) for each packet that is meant for us."""
+    """The links of one node; the `Listener` of each of them.
 
-    def __init__(self, config: Config, node: str, codec: Codec, deliver: Deliver) -> None:
+    deliver: called with (link, packet) for each packet that is meant for us. changed: called with (link, up, detail)
+    when a link itself goes down or comes up.
+    """
+
+    def __init__(self, config: Config, node: str, codec: Codec, deliver: Deliver, changed: LinkChange) -> None:
         self._codec = codec
         self._deliver = deliver
+        self._changed = changed
         self._muted = False
         self.counters = Counters()
-        self._links: dict[str, Link] = {}
-        self._reach: dict[str, list[str]] = {}
-        for link in config.links:
-            self._links[link.name] = LINK_KINDS[link.kind](link, node, self._receive, self._failed)
-            for peer in link.addresses:
-                self._reach.setdefault(peer, []).append(link.name)
+        self.states = {link.name: LinkState(link) for link in config.links if node in link.nodes}
+        local = Local(node, config.tls)
+        self._links: dict[str, Link] = {
+            name: LINK_KINDS[state.config.kind](state.config, local, self) for name, state in self.states.items()
+        }
+        self.quality = {
+            (peer, name): Quality() for name, state in self.states.items() for peer in state.config.peers(node)
+        }
+        """(peer, link) -> how well it works."""
+        self._reach = {
+            peer: [name for name, state in self.states.items() if peer in state.config.nodes]
+            for peer in config.spec.names
+        }
 
     async def open(self) -> None:
         """Open all links, or none: raises LinkError for the first that can't be."""
@@ -36,21 +61,23 @@ class Transport:
             await self.close()
             raise
 
-    def send(self, to: str, to_incarnation: int, body: Body) -> None:
+    def send(self, to: str, to_incarnation: int, body: Body, number: int = 0) -> None:
         """Send a message to a node, on every link that leads there."""
         if self._muted:
             return
-        packet = Packet(self._codec.node, self._codec.incarnation, to, to_incarnation, body)
+        packet = Packet(self._codec.node, self._codec.incarnation, to, to_incarnation, body, number)
+        slot = _slot(body)
+        beats = isinstance(body, Heartbeat)
+        now_us = time.monotonic_ns() // 1000
         for name in self._reach[to]:
-            frame = self._codec.seal(name, packet)
-            count = self.counters.of(name)
+            quality = self.quality[to, name]
+            frame = self._codec.seal(name, packet, quality.clocks(now_us) if beats else None)
             if len(frame) > MAX_FRAME:
                 # The peer would refuse it, and end a stream that brought it.
-                self._failed(name, f"a {type(body).__name__} of {len(frame)} bytes, allowed {MAX_FRAME}")
+                self.failed(name, f"a {type(body).__name__} of {len(frame)} bytes, allowed {MAX_FRAME}")
                 continue
-            count.frames_out += 1
-            count.bytes_out += len(frame)
-            self._links[name].send(to, frame)
+            quality.sent(len(frame))
+            self._links[name].send(to, frame, slot)
 
     def mute(self) -> None:
         """Send nothing anymore, ever; not what waits either."""
@@ -58,21 +85,46 @@ class Transport:
         for link in self._links.values():
             link.drop_waiting()
 
-    def _receive(self, link: str, frame: bytes, source: str) -> RejectReason | None:
-        count = self.counters.of(link)
-        count.frames_in += 1
-        count.bytes_in += len(frame)
+    # -- what the links tell ------------------------------------------------------------------------------------
+
+    def received(self, link: str, frame: bytes, source: str) -> RejectReason | None:
         try:
-            packet = self._codec.open(link, frame)
+            unsealed = self._codec.unseal(link, frame)
         except Rejected as rejected:
-            self.counters.rejected(link, rejected.reason, source)
+            if rejected.reason is not RejectReason.NOT_FOR_US or not self._is_shared(link):
+                self.counters.rejected(link, rejected.reason, source)
             return rejected.reason
+        packet = unsealed.packet
+        quality = self.quality.get((packet.sender, link))
+        if quality is None:
+            # A node of other clusters' files, or one that is not on this link.
+            self.counters.rejected(link, RejectReason.WRONG_LINK, source)
+            return RejectReason.WRONG_LINK
+        now_us = time.monotonic_ns() // 1000
+        quality.arrived(now_us, len(frame), packet.incarnation, unsealed.sequence, unsealed.clocks)
         self._deliver(link, packet)
         return None
 
-    def _failed(self, link: str, reason: str) -> None:
+    def failed(self, link: str, reason: str) -> None:
         self.counters.of(link).send_failures += 1
+
+    def changed(self, link: str, up: bool, detail: str) -> None:
+        state = self.states[link]
+        if (state.up, state.detail) != (up, detail):
+            state.up, state.detail = up, detail
+            self._changed(link, up, detail)
+
+    def _is_shared(self, link: str) -> bool:
+        """Everybody on a shared medium hears what is meant for others."""
+        return self.states[link].config.kind in ("broadcast", "multicast")
 
     async def close(self) -> None:
         for link in self._links.values():
             await link.close()
+
+
+def _slot(body: Body) -> str:
+    """What a message says, so that a newer one can take its place on a slow link."""
+    if isinstance(body, Forward | ForwardReply):
+        return f"{type(body).__name__} {body.request}"
+    return type(body).__name__

@@ -10,7 +10,8 @@ import logging
 import socket
 
 from hamgr.config.model import LinkConfig
-from hamgr.links.link import LinkError, NoteFailure, Receive
+from hamgr.links.kernel import Interfaces
+from hamgr.links.link import LinkError, Listener, Local
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +29,13 @@ PRIORITY = 6
 class UdpLink:
     """One socket, bound to this node's address and the link's port; each peer is asked at its own address."""
 
-    def __init__(self, config: LinkConfig, node: str, receive: Receive, failed: NoteFailure) -> None:
+    def __init__(self, config: LinkConfig, local: Local, listener: Listener) -> None:
         self._config = config
-        self._node = node
-        self._receive = receive
-        self._failed = failed
+        self._node = local.node
+        self._interface = config.interfaces.get(local.node, "")
+        self._listener = listener
         self._socket: socket.socket | None = None
-        self._peers = {name: (address, config.port) for name, address in config.addresses.items() if name != node}
+        self._peers = {name: (config.addresses[name], config.port) for name in config.peers(local.node)}
 
     async def open(self) -> None:
         config = self._config
@@ -43,8 +44,8 @@ class UdpLink:
         family = socket.AF_INET6 if version == 6 else socket.AF_INET
         bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            if config.interface:
-                self._bind_to_interface(bound, config.interface)
+            if self._interface:
+                self._bind_to_interface(bound, self._interface)
             if version == 6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, DSCP_CS6)
@@ -54,7 +55,7 @@ class UdpLink:
             bound.bind(socket.getaddrinfo(address, config.port, family, socket.SOCK_DGRAM)[0][4])
         except OSError as error:
             bound.close()
-            on = f" on {config.interface}" if config.interface else ""
+            on = f" on {self._interface}" if self._interface else ""
             where = f"{address} port {config.port}{on}"
             raise LinkError(f"link {config.name}: can't bind {where}: {error.strerror}") from error
         self._socket = bound
@@ -78,23 +79,26 @@ class UdpLink:
                 # An ICMP answer to something that we sent (udp(7)): that peer's silence tells the same.
                 log.debug("link %s: %s", self._config.name, error)
                 return
-            self._receive(self._config.name, frame, str(source[0]))
+            self._listener.received(self._config.name, frame, str(source[0]))
 
-    def send(self, to: str, frame: bytes) -> None:
+    def send(self, to: str, frame: bytes, slot: str) -> None:
         if self._socket is None:
             return
         try:
             self._socket.sendto(frame, self._peers[to])
         except OSError as error:
-            self._failed(self._config.name, error.strerror or str(error))
+            self._listener.failed(self._config.name, error.strerror or str(error))
             if error.errno == errno.ENODEV:
                 self._find_interface_again()
 
     def _find_interface_again(self) -> None:
         """A socket is bound to one interface, not to its name (socket(7)): one that came back is bound to anew."""
-        if self._socket is not None and self._config.interface:
+        if self._socket is not None and self._interface:
             with contextlib.suppress(OSError):  # not back yet: the next heartbeat asks again
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._config.interface.encode())
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode())
+
+    def interfaces_changed(self, interfaces: Interfaces) -> None:
+        """Not acted on yet: the next heartbeat finds out."""
 
     def drop_waiting(self) -> None:
         """Nothing waits: a datagram leaves at once or never."""

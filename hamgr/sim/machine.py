@@ -117,10 +117,10 @@ class Process:
     def _do(self, effect: Effect) -> None:
         machine, world = self.machine, self.world
         match effect:
-            case Send(to, to_incarnation, body):
+            case Send(to, to_incarnation, body, number):
                 if not self.muted:
                     world.checker.sends(self, to, body)
-                    world.network.send(Packet(machine.name, self.incarnation, to, to_incarnation, body))
+                    world.network.send(Packet(machine.name, self.incarnation, to, to_incarnation, body, number))
             case WakeAt(time):
                 self._wake_at = time
                 self._timer += 1

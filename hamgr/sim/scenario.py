@@ -149,7 +149,7 @@ def _is_a(kind: str, word: str, spec: ClusterSpec) -> bool:
         case "GROUP":
             return any(group.name == word for group in spec.groups)
         case "LINK":
-            return word in spec.links
+            return word in spec.link_names
         case "MODE":
             return any(mode.value == word for mode in FenceMode)
         case "TIME":

@@ -103,7 +103,7 @@ class _Drawn:
 
     def _isolate(self) -> Lines:
         node = self._node()
-        link = self._rng.choice(("", "", *self._spec.links))
+        link = self._rng.choice(("", "", *self._spec.link_names))
         pairs = [f"{node} {other}" for other in self._spec.names if other != node]
         if self._spec.arbiter and not link and self._rng.random() < 0.4:
             pairs.append(f"{node} arbiter")
@@ -127,7 +127,7 @@ class _Drawn:
     def _cut(self) -> Lines:
         one, other = self._rng.sample(self._spec.names, 2)
         pair = self._rng.choice((f"{one} {other}", f"{one}->{other}"))
-        link = self._rng.choice(("", *self._spec.links))
+        link = self._rng.choice(("", *self._spec.link_names))
         yield 0.0, f"cut {pair} {link}"
         yield self._time(0.5, 20.0), f"heal {pair}"
 

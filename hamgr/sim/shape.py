@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hamgr.core.cluster import ClusterSpec, GroupSpec, NodeSpec, QuorumLoss, Timing
+from hamgr.core.cluster import ClusterSpec, GroupSpec, LinkSpec, NodeSpec, QuorumLoss, Timing
 
-LINKS = ("link1", "link2")
+LINKS = (LinkSpec("link1"), LinkSpec("link2"))
 NAMES = "abcdefghijklmnop"
 
 BRISK = Timing(keepalive=1.0, warntime=2.5, deadtime=4.0, initdead=8.0, lease=8.0, settle=1.0)

@@ -42,7 +42,7 @@ class World:
         self.arbiter_rng = random.Random(f"{seed}/arbiter")
         self.operator_rng = random.Random(f"{seed}/operator")
         network_rng = random.Random(f"{seed}/network")
-        self.network = Network(self.engine, spec.links, conditions, network_rng, self._arrived)
+        self.network = Network(self.engine, spec.link_names, conditions, network_rng, self._arrived)
         self.checker = Checker(self)
         self.operators = Operators(self)
         self.power = Power(self)

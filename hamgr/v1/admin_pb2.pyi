@@ -21,20 +21,22 @@ class LinkStatus(_message.Message):
     def __init__(self, link: _Optional[str] = ..., up: _Optional[bool] = ..., heard_ago: _Optional[float] = ...) -> None: ...
 
 class NodeStatus(_message.Message):
-    __slots__ = ("name", "state", "incarnation", "standby", "links", "unfit")
+    __slots__ = ("name", "state", "incarnation", "standby", "links", "unfit", "health")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     STANDBY_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
     UNFIT_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: str
     incarnation: int
     standby: bool
     links: _containers.RepeatedCompositeFieldContainer[LinkStatus]
     unfit: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., standby: _Optional[bool] = ..., links: _Optional[_Iterable[_Union[LinkStatus, _Mapping]]] = ..., unfit: _Optional[str] = ...) -> None: ...
+    health: int
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., standby: _Optional[bool] = ..., links: _Optional[_Iterable[_Union[LinkStatus, _Mapping]]] = ..., unfit: _Optional[str] = ..., health: _Optional[int] = ...) -> None: ...
 
 class GroupStatus(_message.Message):
     __slots__ = ("name", "owner", "state", "target", "waits", "states")
@@ -165,6 +167,141 @@ class Event(_message.Message):
     text: str
     facts: _containers.ScalarMap[str, str]
     def __init__(self, number: _Optional[int] = ..., time: _Optional[float] = ..., monotonic: _Optional[float] = ..., reporter: _Optional[str] = ..., kind: _Optional[str] = ..., node: _Optional[str] = ..., group: _Optional[str] = ..., link: _Optional[str] = ..., text: _Optional[str] = ..., facts: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class LinksRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PeerLink(_message.Message):
+    __slots__ = ("peer", "link", "up", "heard_ago", "loss", "round_trip", "jitter", "bytes_in", "bytes_out", "frames_in", "frames_out", "lost")
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    UP_FIELD_NUMBER: _ClassVar[int]
+    HEARD_AGO_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    ROUND_TRIP_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_IN_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_OUT_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    peer: str
+    link: str
+    up: bool
+    heard_ago: float
+    loss: float
+    round_trip: float
+    jitter: float
+    bytes_in: int
+    bytes_out: int
+    frames_in: int
+    frames_out: int
+    lost: int
+    def __init__(self, peer: _Optional[str] = ..., link: _Optional[str] = ..., up: _Optional[bool] = ..., heard_ago: _Optional[float] = ..., loss: _Optional[float] = ..., round_trip: _Optional[float] = ..., jitter: _Optional[float] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., lost: _Optional[int] = ...) -> None: ...
+
+class OwnLink(_message.Message):
+    __slots__ = ("link", "kind", "up", "detail", "authentication_failures", "rejected", "send_failures")
+    class RejectedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    UP_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    AUTHENTICATION_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    SEND_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    link: str
+    kind: str
+    up: bool
+    detail: str
+    authentication_failures: int
+    rejected: _containers.ScalarMap[str, int]
+    send_failures: int
+    def __init__(self, link: _Optional[str] = ..., kind: _Optional[str] = ..., up: _Optional[bool] = ..., detail: _Optional[str] = ..., authentication_failures: _Optional[int] = ..., rejected: _Optional[_Mapping[str, int]] = ..., send_failures: _Optional[int] = ...) -> None: ...
+
+class Lateness(_message.Message):
+    __slots__ = ("count", "p50", "p99", "p999", "max", "realtime", "detail")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    P50_FIELD_NUMBER: _ClassVar[int]
+    P99_FIELD_NUMBER: _ClassVar[int]
+    P999_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    REALTIME_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    p50: float
+    p99: float
+    p999: float
+    max: float
+    realtime: bool
+    detail: str
+    def __init__(self, count: _Optional[int] = ..., p50: _Optional[float] = ..., p99: _Optional[float] = ..., p999: _Optional[float] = ..., max: _Optional[float] = ..., realtime: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class PingTarget(_message.Message):
+    __slots__ = ("name", "reachable", "weight", "detail")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reachable: bool
+    weight: int
+    detail: str
+    def __init__(self, name: _Optional[str] = ..., reachable: _Optional[bool] = ..., weight: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class LinksReport(_message.Message):
+    __slots__ = ("node", "links", "peers", "lateness", "pings", "health")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    LATENESS_FIELD_NUMBER: _ClassVar[int]
+    PINGS_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    links: _containers.RepeatedCompositeFieldContainer[OwnLink]
+    peers: _containers.RepeatedCompositeFieldContainer[PeerLink]
+    lateness: Lateness
+    pings: _containers.RepeatedCompositeFieldContainer[PingTarget]
+    health: int
+    def __init__(self, node: _Optional[str] = ..., links: _Optional[_Iterable[_Union[OwnLink, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerLink, _Mapping]]] = ..., lateness: _Optional[_Union[Lateness, _Mapping]] = ..., pings: _Optional[_Iterable[_Union[PingTarget, _Mapping]]] = ..., health: _Optional[int] = ...) -> None: ...
+
+class KeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReloadKeysRequest(_message.Message):
+    __slots__ = ("operator",)
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    operator: str
+    def __init__(self, operator: _Optional[str] = ...) -> None: ...
+
+class KeyStatus(_message.Message):
+    __slots__ = ("number", "method", "active", "known_to", "unknown_to")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_TO_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_TO_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    method: str
+    active: bool
+    known_to: _containers.RepeatedScalarFieldContainer[str]
+    unknown_to: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, number: _Optional[int] = ..., method: _Optional[str] = ..., active: _Optional[bool] = ..., known_to: _Optional[_Iterable[str]] = ..., unknown_to: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class KeysReport(_message.Message):
+    __slots__ = ("file", "keys")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    keys: _containers.RepeatedCompositeFieldContainer[KeyStatus]
+    def __init__(self, file: _Optional[str] = ..., keys: _Optional[_Iterable[_Union[KeyStatus, _Mapping]]] = ...) -> None: ...
 
 class StandbyRequest(_message.Message):
     __slots__ = ("node", "online", "operator")

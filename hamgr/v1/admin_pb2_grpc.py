@@ -44,6 +44,21 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.WatchRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.Event.FromString,
                 _registered_method=True)
+        self.GetLinks = channel.unary_unary(
+                '/hamgr.v1.Admin/GetLinks',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.LinksRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.LinksReport.FromString,
+                _registered_method=True)
+        self.GetKeys = channel.unary_unary(
+                '/hamgr.v1.Admin/GetKeys',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.KeysRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.KeysReport.FromString,
+                _registered_method=True)
+        self.ReloadKeys = channel.unary_unary(
+                '/hamgr.v1.Admin/ReloadKeys',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.ReloadKeysRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+                _registered_method=True)
         self.Standby = channel.unary_unary(
                 '/hamgr.v1.Admin/Standby',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.StandbyRequest.SerializeToString,
@@ -86,6 +101,24 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLinks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKeys(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadKeys(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,6 +172,21 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.WatchRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.Event.SerializeToString,
+            ),
+            'GetLinks': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLinks,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.LinksRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.LinksReport.SerializeToString,
+            ),
+            'GetKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKeys,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.KeysRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.KeysReport.SerializeToString,
+            ),
+            'ReloadKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadKeys,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.ReloadKeysRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
             ),
             'Standby': grpc.unary_unary_rpc_method_handler(
                     servicer.Standby,
@@ -225,6 +273,87 @@ class Admin:
             '/hamgr.v1.Admin/Watch',
             hamgr_dot_v1_dot_admin__pb2.WatchRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLinks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/GetLinks',
+            hamgr_dot_v1_dot_admin__pb2.LinksRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.LinksReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/GetKeys',
+            hamgr_dot_v1_dot_admin__pb2.KeysRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.KeysReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/ReloadKeys',
+            hamgr_dot_v1_dot_admin__pb2.ReloadKeysRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,9 @@ class AdminStub:
     def __new__(cls, channel: _aio.Channel) -> AdminAsyncStub: ...
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.ClusterStatus]
     Watch: _grpc.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.Event]
+    GetLinks: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LinksRequest, _admin_pb2.LinksReport]
+    GetKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.KeysRequest, _admin_pb2.KeysReport]
+    ReloadKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadKeysRequest, _admin_pb2.Answer]
     Standby: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StandbyRequest, _admin_pb2.Answer]
     Takeover: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TakeoverRequest, _admin_pb2.Answer]
     Fence: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FenceRequest, _admin_pb2.Answer]
@@ -45,6 +48,9 @@ class AdminAsyncStub(AdminStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.ClusterStatus]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.Event]  # type: ignore[assignment]
+    GetLinks: _aio.UnaryUnaryMultiCallable[_admin_pb2.LinksRequest, _admin_pb2.LinksReport]  # type: ignore[assignment]
+    GetKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.KeysRequest, _admin_pb2.KeysReport]  # type: ignore[assignment]
+    ReloadKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadKeysRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Standby: _aio.UnaryUnaryMultiCallable[_admin_pb2.StandbyRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Takeover: _aio.UnaryUnaryMultiCallable[_admin_pb2.TakeoverRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Fence: _aio.UnaryUnaryMultiCallable[_admin_pb2.FenceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
@@ -66,6 +72,27 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_pb2.Event], _abc.AsyncIterator[_admin_pb2.Event]]: ...
+
+    @_abc_1.abstractmethod
+    def GetLinks(
+        self,
+        request: _admin_pb2.LinksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.LinksReport, _abc.Awaitable[_admin_pb2.LinksReport]]: ...
+
+    @_abc_1.abstractmethod
+    def GetKeys(
+        self,
+        request: _admin_pb2.KeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.KeysReport, _abc.Awaitable[_admin_pb2.KeysReport]]: ...
+
+    @_abc_1.abstractmethod
+    def ReloadKeys(
+        self,
+        request: _admin_pb2.ReloadKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
 
     @_abc_1.abstractmethod
     def Standby(

@@ -38,7 +38,7 @@ GROUP_STATE_FAILED: GroupState
 GROUP_STATE_STOP_FAILED: GroupState
 
 class Packet(_message.Message):
-    __slots__ = ("cluster", "sender", "to", "incarnation", "to_incarnation", "link", "sequence", "heartbeat", "vote_request", "vote_reply", "view_update", "order", "report", "farewell", "farewell_ack", "learn_request", "learn_reply", "forward", "forward_reply", "arbiter_report", "arbiter_answer")
+    __slots__ = ("cluster", "sender", "to", "incarnation", "to_incarnation", "link", "sequence", "number", "timing", "heartbeat", "vote_request", "vote_reply", "view_update", "order", "report", "farewell", "farewell_ack", "learn_request", "learn_reply", "forward", "forward_reply", "retransmit_request", "resync", "arbiter_report", "arbiter_answer")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,8 @@ class Packet(_message.Message):
     TO_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     LINK_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     VOTE_REQUEST_FIELD_NUMBER: _ClassVar[int]
     VOTE_REPLY_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +60,8 @@ class Packet(_message.Message):
     LEARN_REPLY_FIELD_NUMBER: _ClassVar[int]
     FORWARD_FIELD_NUMBER: _ClassVar[int]
     FORWARD_REPLY_FIELD_NUMBER: _ClassVar[int]
+    RETRANSMIT_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    RESYNC_FIELD_NUMBER: _ClassVar[int]
     ARBITER_REPORT_FIELD_NUMBER: _ClassVar[int]
     ARBITER_ANSWER_FIELD_NUMBER: _ClassVar[int]
     cluster: str
@@ -67,6 +71,8 @@ class Packet(_message.Message):
     to_incarnation: int
     link: str
     sequence: int
+    number: int
+    timing: Timing
     heartbeat: Heartbeat
     vote_request: VoteRequest
     vote_reply: VoteReply
@@ -79,9 +85,21 @@ class Packet(_message.Message):
     learn_reply: LearnReply
     forward: Forward
     forward_reply: ForwardReply
+    retransmit_request: RetransmitRequest
+    resync: Resync
     arbiter_report: ArbiterReport
     arbiter_answer: ArbiterAnswer
-    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., to: _Optional[str] = ..., incarnation: _Optional[int] = ..., to_incarnation: _Optional[int] = ..., link: _Optional[str] = ..., sequence: _Optional[int] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., view_update: _Optional[_Union[ViewUpdate, _Mapping]] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., farewell_ack: _Optional[_Union[FarewellAck, _Mapping]] = ..., learn_request: _Optional[_Union[LearnRequest, _Mapping]] = ..., learn_reply: _Optional[_Union[LearnReply, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., arbiter_report: _Optional[_Union[ArbiterReport, _Mapping]] = ..., arbiter_answer: _Optional[_Union[ArbiterAnswer, _Mapping]] = ...) -> None: ...
+    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., to: _Optional[str] = ..., incarnation: _Optional[int] = ..., to_incarnation: _Optional[int] = ..., link: _Optional[str] = ..., sequence: _Optional[int] = ..., number: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., view_update: _Optional[_Union[ViewUpdate, _Mapping]] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., farewell_ack: _Optional[_Union[FarewellAck, _Mapping]] = ..., learn_request: _Optional[_Union[LearnRequest, _Mapping]] = ..., learn_reply: _Optional[_Union[LearnReply, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., retransmit_request: _Optional[_Union[RetransmitRequest, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., arbiter_report: _Optional[_Union[ArbiterReport, _Mapping]] = ..., arbiter_answer: _Optional[_Union[ArbiterAnswer, _Mapping]] = ...) -> None: ...
+
+class Timing(_message.Message):
+    __slots__ = ("stamp_us", "echo_us", "held_us")
+    STAMP_US_FIELD_NUMBER: _ClassVar[int]
+    ECHO_US_FIELD_NUMBER: _ClassVar[int]
+    HELD_US_FIELD_NUMBER: _ClassVar[int]
+    stamp_us: int
+    echo_us: int
+    held_us: int
+    def __init__(self, stamp_us: _Optional[int] = ..., echo_us: _Optional[int] = ..., held_us: _Optional[int] = ...) -> None: ...
 
 class Stamp(_message.Message):
     __slots__ = ("epoch", "view")
@@ -132,7 +150,7 @@ class Echo(_message.Message):
     def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., sent_us: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("sent_us", "epoch", "coordinator", "stored", "initialised", "load", "leaving", "echoes", "running")
+    __slots__ = ("sent_us", "epoch", "coordinator", "stored", "initialised", "load", "leaving", "echoes", "running", "keys")
     SENT_US_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +160,7 @@ class Heartbeat(_message.Message):
     LEAVING_FIELD_NUMBER: _ClassVar[int]
     ECHOES_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
     sent_us: int
     epoch: int
     coordinator: str
@@ -151,7 +170,16 @@ class Heartbeat(_message.Message):
     leaving: bool
     echoes: _containers.RepeatedCompositeFieldContainer[Echo]
     running: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., initialised: _Optional[bool] = ..., load: _Optional[int] = ..., leaving: _Optional[bool] = ..., echoes: _Optional[_Iterable[_Union[Echo, _Mapping]]] = ..., running: _Optional[_Iterable[str]] = ...) -> None: ...
+    keys: _containers.RepeatedCompositeFieldContainer[OpenKey]
+    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., initialised: _Optional[bool] = ..., load: _Optional[int] = ..., leaving: _Optional[bool] = ..., echoes: _Optional[_Iterable[_Union[Echo, _Mapping]]] = ..., running: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ...) -> None: ...
+
+class OpenKey(_message.Message):
+    __slots__ = ("number", "print")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PRINT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    print: int
+    def __init__(self, number: _Optional[int] = ..., print: _Optional[int] = ...) -> None: ...
 
 class VoteRequest(_message.Message):
     __slots__ = ("epoch",)
@@ -204,20 +232,22 @@ class GroupReport(_message.Message):
     def __init__(self, group: _Optional[str] = ..., state: _Optional[_Union[GroupState, str]] = ..., barred: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("epoch", "number", "probed", "groups", "standby", "unfit")
+    __slots__ = ("epoch", "number", "probed", "groups", "standby", "unfit", "health")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PROBED_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     STANDBY_FIELD_NUMBER: _ClassVar[int]
     UNFIT_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     number: int
     probed: bool
     groups: _containers.RepeatedCompositeFieldContainer[GroupReport]
     standby: bool
     unfit: str
-    def __init__(self, epoch: _Optional[int] = ..., number: _Optional[int] = ..., probed: _Optional[bool] = ..., groups: _Optional[_Iterable[_Union[GroupReport, _Mapping]]] = ..., standby: _Optional[bool] = ..., unfit: _Optional[str] = ...) -> None: ...
+    health: int
+    def __init__(self, epoch: _Optional[int] = ..., number: _Optional[int] = ..., probed: _Optional[bool] = ..., groups: _Optional[_Iterable[_Union[GroupReport, _Mapping]]] = ..., standby: _Optional[bool] = ..., unfit: _Optional[str] = ..., health: _Optional[int] = ...) -> None: ...
 
 class Farewell(_message.Message):
     __slots__ = ()
@@ -252,6 +282,18 @@ class Forward(_message.Message):
     group: str
     operator: str
     def __init__(self, request: _Optional[int] = ..., verb: _Optional[str] = ..., node: _Optional[str] = ..., group: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
+
+class RetransmitRequest(_message.Message):
+    __slots__ = ("missing",)
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    missing: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, missing: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Resync(_message.Message):
+    __slots__ = ("upto",)
+    UPTO_FIELD_NUMBER: _ClassVar[int]
+    upto: int
+    def __init__(self, upto: _Optional[int] = ...) -> None: ...
 
 class ForwardReply(_message.Message):
     __slots__ = ("request", "done", "text")

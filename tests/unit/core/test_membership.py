@@ -19,7 +19,7 @@ def beat(sent: float, echo: float | None, epoch: int = 1, my_life: int = MY_LIFE
 
 @pytest.fixture
 def membership() -> Membership:
-    return Membership(ME, MY_LIFE, ["b", "c"], ["ha", "lan"], TIMING)
+    return Membership(ME, MY_LIFE, {"b": ("ha", "lan"), "c": ("ha", "lan")}, TIMING)
 
 
 def meet(membership: Membership, now: float, life: int = 7, sent: float = 50.0) -> None:
@@ -132,8 +132,8 @@ def test_the_number_of_unproven_lives_is_bounded(membership: Membership) -> None
 def test_two_nodes_that_count_each_other_as_dead_find_each_other_again() -> None:
     clock = {"a": 0.0, "b": 40.0}
     nodes = {
-        "a": Membership("a", 1, ["b"], ["ha"], TIMING),
-        "b": Membership("b", 2, ["a"], ["ha"], TIMING),
+        "a": Membership("a", 1, {"b": ("ha",)}, TIMING),
+        "b": Membership("b", 2, {"a": ("ha",)}, TIMING),
     }
 
     def exchange(now: float) -> None:

@@ -6,7 +6,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, NodeSpec, Timing
+from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, LinkSpec, NodeSpec, Timing
 from hamgr.core.durable import Durable
 from hamgr.core.effects import (
     Announce,
@@ -44,7 +44,7 @@ class Cluster:
     """Three nodes on one link, with 1 ms a packet, 2 ms a write and 5 ms a script."""
 
     def __init__(self, *groups: GroupSpec) -> None:
-        self.spec = ClusterSpec("t", tuple(NodeSpec(name) for name in "abc"), groups, TIMING, links=("ha",))
+        self.spec = ClusterSpec("t", tuple(NodeSpec(name) for name in "abc"), groups, TIMING, links=(LinkSpec("ha"),))
         self.now = 0.0
         self.told: list[tuple[float, str, Announce]] = []
         self.active: dict[str, set[str]] = {name: set() for name in "abc"}
@@ -182,7 +182,7 @@ def test_the_story_is_told_in_its_order() -> None:
 
 def test_a_node_learns_after_its_disk_was_full_in_the_middle_of_learning() -> None:
     """Both records of the step are lost when the first can't be written; both are written again later."""
-    spec = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), (), TIMING, links=("ha",), two_node=True)
+    spec = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), (), TIMING, links=(LinkSpec("ha"),), two_node=True)
     node = Node(spec, "a", 10, Durable(), 0.0)
     state = ClusterState(Stamp(4, 1), "b")
 

@@ -1,0 +1,221 @@
+"""The heartbeat links of a configuration: `[link.NAME]`, and each node's addresses on them.
+
+Which keys a link has depends on its kind; what each carrier makes of them is said in docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from hamgr.config import addresses
+from hamgr.config.model import DEFAULT_BAUD, DEFAULT_LINK_PORT, LinkConfig
+from hamgr.config.problems import describe
+from hamgr.config.table import MISSING, Table, either
+from hamgr.core.cluster import MAX_NODES
+
+MIN_NODES = 2
+HIGHEST_TTL = 255
+BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
+"""What termios(3) and real UARTs agree on. Slower lines can't carry a takeover beside the heartbeats."""
+
+DEVICE = 'a serial device, such as "/dev/ttyS0"'
+
+LINK_KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "udp": frozenset({"address", "port", "interface"}),
+        "broadcast": frozenset({"port", "interface"}),
+        "multicast": frozenset({"port", "interface", "group", "ttl", "loop"}),
+        "serial": frozenset({"device", "baud"}),
+        "grpc": frozenset({"address", "port"}),
+    }
+)
+"""Kind -> what its links are configured with. "address" is a key of the nodes."""
+
+
+def read(root: Table, tables: dict[str, Table], nodes: dict[str, Table]) -> tuple[LinkConfig, ...]:
+    """All links. Notes every mistake."""
+    if "link" in root.values and not tables:
+        root.mistakes.note("link", MISSING, "at least one table [link.NAME]")
+    if "node" in root.values and not MIN_NODES <= len(nodes) <= MAX_NODES:
+        root.mistakes.note("node", f"{len(nodes)} nodes", f"{MIN_NODES} to {MAX_NODES} tables [node.NAME]")
+    _check_names(root, nodes)
+    kinds = {name: table.choice("kind", "", LINK_KINDS, required=True) for name, table in tables.items()}
+    joined = {name: _joined(table, nodes, kinds[name]) for name, table in tables.items()}
+    of_node = {node: _addresses(table, node, kinds, joined) for node, table in nodes.items()}
+    links: list[LinkConfig] = []
+    for name, table in tables.items():
+        if allowed := addresses.check_name(name):
+            root.mistakes.note(table.path, describe(name), allowed)
+        link = _link(table, name, kinds[name], joined[name], of_node)
+        for other in links:
+            _check_apart(table, link, other)
+        if len({":" in address for address in link.addresses.values()}) > 1:
+            root.mistakes.note(table.path, "IPv4 and IPv6 addresses", "one family on one link")
+        links.append(link)
+    _check_different(root, links)
+    return tuple(links)
+
+
+def _check_names(root: Table, nodes: dict[str, Table]) -> None:
+    seen: dict[str, str] = {}
+    for name, table in nodes.items():
+        if allowed := addresses.check_node_name(name):
+            root.mistakes.note(table.path, describe(name), allowed)
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            root.mistakes.note(table.path, f"the name of node {other}", "different names (host names ignore case)")
+
+
+def _joined(table: Table, nodes: dict[str, Table], kind: str) -> tuple[str, ...]:
+    """The nodes that a link joins: all, or those that it names."""
+    every = tuple(nodes)
+    names = table.texts("nodes", every, "an array of nodes")
+    for name in names:
+        if name not in nodes:
+            table.mistakes.note(table.key("nodes"), describe(name), either(every))
+    if kind == "serial" and len(names) != 2:
+        table.mistakes.note(table.key("nodes"), f"{len(names)} nodes", "the two nodes that the cable joins")
+    elif len(names) < MIN_NODES:
+        table.mistakes.note(table.key("nodes"), f"{len(names)} nodes", f"{MIN_NODES} nodes or more")
+    return tuple(name for name in names if name in nodes)
+
+
+def _addresses(
+    node: Table, name: str, kinds: dict[str, str], joined: dict[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """Link name -> the node's address on it, for the links that need one."""
+    needed = [
+        link for link, kind in kinds.items() if "address" in LINK_KINDS.get(kind, ("address",)) and name in joined[link]
+    ]
+    wanted = ", ".join(f'{link} = "..."' for link in needed)
+    table = node.table("address", required=f"an address on each link: {{ {wanted} }}" if needed else "")
+    found = {}
+    for link in needed:
+        required = addresses.ADDRESS if "address" in node.values else ""
+        address = table.text(link, required=required, check=addresses.check_address)
+        if address:
+            found[link] = addresses.normal(address)
+    if isinstance(node.values.get("address"), dict):
+        table.finish()
+    return found
+
+
+def _link(
+    table: Table, name: str, kind: str, nodes: tuple[str, ...], of_node: dict[str, dict[str, str]]
+) -> LinkConfig:
+    keys = LINK_KINDS.get(kind, frozenset())
+    shared_medium = kind in ("broadcast", "multicast")
+    group = _group(table) if "group" in keys else ""
+    link = LinkConfig(
+        name=name,
+        kind=kind,
+        nodes=nodes,
+        port=table.number("port", DEFAULT_LINK_PORT, 1, addresses.HIGHEST_PORT) if "port" in keys else 0,
+        addresses={node: found[name] for node, found in of_node.items() if name in found},
+        interfaces=_per_node(table, "interface", nodes, addresses.check_interface, shared_medium)
+        if "interface" in keys
+        else {},
+        group=group,
+        ttl=table.number("ttl", 1, 0, HIGHEST_TTL) if "ttl" in keys else 1,
+        loop=table.flag("loop", False) if "loop" in keys else False,
+        devices=_per_node(table, "device", nodes, _check_device, True) if "device" in keys else {},
+        baud=_baud(table) if "baud" in keys else DEFAULT_BAUD,
+    )
+    table.finish() if keys else None
+    return link
+
+
+def _per_node(
+    table: Table, key: str, nodes: tuple[str, ...], check: Any, required: bool
+) -> dict[str, str]:
+    """One text for all nodes, or a table with a text for each: { a = "eth0", b = "enp3s0" }."""
+    if isinstance(table.values.get(key), dict):
+        found = table.table(key)
+        texts = {node: found.text(node, required="a text for each node of the link", check=check) for node in nodes}
+        found.finish()
+        return {node: text for node, text in texts.items() if text}
+    what = DEVICE if key == "device" else addresses.INTERFACE
+    text = table.text(key, required=what if required else "", check=check)
+    return dict.fromkeys(nodes, text) if text else {}
+
+
+def _check_device(value: str) -> str:
+    return "" if value.startswith("/") else DEVICE
+
+
+def _group(table: Table) -> str:
+    wanted = 'a multicast group, such as "239.0.0.42" or "ff02::4242"'
+
+    def check(value: str) -> str:
+        try:
+            return "" if ipaddress.ip_address(value).is_multicast else wanted
+        except ValueError:
+            return wanted
+
+    text = table.text("group", required=wanted, check=check)
+    return addresses.normal(text) if text else ""
+
+
+def _baud(table: Table) -> int:
+    rates = ", ".join(map(str, BAUD_RATES))
+
+    def convert(value: Any) -> int:
+        if isinstance(value, bool) or value not in BAUD_RATES:
+            raise ValueError(f"one of {rates}")
+        return int(value)
+
+    return table.take("baud", DEFAULT_BAUD, convert)
+
+
+def _check_apart(table: Table, link: LinkConfig, other: LinkConfig) -> None:
+    """Two links never have the same place on a node: the one would take the other's frames."""
+    for node in link.nodes:
+        if node not in other.nodes:
+            continue
+        if link.kind == other.kind == "serial":
+            if node in link.devices and link.devices[node] == other.devices.get(node):
+                found = f"{describe(link.devices[node])}, which link {other.name} has on node {node}"
+                table.mistakes.note(table.key("device"), found, "a line of its own for each link")
+                return
+            continue
+        if link.port != other.port or not link.port or (link.kind == "grpc") != (other.kind == "grpc"):
+            continue
+        where = _common_place(link, other, node)
+        if where:
+            table.mistakes.note(
+                table.key("port"),
+                f"{link.port}, as link {other.name} has on {where} of node {node}",
+                "another port, or another address or interface, for each link",
+            )
+            return
+
+
+def _common_place(link: LinkConfig, other: LinkConfig, node: str) -> str:
+    """Where the sockets of both links on a node would get each other's datagrams; "" for nowhere."""
+    interface, others = link.interfaces.get(node, ""), other.interfaces.get(node, "")
+    if interface and others and interface != others:
+        return ""
+    if link.addresses and other.addresses:
+        address = link.addresses.get(node, "")
+        return address if address and address == other.addresses.get(node) else ""
+    if link.group and other.group and link.group != other.group:
+        return ""
+    if (":" in (link.group or link.addresses.get(node, ""))) != (":" in (other.group or other.addresses.get(node, ""))):
+        return ""
+    return interface or others or "every interface"
+
+
+def _check_different(root: Table, links: list[LinkConfig]) -> None:
+    """Two nodes never have the same address, on whatever link."""
+    owner: dict[str, str] = {}
+    for link in links:
+        for node, address in link.addresses.items():
+            other = owner.setdefault(address, node)
+            if other != node:
+                root.mistakes.note(
+                    f"node.{node}.address.{link.name}",
+                    f"{describe(address)}, which node {other} has",
+                    "an address that no other node has",
+                )
