@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from hamgr.spawn import by_shell, why_not_loaded
 
 OUTPUT_LIMIT = 64 * 1024
 """Bytes of stdout, and of stderr, that are kept; an agent that says more is read on, and not kept."""
@@ -48,14 +51,15 @@ async def run_process(argv: Sequence[str], stdin: str, timeout: float) -> AgentE
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+            *by_shell(argv), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
     except OSError as error:
         raise AgentNotRun(f"{argv[0]}: {error.strerror}") from None
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    process.stdin.write(stdin.encode())
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # one that reads nothing, or could not be loaded
+        process.stdin.write(stdin.encode())
     process.stdin.close()
     output = asyncio.gather(_drain(process.stdout), _drain(process.stderr), process.wait())
     timed_out = False
@@ -68,9 +72,9 @@ async def run_process(argv: Sequence[str], stdin: str, timeout: float) -> AgentE
         if not output.done():
             kill_group(process.pid)
     stdout, stderr, code = await output
+    said = stderr.decode(errors="replace")
+    if not timed_out and (reason := why_not_loaded(argv[0], code, said)):
+        raise AgentNotRun(f"{argv[0]}: {reason}")
     return AgentExit(
-        None if timed_out else code,
-        stdout.decode(errors="replace"),
-        stderr.decode(errors="replace"),
-        time.monotonic() - began,
+        None if timed_out else code, stdout.decode(errors="replace"), said, time.monotonic() - began
     )

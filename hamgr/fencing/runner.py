@@ -72,6 +72,7 @@ class FenceRunner:
         self._node = node
         self._worker = WarmWorker()
         self._without_status: set[str] = set()
+        self._paths: dict[str, Path] = {}
         self._scripts = {Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))}
 
     @property
@@ -159,7 +160,7 @@ class FenceRunner:
 
     async def _attempt(self, device: FenceDeviceConfig) -> _Attempt:
         try:
-            path = self.locate(device.agent)
+            path = await self._path(device.agent)
             off = await self._call(device, "off")
         except AgentNotRun as error:
             return _Attempt(FenceOutcome.FAILED, str(error), again=False)
@@ -196,13 +197,24 @@ class FenceRunner:
             log.warning("%s has no status action: its off is believed without being read back", device.agent)
 
     async def _call(self, device: FenceDeviceConfig, action: str, timeout: float | None = None) -> AgentExit:
-        path = self.locate(device.agent)
+        path = await self._path(device.agent)
         limit = device.timeout if timeout is None else timeout
         options = {name: value for name, value in device.options.items() if name not in ("action", "option")}
         stdin = "".join(f"{name}={value}\n" for name, value in options.items()) + f"action={action}\n"
         if path.name in self._worker.agents and path.parent in self._scripts:
             return await self._worker.call(path.name, stdin, limit)
-        return await run_process([str(path)], stdin, limit)
+        try:
+            return await run_process([str(path)], stdin, limit)
+        except AgentNotRun:
+            self._paths.pop(device.agent, None)
+            raise
+
+    async def _path(self, agent: str) -> Path:
+        """The executable, found once: a disk that hangs later must keep nobody from fencing. Raises AgentNotRun."""
+        path = self._paths.get(agent)
+        if path is None:
+            path = self._paths[agent] = await asyncio.to_thread(self.locate, agent)
+        return path
 
     def locate(self, agent: str) -> Path:
         """The executable: a path as it is, else beside our own programs, in agent_dirs, on PATH. Raises AgentNotRun."""

@@ -7,11 +7,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import tempfile
 from typing import IO
 
 from hamgr.config.model import ResourceConfig
 from hamgr.resources.resource import ResourceError, ResourceStatus
+from hamgr.spawn import by_shell, why_not_loaded
 
 TAIL = 4096
 """Bytes of a script's output that are kept for the explanation."""
@@ -57,12 +57,13 @@ class Lsb:
         return ResourceStatus.STOPPED if code == STATUS_STOPPED else ResourceStatus.FAILED
 
     async def _run(self, action: str) -> tuple[int, str]:
-        """Run the script to its end. Output goes to a file: a child that keeps it open keeps nobody waiting."""
+        """Run the script to its end. Output goes to a file, in memory: a child that keeps it open keeps nobody waiting.
+        """
         try:
-            with tempfile.TemporaryFile() as output:
+            with os.fdopen(os.memfd_create("output"), "w+b") as output:
                 # Not asyncio's: a cancellation while it spawns would kill the script, but not the script's children.
                 process = subprocess.Popen(  # noqa: ASYNC220 - asyncio's own does the same, with a thread to wait
-                    [self._script, *self._args, action],
+                    by_shell([self._script, *self._args, action]),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -70,9 +71,12 @@ class Lsb:
                     cwd="/",
                     start_new_session=True,
                 )
-                return await _ended(process), _tail(output)
+                code, said = await _ended(process), _tail(output)
         except OSError as error:
             raise ResourceError(f"{self._script} can't be run: {error.strerror}") from error
+        if reason := why_not_loaded(self._script, code, said):
+            raise ResourceError(f"{self._script} can't be run: {reason}")
+        return code, f": {said[-SHOWN:]}" if said else ""
 
     async def close(self) -> None:
         return
@@ -108,8 +112,7 @@ async def _exit(process: subprocess.Popen[bytes]) -> None:
 
 
 def _tail(output: IO[bytes]) -> str:
-    """The end of what the script said, as ": ..."; "" if it said nothing."""
+    """The end of what the script said, in one line."""
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - TAIL))
-    words = " ".join(output.read(TAIL).decode(errors="replace").split())
-    return f": {words[-SHOWN:]}" if words else ""
+    return " ".join(output.read(TAIL).decode(errors="replace").split())
