@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hamgr import __version__
 from hamgr.admin.events import EventLog
+from hamgr.admin.links import LinksDesk
 from hamgr.admin.service import AdminError, AdminServer
 from hamgr.config.local import check_local
 from hamgr.config.model import DEFAULT_CONFIG, Config
@@ -26,6 +27,8 @@ from hamgr.links.codec import Codec
 from hamgr.links.keys import KeyFileError, load_keys
 from hamgr.links.link import LinkError
 from hamgr.links.transport import Transport
+from hamgr.logs import log_to
+from hamgr.realtime import enter
 from hamgr.resources.group import GroupRunner
 from hamgr.resources.resource import RESOURCE_KINDS
 from hamgr.store import StateStore, StoreError, Writer
@@ -57,7 +60,8 @@ async def run(config: Config, node_name: str) -> int:
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
     groups = {group.name: GroupRunner(group, host.group_reported) for group in config.groups}
-    admin = AdminServer(config.admin_socket, host)
+    desk = LinksDesk(host.status, links, host.lateness)
+    admin = AdminServer(config.admin_socket, host, desk)
     writer = Writer(store, loop.call_soon_threadsafe)
     try:
         await admin.start()
@@ -72,6 +76,9 @@ async def run(config: Config, node_name: str) -> int:
         # All that lives as long as the daemon is made by now: the collector need not walk it again.
         gc.collect()
         gc.freeze()
+        if config.realtime:
+            desk.realtime = enter(config.realtime_priority)
+            log.log(logging.INFO if desk.realtime.complete else logging.WARNING, "realtime: %s", desk.realtime.detail)
         log.info("hamgrd: %s of cluster %s is up", node_name, config.spec.name)
         await host.ended.wait()
         return BROKEN if host.broken else 0
@@ -111,11 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--debug", action="store_true", help="log more")
     parser.add_argument("--version", action="version", version=f"hamgrd {__version__}")
     options = parser.parse_args(argv)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if options.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    lines = log_to(sys.stderr, logging.DEBUG if options.debug else logging.INFO)
     try:
         config = load(options.config, RESOURCE_KINDS)
         problems = check_local(config, options.node)
@@ -127,6 +130,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ConfigError, KeyFileError, StoreError, LinkError, AdminError) as error:
         print(f"hamgrd: {error}", file=sys.stderr)
         return USAGE
+    finally:
+        lines.close()
 
 
 if __name__ == "__main__":

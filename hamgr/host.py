@@ -54,9 +54,16 @@ from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Body, Packet
 from hamgr.core.node import Node
 from hamgr.core.status import Status
 from hamgr.fencing.runner import FenceResult
+from hamgr.lateness import Lateness
 from hamgr.store import Writer
 
 log = logging.getLogger("hamgr")
+
+LATE_SHARE = 4
+"""A loop that was late by more than a quarter of a keepalive is told of: the next step is a node that is suspected."""
+
+LATE_REVIEW = 60.0
+"""Seconds between two announcements of that."""
 
 PAUSE_THRESHOLD = 0.050
 """Seconds of lateness (or half a keepalive, if that is more) from which on the node is told that it was paused."""
@@ -72,6 +79,7 @@ _LEVELS = {
     Kind.DISK_FAILED: logging.ERROR,
     Kind.SELF_FENCE: logging.CRITICAL,
     Kind.PAUSED: logging.WARNING,
+    Kind.LATE: logging.WARNING,
     Kind.WARNING: logging.WARNING,
     Kind.TAKEOVER_WAITS: logging.WARNING,
 }
@@ -132,6 +140,8 @@ class Host:
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = float("inf")
+        self.lateness = Lateness()
+        self._review_at = clock() + LATE_REVIEW
         self._threshold = max(PAUSE_THRESHOLD, node.spec.timing.keepalive / 2)
         self._requests = itertools.count(1)
         self._asked: dict[int, asyncio.Future[tuple[bool, str]]] = {}
@@ -252,7 +262,22 @@ class Host:
 
     def _tick(self) -> None:
         self._timer = None
+        now = self._clock()
+        self.lateness.note(now - self._wake_at)
+        if now >= self._review_at:
+            self._review_at = now + LATE_REVIEW
+            self._review()
         self.post(Tick())
+
+    def _review(self) -> None:
+        """Say what heartbeats suffered lately, before it gets worse."""
+        worst, keepalive = self.lateness.take_recent_max(), self.node.spec.timing.keepalive
+        if worst > keepalive / LATE_SHARE:
+            text = (
+                f"heartbeats of {self.node.name} left up to {worst * 1000:.0f} ms late in the last minute (keepalive"
+                f" {keepalive * 1000:.0f} ms): the machine is overloaded; realtime = true in [cluster] helps"
+            )
+            self._announce(Announce(Kind.LATE, text, self.node.name, facts={"worst_ms": f"{worst * 1000:.1f}"}))
 
     async def _fence(self, fencer: Fencer, order: Fence) -> None:
         try:

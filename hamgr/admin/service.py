@@ -38,19 +38,23 @@ class Host(Protocol):
         ...
 
 
+class LinksDesk(Protocol):
+    def report(self) -> pb.LinksReport: ...
+
+
 class AdminServer:
     """Opens with `start`, ends with `close`."""
 
-    def __init__(self, path: Path, host: Host) -> None:
+    def __init__(self, path: Path, host: Host, links: LinksDesk) -> None:
         self._path = path
-        self._host = host
+        self._service = Service(host, links)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
         """Raises AdminError."""
         _remove_stale(self._path)
         server = grpc.aio.server()
-        admin_pb2_grpc.add_AdminServicer_to_server(Service(self._host), server)
+        admin_pb2_grpc.add_AdminServicer_to_server(self._service, server)
         before = os.umask(_PRIVATE)
         try:
             server.add_insecure_port(f"unix:{self._path}")
@@ -90,8 +94,12 @@ def _remove_stale(path: Path) -> None:
 class Service(admin_pb2_grpc.AdminServicer):
     """The calls. A node that isn't named is the daemon's own."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, links: LinksDesk) -> None:
         self._host = host
+        self._links = links
+
+    async def GetLinks(self, request: pb.LinksRequest, context: Any) -> pb.LinksReport:
+        return self._links.report()
 
     async def GetStatus(self, request: pb.StatusRequest, context: Any) -> pb.ClusterStatus:
         return status_to_proto(self._host.status())

@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return commands.DONE if args.command == "watch" else 130
+        return commands.DONE if args.command in ("watch", "links") else 130
     except BrokenPipeError:
         # The reader (`| head`) has enough. The interpreter's last flush must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,6 +60,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
         return one
 
     command("status", commands.status, "say whether all is well, who runs what, and what is awaited")
+    links = command("links", _links, "say how well each link works: loss, round trip, jitter, refused frames")
+    links.add_argument("--watch", action="store_true", help="again each second, until Ctrl-C")
     watch = command("watch", commands.watch, "print what happens, as it happens")
     watch.add_argument("--past", type=int, choices=range(1001), default=0, metavar="N", help="N earlier events first")
     watch.add_argument("--no-follow", action="store_true", help="end after the earlier events")
@@ -86,6 +88,12 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
 
         add_arguments(lab)
     return parser
+
+
+def _links(args: argparse.Namespace) -> int:
+    from hamgr.cli.links import links
+
+    return links(args)
 
 
 def _lab(args: argparse.Namespace) -> int:

@@ -43,10 +43,15 @@ class Host:
         return verb is not Verb.FENCE, "because"
 
 
+class Links:
+    def report(self) -> pb.LinksReport:
+        return pb.LinksReport(node="a", links=[pb.OwnLink(link="lan", kind="udp", up=True)])
+
+
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub]]:
     host, path = Host(), tmp_path / "admin.sock"
-    server = AdminServer(path, host)
+    server = AdminServer(path, host, Links())
     await server.start()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         yield path, host, admin_pb2_grpc.AdminStub(channel)
@@ -55,6 +60,10 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_gr
 
 async def test_the_status_arrives_as_it_was_sent(served) -> None:
     assert status_from_proto(await served[2].GetStatus(pb.StatusRequest())) == STATUS
+
+
+async def test_the_report_on_the_links_arrives_as_it_was_made(served) -> None:
+    assert await served[2].GetLinks(pb.LinksRequest()) == Links().report()
 
 
 async def test_the_socket_is_private(served) -> None:
@@ -94,12 +103,12 @@ async def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    server = AdminServer(path, Host())
+    server = AdminServer(path, Host(), Links())
     await server.start()
     await server.close()
 
 
 async def test_a_living_daemons_socket_is_left_alone(served) -> None:
     with pytest.raises(AdminError, match="another hamgrd answers there"):
-        await AdminServer(served[0], Host()).start()
+        await AdminServer(served[0], Host(), Links()).start()
     assert served[0].exists()

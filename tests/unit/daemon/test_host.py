@@ -42,7 +42,7 @@ class Recorder:
         self.sent: list[str] = []
         self.writes: list[tuple[Record, Callable[[str], None]]] = []
 
-    def send(self, to: str, to_incarnation: int, body: object) -> None:
+    def send(self, to: str, to_incarnation: int, body: object, number: int = 0) -> None:
         self.sent.append(to)
 
     def mute(self) -> None:
