@@ -6,7 +6,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
 
 from hamgr.cli.client import STATUS_TIMEOUT, admin
 from hamgr.v1 import admin_pb2 as pb
@@ -25,7 +28,7 @@ def links(args: argparse.Namespace) -> int:
         while True:
             report = stub.GetLinks(pb.LinksRequest(), timeout=STATUS_TIMEOUT)
             if args.json:
-                print(_json(report), flush=True)
+                print(json.dumps(_plain(report)), flush=True)
             else:
                 clear = _CLEAR if args.watch and sys.stdout.isatty() else ""
                 print(clear + render(report), end="", flush=True)
@@ -113,8 +116,19 @@ def _size(count: int) -> str:
     return f"{size:.1f} GB"
 
 
-def _json(report: pb.LinksReport) -> str:
-    from google.protobuf.json_format import MessageToDict
-
-    shown = MessageToDict(report, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    return json.dumps(shown)
+def _plain(message: Message) -> dict[str, Any]:
+    """All fields by name; None for those that are not known. (protobuf's own JSON writes large integers as texts.)"""
+    shown: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.has_presence and not message.HasField(field.name):
+            shown[field.name] = None
+        elif isinstance(value, Message):
+            shown[field.name] = _plain(value)
+        elif isinstance(value, Mapping):
+            shown[field.name] = dict(value)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            shown[field.name] = [_plain(item) for item in value]
+        else:
+            shown[field.name] = value
+    return shown

@@ -15,6 +15,7 @@ from pathlib import Path
 from hamgr.lab import demo
 from hamgr.lab.answers import Answer
 from hamgr.lab.lab import PROBE_INTERVAL, Lab, default_directory, probe_command
+from hamgr.lab.links import LINKS
 from hamgr.lab.namespaces import LabError
 from hamgr.lab.observe import NotAnswering
 from hamgr.lab.plan import CLIENT, NETWORKS, VIP, Fencing, Options
@@ -85,6 +86,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     for name in _TIMES:
         parser.add_argument(f"--{name}", default=getattr(defaults, name), help="%(default)s")
     parser.add_argument("--fencing", choices=[kind.value for kind in Fencing], default=defaults.fencing.value)
+    parser.add_argument("--links", default=",".join(defaults.links), help=f"of {','.join(LINKS)} (%(default)s)")
+    parser.add_argument("--baud", type=int, default=defaults.baud, help="of the serial line (%(default)s)")
+    parser.add_argument("--tls", action="store_true", help="gRPC links use mutual TLS")
+    parser.add_argument("--pings", action="store_true", help="the client machine is a ping target of the nodes")
+    parser.add_argument("--realtime", action="store_true", help="hamgrd runs with realtime = true")
     parser.add_argument("--no-arbiter", dest="arbiter", action="store_false")
     parser.add_argument("--no-failback", dest="auto_failback", action="store_false")
     parser.add_argument("--service", action="store_true", help="the group runs nginx too")
@@ -92,6 +98,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(args: argparse.Namespace) -> int:
+    unknown = [link for link in args.links.split(",") if link not in LINKS]
+    if unknown:
+        print(f"hamgr lab up: --links: found {unknown[0]!r}, allowed {', '.join(LINKS)}", file=sys.stderr)
+        return 2
     options = Options(
         nodes=args.nodes,
         **{name: getattr(args, name) for name in _TIMES},
@@ -100,6 +110,11 @@ def _up(args: argparse.Namespace) -> int:
         auto_failback=args.auto_failback,
         service=args.service,
         daemons=args.daemons,
+        links=tuple(args.links.split(",")),
+        baud=args.baud,
+        tls=args.tls,
+        pings=args.pings,
+        realtime=args.realtime,
     )
     lab = Lab(options, args.dir)
     lab.up(detached=True)

@@ -10,9 +10,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hamgr.lab.links import LINKS, WIRE, LabLink
 from hamgr.lab.machine import FIRST_BOOT
 from hamgr.lab.namespaces import LabError
-from hamgr.lab.plan import ARBITER_ADDRESS, VIP, Fencing, Layout, Options, bmc_address, node_address
+from hamgr.lab.plan import (
+    ARBITER_ADDRESS,
+    VIP,
+    Fencing,
+    Layout,
+    Options,
+    bmc_address,
+    client_address,
+    node_address,
+    node_address6,
+)
 
 CLUSTER = "lab"
 GROUP = "web"
@@ -34,17 +45,30 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
     ]
     if not options.arbiter and options.nodes == 2:
         lines.append("two_node = true")
+    if options.realtime:
+        lines.append("realtime = true")
     lines += ["", "[timing]"]
     for name in ("keepalive", "warntime", "deadtime", "initdead", "lease"):
         lines.append(f'{name} = "{getattr(options, name)}"')
     if options.arbiter:
         lines += ["", "[arbiter]", f'address = "{ARBITER_ADDRESS}"']
         lines += [f'settle = "{options.settle}"', 'tie_breaker = "a"']
-    lines += ["", "[link.lan]", 'kind = "grpc"', "port = 5411"]
-    lines += ["", "[link.ha]", 'kind = "udp"', "port = 694", 'interface = "eth1"']
+    for name in options.links:
+        lines += ["", f"[link.{name}]", *LINKS[name].lines]
+        if LINKS[name].network == WIRE:
+            devices = ", ".join(f'{node} = "{layout.wire / node}"' for node in "ab")
+            lines += [f"baud = {options.baud}", f"device = {{ {devices} }}"]
     for node in options.node_names:
-        addresses = ", ".join(f'{link} = "{node_address(node, link)}"' for link in ("lan", "ha"))
-        lines += ["", f"[node.{node}]", f"address = {{ {addresses} }}"]
+        addresses = ", ".join(
+            f'{name} = "{_address(node, LINKS[name])}"' for name in options.links if LINKS[name].family
+        )
+        lines += ["", f"[node.{node}]", *([f"address = {{ {addresses} }}"] if addresses else [])]
+    if options.pings:
+        lines += ["", "[ping.gateway]", f'targets = ["{client_address()}"]']
+    if options.tls:
+        here = layout.here
+        lines += ["", "[tls]", f'ca = "{layout.tls}/ca.pem"']
+        lines += [f'certificate = "{here}/node.pem"', f'key = "{here}/node.key"']
     if options.fencing is not Fencing.NONE:
         for node in options.node_names:
             lines += ["", *_fence_device(options, layout, node)]
@@ -62,6 +86,10 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
         lines += ["", f"[[group.{GROUP}.resource]]", 'kind = "lsb"', 'name = "nginx"']
         lines += [f'script = "{layout.nginx_script}"', 'monitor_interval = "1s"']
     return "\n".join([*lines, ""])
+
+
+def _address(node: str, link: LabLink) -> str:
+    return node_address6(node) if link.family == 6 else node_address(node, link.network)
 
 
 def _fence_device(options: Options, layout: Layout, node: str) -> list[str]:
@@ -133,14 +161,17 @@ def write(options: Options, layout: Layout) -> None:
     layout.config.write_text(hamgr_toml(options, layout))
     layout.arbiter_config.write_text(arbiter_toml(layout))
     if options.daemons:
-        _make_key(layout.key)
+        _make_key(layout.key, options.key_method)
+    if any(LINKS[name].network == WIRE for name in options.links):
+        layout.wire.mkdir()
     _write_secret(layout.bmc_password, secrets.token_hex(BMC_PASSWORD_LENGTH // 2) + "\n")
     layout.nginx_script.write_text(nginx_script(layout.here))
     layout.nginx_script.chmod(0o755)
 
 
-def _make_key(path: Path) -> None:
+def _make_key(path: Path, method: str) -> None:
     command = [sys.executable, "-m", "hamgr.cli.main", "key", str(path)]
+    command += ["--method", method] if method else []
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LabError(f"`hamgr key {path}` ended with {done.returncode}: {done.stderr.strip()}")

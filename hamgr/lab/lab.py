@@ -280,6 +280,22 @@ class Lab:
         """Undo the cuts of this machine and network, "" for any; without a network its separations too."""
         self.request("heal", machine=machine, network=network)
 
+    def unplug(self, machine: str, network: str) -> None:
+        """Pull the cable out of a machine's network card: it loses its carrier."""
+        self.request("unplug", machine=machine, network=network)
+
+    def plug(self, machine: str, network: str) -> None:
+        """Put the cable back."""
+        self.request("plug", machine=machine, network=network)
+
+    def lose(self, network: str, percent: int) -> None:
+        """Let a network lose this share of its frames, each by itself; `heal` ends it."""
+        self.request("loss", network=network, percent=str(percent))
+
+    def wire(self, order: str) -> None:
+        """Treat the serial line: "cut", "noise 0.01" (the share of bytes that are changed) or "heal"."""
+        self.request("wire", order=order)
+
     def status(self, node: str) -> dict[str, Any]:
         """The node's `ClusterStatus` as `hamgr status --json` has it. Raises NotAnswering."""
         return observe.status(self.layout.admin_socket(node), STATUS_TIMEOUT)

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
+from hamgr.lab.links import LINKS
+
 NETWORKS = ("lan", "ha", "mgmt")
 NODE_NAMES = ("a", "b", "c", "d")
 ARBITER = "arbiter"
@@ -39,7 +41,9 @@ class Options:
     """What a lab looks like. Durations are written as the configuration file has them ("200ms", "1s").
 
     nodes: 2 to 4. service: the group runs a real nginx beside the address. daemons: machines start hamgrd at
-    boot. powered: which nodes are on after `up` (None: all of them). settle "": as hamgr chooses.
+    boot. powered: which nodes are on after `up` (None: all of them). settle "": as hamgr chooses. links: names of
+    `hamgr.lab.links`. baud: of the serial line. tls: gRPC links use it. pings: the client machine is a ping target.
+    key_method: of the cluster key ("" for the default).
     """
 
     nodes: int = 2
@@ -55,8 +59,17 @@ class Options:
     service: bool = False
     daemons: bool = True
     powered: tuple[str, ...] | None = None
+    links: tuple[str, ...] = ("lan", "ha")
+    baud: int = 9600
+    tls: bool = False
+    pings: bool = False
+    realtime: bool = False
+    key_method: str = ""
 
     def __post_init__(self) -> None:
+        for link in self.links:
+            if link not in LINKS:
+                raise ValueError(f"no link {link!r} in a lab; allowed: {', '.join(LINKS)}")
         if not 2 <= self.nodes <= len(NODE_NAMES):
             raise ValueError(f"a lab has 2 to {len(NODE_NAMES)} nodes, not {self.nodes}")
 
@@ -80,6 +93,7 @@ class Options:
         values = json.loads(text)
         powered = values["powered"]
         values["powered"] = None if powered is None else tuple(powered)
+        values["links"] = tuple(values["links"])
         return cls(**{**values, "fencing": Fencing(values["fencing"])})
 
 
@@ -101,6 +115,16 @@ class Port:
 def node_address(node: str, network: str) -> str:
     """The IPv4 address of a node on a network, without the prefix length."""
     return f"10.77.{_THIRD_OCTET[network]}.{NODE_NAMES.index(node) + 1}"
+
+
+def node_address6(node: str) -> str:
+    """The IPv6 address of a node on the lan."""
+    return f"fd77:1::{NODE_NAMES.index(node) + 1:x}"
+
+
+def client_address() -> str:
+    """The client's address on the lan."""
+    return f"10.77.{_THIRD_OCTET['lan']}.50"
 
 
 def bmc_address(node: str) -> str:
@@ -198,6 +222,15 @@ class Layout:
 
     def bmc(self, node: str) -> Path:
         return self.directory / "bmc" / node
+
+    @property
+    def wire(self) -> Path:
+        """Where the ends of the serial line are found, by node."""
+        return self.directory / "wire"
+
+    @property
+    def tls(self) -> Path:
+        return self.directory / "tls"
 
     def power_wire(self, node: str) -> Path:
         return self.directory / "power" / node

@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass, field
 
 from hamgr.lab.namespaces import LabError
-from hamgr.lab.plan import NETWORKS, Port
+from hamgr.lab.plan import NETWORKS, NODE_NAMES, Port
 
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
@@ -44,6 +44,8 @@ class Faults:
 
     cuts: set[tuple[str, str]] = field(default_factory=set)
     separated: set[frozenset[str]] = field(default_factory=set)
+    loss: dict[str, int] = field(default_factory=dict)
+    """Network -> percent of the frames that it loses, each by itself."""
 
     def heal(self, machine: str = "", network: str = "") -> None:
         """Forget the cuts of this machine and network ("" for any), and with no network the separations as
@@ -52,6 +54,8 @@ class Faults:
         self.cuts = {
             (cut, link) for cut, link in self.cuts if (machine and cut != machine) or (network and link != network)
         }
+        if not machine:
+            self.loss = {lossy: percent for lossy, percent in self.loss.items() if network and lossy != network}
         if not network:
             self.separated = {pair for pair in self.separated if machine and machine not in pair}
 
@@ -59,6 +63,11 @@ class Faults:
         """The rules for nft(8), bridge family; applied as one transaction."""
         incoming = [f"iifname {name!r} drop".replace("'", '"') for name in self._cut_ports()]
         outgoing = [f"oifname {name!r} drop".replace("'", '"') for name in self._cut_ports()]
+        incoming += [
+            f'iifname "{node}-{network}" numgen random mod 100 < {percent} drop'
+            for network, percent in sorted(self.loss.items())
+            for node in NODE_NAMES
+        ]
         between = []
         for pair in sorted(sorted(pair) for pair in self.separated):
             one, other = pair
@@ -124,6 +133,10 @@ class Switch:
         """No frame passes any of these ports from now on."""
         for port in ports:
             set_down(port.name)
+
+    def light(self, port: Port) -> None:
+        """Undo `darken` for one port."""
+        run_tool(["ip", "link", "set", port.name, "up"])
 
     def apply(self) -> None:
         run_tool(["nft", "-f", "-"], self.faults.ruleset())

@@ -24,6 +24,7 @@ from typing import Any
 
 from hamgr.lab.bmc import Bmc, BmcError
 from hamgr.lab.files import BMC_USER
+from hamgr.lab.links import LINKS, WIRE
 from hamgr.lab.namespaces import LabError, children, new_machine, only_child, wake_visitors
 from hamgr.lab.plan import Fencing, Layout, Options, bmc_address, ports
 from hamgr.lab.power import PowerWire
@@ -65,7 +66,12 @@ class World:
             "heal": self._heal,
             "separate": self._separate,
             "bmc": self._bmc,
+            "unplug": partial(self._plug, plugged=False),
+            "plug": partial(self._plug, plugged=True),
+            "loss": self._loss,
+            "wire": self._order_wire,
         }
+        self._wire: subprocess.Popen[str] | None = None
         self._switch = Switch([bmc_address(node) for node in self._options.node_names])
 
     def build(self) -> None:
@@ -77,6 +83,8 @@ class World:
         if self._options.fencing is Fencing.IPMI:
             for node, wire in self._wires.items():
                 self._bmcs[node] = self._new_bmc(node, wire)
+        if any(LINKS[name].network == WIRE for name in self._options.links):
+            self._wire = self._lay_wire()
         nodes = [name for name in self._options.node_names if name in self._options.powered_nodes]
         others = [name for name in self._options.machine_names if name not in self._options.node_names]
         # All are started before any is waited for: nodes that boot together see one another within
@@ -126,6 +134,34 @@ class World:
         for stream in (machine.shell.stdin, machine.shell.stdout):
             if stream is not None:
                 stream.close()
+
+    def _lay_wire(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "hamgr.lab.wire", str(self._layout.wire), str(self._options.baud)]
+        with self._layout.log("wire").open("ab") as log:
+            wire = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert wire.stdout is not None
+        if wire.stdout.readline() != "ready\n":
+            raise LabError(f"the serial line did not come up; see {self._layout.log('wire')}")
+        return wire
+
+    def _order_wire(self, request: Request) -> None:
+        """`cut`, `noise SHARE` or `heal` the serial line."""
+        if self._wire is None or self._wire.stdin is None:
+            raise LabError("no serial line in this lab")
+        self._wire.stdin.write(f"{request['order']}\n")
+        self._wire.stdin.flush()
+
+    def _plug(self, request: Request, plugged: bool) -> None:
+        """Pull a cable out, or put it back: the machine's card loses its carrier, or finds it again."""
+        machine, network = str(request["machine"]), str(request["network"])
+        self._check_port(machine, network)
+        (port,) = [port for port in ports(machine) if port.network == network]
+        self._switch.darken((port,)) if not plugged else self._switch.light(port)
+
+    def _loss(self, request: Request) -> None:
+        network, percent = str(request["network"]), int(request["percent"])
+        self._switch.faults.loss[network] = percent
+        self._switch.apply()
 
     def _switch_power(self, node: str, on: bool) -> bool:
         try:
@@ -181,6 +217,7 @@ class World:
     def _reap(self) -> None:
         """As PID 1 we inherit what others leave behind; our own children are waited for by those who know them."""
         ours = {machine.shell.pid for machine in self._on.values()} | {bmc.pid for bmc in self._bmcs.values()}
+        ours |= {self._wire.pid} if self._wire is not None else set()
         for child in children(os.getpid()):
             if child not in ours:
                 with contextlib.suppress(ChildProcessError):

@@ -1,0 +1,123 @@
+"""Every kind of heartbeat link alone carries a whole cluster; losing, breaking and mending links."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from hamgr.lab.lab import Lab
+from hamgr.lab.watch import Prober
+
+pytestmark = [pytest.mark.lab, pytest.mark.root]
+
+FAST = {"keepalive": "100ms", "warntime": "300ms", "deadtime": "600ms", "lease": "1500ms", "initdead": "2s"}
+SLOW_LINE = {"keepalive": "1s", "warntime": "3s", "deadtime": "5s", "lease": "12s", "initdead": "12s"}
+"""For a serial line of 9600 baud."""
+
+
+@contextmanager
+def watched(lab: Lab) -> Iterator[Prober]:
+    """The VIP under watch; two owners at any moment are a failure."""
+    with lab.watch_vip() as prober:
+        yield prober
+    assert prober.owners_overlapping() == []
+
+
+def kinds(lab: Lab, reporter: str) -> list[str]:
+    return [event.kind for event in lab.events(reporter)]
+
+
+def link_report(lab: Lab, node: str) -> dict[str, Any]:
+    socket = str(lab.layout.admin_socket(node))
+    report: dict[str, Any] = json.loads(lab.node(node).exec(["hamgr", "--socket", socket, "links", "--json"]).stdout)
+    return report
+
+
+def peer_link(lab: Lab, node: str, peer: str, link: str) -> dict[str, Any]:
+    return next(x for x in link_report(lab, node)["peers"] if (x["peer"], x["link"]) == (peer, link))
+
+
+def own_link(lab: Lab, node: str, link: str) -> dict[str, Any]:
+    return next(x for x in link_report(lab, node)["links"] if x["link"] == link)
+
+
+def fails_over_and_back(cluster: Lab, timeout: float = 20.0) -> None:
+    cluster.wait_for_owner("a", 2 * timeout)
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        cluster.node("a").power_off()
+        prober.wait_for_answer("b", timeout)
+        assert "fence-confirmed" in kinds(cluster, "b")
+        cluster.node("a").power_on()
+        prober.wait_for_answer("a", 2 * timeout)
+        cluster.wait_for_owner("a")
+
+
+@pytest.mark.parametrize("link", ["udp-lan", "udp6", "bcast", "mcast", "mcast6", "lan", "grpc6"])
+def test_each_kind_of_link_alone_carries_a_whole_failover(lab: Callable[..., Lab], link: str) -> None:
+    fails_over_and_back(lab(**FAST, links=(link,)))
+
+
+def test_a_serial_line_of_9600_baud_alone_carries_a_whole_failover(lab: Callable[..., Lab]) -> None:
+    fails_over_and_back(lab(**SLOW_LINE, links=("serial",), baud=9600), 40)
+
+
+def test_a_link_that_loses_nearly_a_third_is_told_and_nobody_dies(lab: Callable[..., Lab]) -> None:
+    cluster = lab(keepalive="50ms", warntime="400ms", deadtime="1s", links=("ha", "udp-lan"))
+    cluster.wait_for_owner("a")
+    for network in ("ha", "lan"):
+        cluster.lose(network, 30)
+    cluster.wait(
+        lambda: (peer_link(cluster, "a", "b", "ha")["loss"] or 0) > 0.2, 20, "the loss of ha to be measured"
+    )
+    cluster.wait(lambda: peer_link(cluster, "a", "b", "ha")["frames_in"] > 300, 60, "a to hear 300 heartbeats")
+    assert 0.2 < peer_link(cluster, "a", "b", "ha")["loss"] < 0.4
+    for node in "ab":
+        assert "node-dead" not in kinds(cluster, node)
+    cluster.heal()
+    cluster.wait(lambda: peer_link(cluster, "a", "b", "ha")["loss"] == 0, 30, "the loss to be over")
+
+
+def test_a_pulled_cable_is_told_at_once_and_put_back_it_is_used_again(lab: Callable[..., Lab]) -> None:
+    cluster = lab(keepalive="500ms", warntime="2s", deadtime="5s", lease="15s", initdead="6s", links=("ha", "lan"))
+    cluster.wait_for_owner("a")
+    cluster.unplug("a", "ha")
+    took = cluster.wait(lambda: not own_link(cluster, "a", "ha")["up"], 4, "a to see that eth1 has no carrier")
+    assert took < 4, "long before the deadtime, 5 s"
+    assert "eth1" in own_link(cluster, "a", "ha")["detail"]
+    assert not peer_link(cluster, "a", "b", "ha")["up"]
+    cluster.plug("a", "ha")
+    cluster.wait(lambda: own_link(cluster, "a", "ha")["up"], 4, "a to see the carrier again")
+    cluster.wait(lambda: peer_link(cluster, "a", "b", "ha")["up"], 10, "ha to be heard again")
+    for node in "ab":
+        assert "node-dead" not in kinds(cluster, node)
+
+
+def test_an_address_that_is_taken_away_and_given_back_needs_no_restart(lab: Callable[..., Lab]) -> None:
+    cluster = lab(**FAST, links=("ha", "lan"))
+    cluster.wait_for_owner("a")
+    cluster.node("a").exec(["ip", "address", "delete", "10.77.2.1/24", "dev", "eth1"])
+    cluster.wait(lambda: not own_link(cluster, "a", "ha")["up"], 5, "a to see that its address is gone")
+    cluster.node("a").exec(["ip", "address", "add", "10.77.2.1/24", "dev", "eth1"])
+    cluster.wait(lambda: own_link(cluster, "a", "ha")["up"], 5, "a to have its address back")
+    cluster.wait(lambda: peer_link(cluster, "b", "a", "ha")["up"], 5, "b to hear a over ha")
+    assert "node-dead" not in kinds(cluster, "b")
+
+
+def test_a_serial_line_survives_noise_and_a_cut(lab: Callable[..., Lab]) -> None:
+    cluster = lab(**SLOW_LINE | {"deadtime": "6s", "lease": "14s"}, links=("serial", "ha"), baud=115200)
+    cluster.wait_for_owner("a")
+    cluster.wait(lambda: peer_link(cluster, "a", "b", "serial")["up"], 10, "the line to carry heartbeats")
+    cluster.wire("noise 0.02")
+    cluster.wait(lambda: (peer_link(cluster, "a", "b", "serial")["loss"] or 0) > 0, 30, "noise to eat a frame")
+    cluster.wire("cut")
+    cluster.wait(lambda: not peer_link(cluster, "a", "b", "serial")["up"], 20, "the line to be told as down")
+    cluster.wire("heal")
+    cluster.wait(lambda: peer_link(cluster, "a", "b", "serial")["up"], 10, "the line to work again")
+    assert own_link(cluster, "a", "serial")["authentication_failures"] == 0, "noise is told from forgery"
+    for node in "ab":
+        assert "node-dead" not in kinds(cluster, node)
