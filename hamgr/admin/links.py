@@ -76,6 +76,7 @@ class LinksDesk:
             max=late.max,
             realtime=self.realtime.scheduled,
             detail=self.realtime.detail,
+            counts=late.counts,
         )
 
 

@@ -128,7 +128,7 @@ def _plain(message: Message) -> dict[str, Any]:
         elif isinstance(value, Mapping):
             shown[field.name] = dict(value)
         elif isinstance(value, Sequence) and not isinstance(value, str):
-            shown[field.name] = [_plain(item) for item in value]
+            shown[field.name] = [_plain(item) if isinstance(item, Message) else item for item in value]
         else:
             shown[field.name] = value
     return shown

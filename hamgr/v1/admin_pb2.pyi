@@ -226,7 +226,7 @@ class OwnLink(_message.Message):
     def __init__(self, link: _Optional[str] = ..., kind: _Optional[str] = ..., up: _Optional[bool] = ..., detail: _Optional[str] = ..., authentication_failures: _Optional[int] = ..., rejected: _Optional[_Mapping[str, int]] = ..., send_failures: _Optional[int] = ...) -> None: ...
 
 class Lateness(_message.Message):
-    __slots__ = ("count", "p50", "p99", "p999", "max", "realtime", "detail")
+    __slots__ = ("count", "p50", "p99", "p999", "max", "realtime", "detail", "counts")
     COUNT_FIELD_NUMBER: _ClassVar[int]
     P50_FIELD_NUMBER: _ClassVar[int]
     P99_FIELD_NUMBER: _ClassVar[int]
@@ -234,6 +234,7 @@ class Lateness(_message.Message):
     MAX_FIELD_NUMBER: _ClassVar[int]
     REALTIME_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
     count: int
     p50: float
     p99: float
@@ -241,7 +242,8 @@ class Lateness(_message.Message):
     max: float
     realtime: bool
     detail: str
-    def __init__(self, count: _Optional[int] = ..., p50: _Optional[float] = ..., p99: _Optional[float] = ..., p999: _Optional[float] = ..., max: _Optional[float] = ..., realtime: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, count: _Optional[int] = ..., p50: _Optional[float] = ..., p99: _Optional[float] = ..., p999: _Optional[float] = ..., max: _Optional[float] = ..., realtime: _Optional[bool] = ..., detail: _Optional[str] = ..., counts: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PingTarget(_message.Message):
     __slots__ = ("name", "reachable", "weight", "detail")
