@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hamgr.lab.lab import Lab
+from hamgr.lab.namespaces import enter_world, is_rootless
 from hamgr.lab.watch import Prober
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
@@ -121,3 +126,35 @@ def test_a_serial_line_survives_noise_and_a_cut(lab: Callable[..., Lab]) -> None
     assert own_link(cluster, "a", "serial")["authentication_failures"] == 0, "noise is told from forgery"
     for node in "ab":
         assert "node-dead" not in kinds(cluster, node)
+
+
+ATTACK_SECONDS = float(os.environ.get("HAMGR_ATTACK_SECONDS", "10"))
+
+
+def test_an_attacker_on_the_wire_without_the_key_changes_nothing(lab: Callable[..., Lab]) -> None:
+    """Replays, reflections, changed, cut and foreign frames, each to whom they were for or to the other."""
+    cluster = lab(**FAST, links=("ha", "lan"))
+    cluster.wait_for_owner("a")
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        before = {node: kinds(cluster, node) for node in "ab"}
+        command = [sys.executable, str(Path(__file__).parent / "attacker.py")]
+        command += [str(ATTACK_SECONDS), "694", "a-ha", "b-ha"]
+        attack = subprocess.run(
+            enter_world(cluster.world_pid, command, is_rootless()),
+            env=cluster.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        count = json.loads(attack.stdout)
+    assert count["heard"] > 20 * ATTACK_SECONDS / 2, "the attacker was on the wire"
+    assert count["sent"] > 100 * ATTACK_SECONDS / 2, "and spoke"
+    assert {node: kinds(cluster, node) for node in "ab"} == before
+    assert {answer.node for answer in prober.answers()} == {"a"}
+    for node in "ab":
+        refused = own_link(cluster, node, "ha")["rejected"]
+        for reason in ("replayed", "unauthenticated", "malformed", "reflected"):
+            assert refused.get(reason, 0) > 0, f"{node} was tried with {reason}"
+        assert peer_link(cluster, node, "b" if node == "a" else "a", "ha")["up"]
+        assert cluster.node(node).log().count("dropped") < 10 * (2 + ATTACK_SECONDS / 10), "the log is rate-limited"
