@@ -26,6 +26,7 @@ from hamgr.links.arbiter import ArbiterSession
 from hamgr.links.codec import Codec
 from hamgr.links.keys import KeyFileError, load_keys
 from hamgr.links.link import LinkError
+from hamgr.links.ping import Pinger
 from hamgr.links.transport import Transport
 from hamgr.logs import log_to
 from hamgr.realtime import enter
@@ -60,7 +61,8 @@ async def run(config: Config, node_name: str) -> int:
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
     groups = {group.name: GroupRunner(group, host.group_reported) for group in config.groups}
-    desk = LinksDesk(host.status, links, host.lateness)
+    pinger = Pinger(config.pings, host.health_changed)
+    desk = LinksDesk(host.status, links, host.lateness, pinger)
     admin = AdminServer(config.admin_socket, host, desk)
     writer = Writer(store, loop.call_soon_threadsafe)
     try:
@@ -73,6 +75,7 @@ async def run(config: Config, node_name: str) -> int:
             await arbiter.start()
         _end_on_signals(loop, host)
         host.begin(World(links, arbiter, fencer, groups, writer))
+        await pinger.start()
         # All that lives as long as the daemon is made by now: the collector need not walk it again.
         gc.collect()
         gc.freeze()
@@ -86,6 +89,7 @@ async def run(config: Config, node_name: str) -> int:
         await host.close()
         for group in groups.values():
             await group.close()
+        await pinger.close()
         if arbiter is not None:
             await arbiter.close()
         await links.close()

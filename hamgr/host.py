@@ -40,6 +40,7 @@ from hamgr.core.events import (
     Event,
     FenceFinished,
     FenceOutcome,
+    HealthChanged,
     LinkChanged,
     OperatorAsked,
     PacketReceived,
@@ -184,6 +185,9 @@ class Host:
 
     def link_changed(self, link: str, up: bool, detail: str) -> None:
         self.post(LinkChanged(link, up, detail))
+
+    def health_changed(self, score: int, detail: str) -> None:
+        self.post(HealthChanged(score, detail))
 
     def arbiter_answered(self, answer: ArbiterAnswer) -> None:
         self.post(ArbiterAnswered(answer))
