@@ -52,6 +52,8 @@ BODIES: list[core.Body] = [
     core.LearnReply(9, STATE),
     core.Forward((1 << 64) - 1, "takeover", "b", "web", "ops"),
     core.ForwardReply(3, False, "not quorate"),
+    core.RetransmitRequest((3, 4, 9)),
+    core.Resync(12),
     core.ArbiterReport(5, 4, "a", True, 5, ("a", "b"), -3, 10, STATE, ("a", "b"), "a", 1.0, 0.2),
     core.ArbiterAnswer(5, True, 4, "a", 5, "a", core.Stamp(4, 2), "", STATE),
 ]

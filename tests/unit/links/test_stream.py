@@ -21,9 +21,9 @@ from typing import Any
 import grpc
 import pytest
 
-from hamgr.config.model import LinkConfig
+from hamgr.config.model import LinkConfig, TlsConfig
 from hamgr.core.messages import Heartbeat, Packet
-from hamgr.links.codec import Codec, RejectReason
+from hamgr.links.codec import Codec, RejectReason, Unsealed
 from hamgr.links.link import LinkError
 from hamgr.links.stream import QUEUE, Outgoing
 from hamgr.links.transport import Transport
@@ -45,19 +45,26 @@ def lan(port: int = 0, addresses: tuple[str, str] = ("127.0.0.1", "127.0.0.2")) 
     if not port:
         with socket.create_server((addresses[0], 0)) as probe:
             port = probe.getsockname()[1]
-    return LinkConfig("lan", "grpc", port, dict(zip("ab", addresses, strict=True)))
+    return LinkConfig("lan", "grpc", ("a", "b"), port, dict(zip("ab", addresses, strict=True)))
 
 
 class End:
     """One node that beats each KEEPALIVE, and what it heard."""
 
-    def __init__(self, node: str, link: LinkConfig, life: int = 0) -> None:
-        config: Any = SimpleNamespace(links=(link,))
+    def __init__(self, node: str, link: LinkConfig, life: int = 0, tls: TlsConfig | None = None) -> None:
+        config: Any = SimpleNamespace(links=(link,), tls=tls, spec=SimpleNamespace(names=("a", "b")))
         self.node = node
         self.peer = "b" if node == "a" else "a"
         self.heard: asyncio.Queue[Packet] = asyncio.Queue()
-        codec = Codec("office", node, KEYS, 1, life or LIVES[node])
-        self.transport = Transport(config, node, codec, lambda _, packet: self.heard.put_nowait(packet))
+        self.codec = Codec("office", node, KEYS, 1, life or LIVES[node])
+        self.changes: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
+        self.transport = Transport(
+            config,
+            node,
+            self.codec,
+            lambda _, packet: self.heard.put_nowait(packet),
+            lambda _, up, detail: self.changes.put_nowait((up, detail)),
+        )
         self._beating: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -156,14 +163,13 @@ async def test_a_recorded_frame_is_refused_and_leaves_the_stream_alone() -> None
     link = lan()
     recorded: list[bytes] = []
     a, b = End("a", link), End("b", link)
-    receive = a.transport._links["lan"]._receive  # type: ignore[attr-defined]
+    unseal = a.codec.unseal
 
-    def record(name: str, frame: bytes, source: str) -> RejectReason | None:
+    def record(link: str, frame: bytes) -> Unsealed:
         recorded.append(frame)
-        answer: RejectReason | None = receive(name, frame, source)
-        return answer
+        return unseal(link, frame)
 
-    a.transport._links["lan"]._receive = record  # type: ignore[attr-defined]
+    a.codec.unseal = record  # type: ignore[method-assign]
     async with running(a, b):
         await a.hears_anew()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{link.port}") as channel:
