@@ -71,11 +71,11 @@ async def run(config: Config, node_name: str) -> int:
         await fencer.start()
         for group in groups.values():
             await group.prepare()
+        await pinger.start()
         if arbiter is not None:
             await arbiter.start()
         _end_on_signals(loop, host)
         host.begin(World(links, arbiter, fencer, groups, writer))
-        await pinger.start()
         # All that lives as long as the daemon is made by now: the collector need not walk it again.
         gc.collect()
         gc.freeze()

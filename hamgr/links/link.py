@@ -76,5 +76,11 @@ def _grpc(config: LinkConfig, local: Local, listener: Listener) -> Link:
     return StreamLink(config, local, listener)
 
 
-LINK_KINDS: Mapping[str, LinkFactory] = MappingProxyType({"udp": _udp, "grpc": _grpc})
+def _serial(config: LinkConfig, local: Local, listener: Listener) -> Link:
+    from hamgr.links.serial import SerialLink
+
+    return SerialLink(config, local, listener)
+
+
+LINK_KINDS: Mapping[str, LinkFactory] = MappingProxyType({"udp": _udp, "serial": _serial, "grpc": _grpc})
 """The kinds of links by the name that the configuration has for them. Their modules are loaded when they are used."""

@@ -1,7 +1,7 @@
 """Pings the addresses outside of the cluster that tell whether our own network works (ICMP, RFC 792 and RFC 4443).
 
-Heartbeat's `ping` and `ping_group`. A target is no voter: what answers adds to this node's health score. Raw sockets, not the
-kernel's unprivileged ping sockets, which are closed to everybody by default (`net.ipv4.ping_group_range`, icmp(7)).
+Heartbeat's `ping` and `ping_group`. A target is no voter: what answers adds to this node's health score. The sockets
+are raw ones: the kernel's ping sockets are closed to everybody by default (`net.ipv4.ping_group_range`, icmp(7)).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from hamgr.config.model import PingConfig
+from hamgr.links.link import LinkError
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +63,18 @@ class Pinger:
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     async def start(self) -> None:
-        """Begin to ping. Raises OSError when raw sockets are not permitted."""
+        """Begin to ping. Raises LinkError when raw sockets are not permitted."""
         loop = asyncio.get_running_loop()
         for ping in self._pings:
             self._targets[ping.name] = [_Target(address, loop.time()) for address in ping.targets]
         for version in {ipaddress.ip_address(address).version for ping in self._pings for address in ping.targets}:
-            found = _open(version)
-            self._sockets[version] = found
+            try:
+                self._sockets[version] = found = _open(version)
+            except OSError as error:
+                raise LinkError(
+                    f"ping targets can't be pinged: raw sockets are refused ({error.strerror}); run hamgrd as"
+                    " root or with CAP_NET_RAW, or leave [ping] out"
+                ) from error
             loop.add_reader(found, self._readable, version)
         for ping in self._pings:
             self._ping(ping)

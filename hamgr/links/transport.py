@@ -110,8 +110,8 @@ class Transport:
 
     def changed(self, link: str, up: bool, detail: str) -> None:
         state = self.states[link]
-        if (state.up, state.detail) != (up, detail):
-            state.up, state.detail = up, detail
+        was_up, state.up, state.detail = state.up, up, detail
+        if was_up != up:
             self._changed(link, up, detail)
 
     def _is_shared(self, link: str) -> bool:
