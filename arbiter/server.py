@@ -47,6 +47,14 @@ async def serve(config: ArbiterConfig) -> None:
             text = f"{config.path}: listen: found {config.listen}, allowed an address of this machine with a free port"
             raise ListenError(text) from error
         await server.start()
+        reloading: set[asyncio.Task[None]] = set()
+
+        def reload() -> None:
+            task = asyncio.create_task(_reload(config, service))
+            reloading.add(task)
+            task.add_done_callback(reloading.discard)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         count = len(keys)
         log.info("hamgr-arbiter: ready on %s, %d cluster%s", config.listen, count, "" if count == 1 else "s")
         await ended.wait()
@@ -54,6 +62,17 @@ async def serve(config: ArbiterConfig) -> None:
         await server.stop(grace=None)
         await service.close()
         store.close()
+
+
+async def _reload(config: ArbiterConfig, service: ArbiterService) -> None:
+    """Read all key files again; a mistake in one of them changes nothing."""
+    try:
+        keys = await asyncio.to_thread(load_all_keys, config)
+    except ConfigError as error:
+        log.error("the keys stay as they were: %s", error)
+        return
+    service.reload(keys)
+    log.info("keys read again: %s", "; ".join(f"{name}: {found.summary()}" for name, found in sorted(keys.items())))
 
 
 def _init(config: ArbiterConfig, cluster: str) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +16,9 @@ from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Explain, WakeA
 from arbiter.decide import Store as StoreEffect
 from arbiter.store import Store, StoreError
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
-from hamgr.links.codec import Codec, Counters, Rejected, RejectReason, claimed_cluster
+from hamgr.links.arbiter import ARBITER, CLUSTER, LINK
+from hamgr.links.codec import Codec, Rejected, RejectReason
+from hamgr.links.counters import Counters
 from hamgr.links.keys import Keys
 from hamgr.links.stream import ENDS_STREAM, Outgoing
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
@@ -24,8 +26,11 @@ from hamgr.v1 import cluster_pb2 as pb
 
 log = logging.getLogger("hamgr-arbiter")
 
-LINK = "arbiter"
-ARBITER = "arbiter"
+FIRST_REPORT = 5.0
+"""Seconds in which a stream must bring an authentic report; what waits longer is no node."""
+
+MAX_STRANGERS = 64
+"""Streams that brought no authentic report yet; one more ends the oldest, so that strangers keep no node out."""
 
 Call = Callable[[float], list[ArbiterEffect]]
 
@@ -119,6 +124,7 @@ class ArbiterService(pb_grpc.ArbiterServicer):
         # One thread: SQLite has one writer, and a vote never overtakes an earlier one.
         self._disk = ThreadPoolExecutor(1, "hamgr-arbiter-disk")
         self.counters = Counters()
+        self._strangers: dict[asyncio.Task[str], None] = {}
         incarnation = secrets.randbits(63) | 1
         self._desks = {
             cluster: ClusterDesk(
@@ -130,12 +136,22 @@ class ArbiterService(pb_grpc.ArbiterServicer):
     async def Session(
         self, request_iterator: AsyncIterator[pb.Frame], context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]
     ) -> AsyncIterator[pb.Frame]:
+        desk = self._desk_named(context)
+        if desk is None:
+            self.counters.rejected(LINK, RejectReason.OTHER_CLUSTER, context.peer())
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, RejectReason.OTHER_CLUSTER.value)
         opened: asyncio.Future[tuple[ClusterDesk, NodeSession]] = asyncio.get_running_loop().create_future()
-        reader = asyncio.create_task(self._read(request_iterator, context.peer(), opened))
+        reader = asyncio.create_task(self._read(desk, request_iterator, context.peer(), opened))
         sending: asyncio.Task[bytes] | None = None
         try:
             waited: set[asyncio.Future[Any]] = {reader, opened}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            self._admit(reader)
+            await asyncio.wait(waited, timeout=FIRST_REPORT, return_when=asyncio.FIRST_COMPLETED)
+            self._strangers.pop(reader, None)
+            if not reader.done() and not opened.done():
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"no report within {FIRST_REPORT:g} s")
+            if reader.cancelled():
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams without a report")
             while not reader.done():
                 _desk, session = opened.result()
                 sending = sending or asyncio.create_task(session.outgoing.get())
@@ -146,6 +162,7 @@ class ArbiterService(pb_grpc.ArbiterServicer):
             if reason := reader.result():
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, reason)
         finally:
+            self._strangers.pop(reader, None)
             reader.cancel()
             if sending is not None:
                 sending.cancel()
@@ -155,16 +172,15 @@ class ArbiterService(pb_grpc.ArbiterServicer):
 
     async def _read(
         self,
+        desk: ClusterDesk,
         frames: AsyncIterator[pb.Frame],
         source: str,
         opened: asyncio.Future[tuple[ClusterDesk, NodeSession]],
     ) -> str:
         """Take reports until the stream ends; returns why it must be ended, or ""."""
-        desk: ClusterDesk | None = None
         session: NodeSession | None = None
         async for frame in frames:
             try:
-                desk = desk or self._desk_of(frame.data)
                 packet = desk.codec.open(LINK, frame.data)
             except Rejected as rejected:
                 self.counters.rejected(LINK, rejected.reason, source)
@@ -186,11 +202,25 @@ class ArbiterService(pb_grpc.ArbiterServicer):
                 desk.greet(session)
         return ""
 
-    def _desk_of(self, data: bytes) -> ClusterDesk:
-        desk = self._desks.get(claimed_cluster(data))
-        if desk is None:
-            raise Rejected(RejectReason.OTHER_CLUSTER)
-        return desk
+    def _desk_named(self, context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]) -> ClusterDesk | None:
+        """The desk of the cluster that a stream's metadata names. Nobody vouches for it: it only chooses the keys."""
+        for name, value in context.invocation_metadata() or ():
+            if name == CLUSTER and isinstance(value, str):
+                return self._desks.get(value)
+        return None
+
+    def _admit(self, reader: asyncio.Task[str]) -> None:
+        """Count a stream among the strangers."""
+        if len(self._strangers) >= MAX_STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.cancel()
+        self._strangers[reader] = None
+
+    def reload(self, keys: Mapping[str, Keys]) -> None:
+        """From now on use these keys for the clusters that are served."""
+        for cluster, found in keys.items():
+            self._desks[cluster].codec.reload(found.keys, found.active)
 
     async def close(self) -> None:
         for desk in self._desks.values():

@@ -179,7 +179,8 @@ def init(args: argparse.Namespace) -> int:
 
 
 def key(args: argparse.Namespace) -> int:
-    from hamgr.links.keys import KeyFileError, write_key_file
+    from hamgr.links.keyfile import write_key_file
+    from hamgr.links.keys import KeyFileError
 
     try:
         write_key_file(args.file)

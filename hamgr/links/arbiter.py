@@ -9,7 +9,8 @@ import grpc
 
 from hamgr.config.model import ArbiterConfig, Config
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
-from hamgr.links.codec import Codec, Counters, Rejected
+from hamgr.links.codec import Codec, Rejected
+from hamgr.links.counters import Counters
 from hamgr.links.stream import CHANNEL_OPTIONS, REDIAL, log_end, target
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
 from hamgr.v1 import cluster_pb2 as pb
@@ -17,6 +18,9 @@ from hamgr.v1 import cluster_pb2 as pb
 LINK = "arbiter"
 ARBITER = "arbiter"
 """The link's name in the frames, and the arbiter's name as sender and receiver."""
+
+CLUSTER = "hamgr-cluster"
+"""Metadata of a session: whose keys open it. The arbiter must know before it can open the first frame."""
 
 
 class ArbiterSession:
@@ -89,7 +93,7 @@ class ArbiterSession:
         """One stream's life; raises AioRpcError when it ends."""
         self._arbiter_life = 0  # of an arbiter that may have been started anew
         self._say_again()  # what was written to a stream that broke may be lost
-        call = stub.Session(None)  # None: we write
+        call = stub.Session(None, metadata=((CLUSTER, self._codec.cluster),))  # None: we write
         reader = asyncio.ensure_future(self._read(call))
         reader.add_done_callback(lambda _reader: self._filled.set())
         try:

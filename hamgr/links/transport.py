@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from hamgr.config.model import Config, LinkConfig
 from hamgr.core.messages import Body, Forward, ForwardReply, Heartbeat, Packet
-from hamgr.links.codec import MAX_FRAME, Codec, Counters, Rejected, RejectReason
+from hamgr.links.codec import MAX_FRAME, Codec, Rejected, RejectReason
+from hamgr.links.counters import Counters
 from hamgr.links.link import LINK_KINDS, Link, Local
 from hamgr.links.quality import Quality
 

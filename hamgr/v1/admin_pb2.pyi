@@ -278,24 +278,28 @@ class KeysRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ReloadKeysRequest(_message.Message):
-    __slots__ = ("operator",)
+    __slots__ = ("operator", "force")
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     operator: str
-    def __init__(self, operator: _Optional[str] = ...) -> None: ...
+    force: bool
+    def __init__(self, operator: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class KeyStatus(_message.Message):
-    __slots__ = ("number", "method", "active", "known_to", "unknown_to")
+    __slots__ = ("number", "method", "active", "known_to", "unknown_to", "sealed_by")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
     KNOWN_TO_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_TO_FIELD_NUMBER: _ClassVar[int]
+    SEALED_BY_FIELD_NUMBER: _ClassVar[int]
     number: int
     method: str
     active: bool
     known_to: _containers.RepeatedScalarFieldContainer[str]
     unknown_to: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, number: _Optional[int] = ..., method: _Optional[str] = ..., active: _Optional[bool] = ..., known_to: _Optional[_Iterable[str]] = ..., unknown_to: _Optional[_Iterable[str]] = ...) -> None: ...
+    sealed_by: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, number: _Optional[int] = ..., method: _Optional[str] = ..., active: _Optional[bool] = ..., known_to: _Optional[_Iterable[str]] = ..., unknown_to: _Optional[_Iterable[str]] = ..., sealed_by: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class KeysReport(_message.Message):
     __slots__ = ("file", "keys")

@@ -336,7 +336,7 @@ class ArbiterReport(_message.Message):
     def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., initialised: _Optional[bool] = ..., claim: _Optional[int] = ..., alive: _Optional[_Iterable[str]] = ..., health: _Optional[int] = ..., load: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., nodes: _Optional[_Iterable[str]] = ..., tie_breaker: _Optional[str] = ..., deadtime: _Optional[float] = ..., settle: _Optional[float] = ...) -> None: ...
 
 class ArbiterAnswer(_message.Message):
-    __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state")
+    __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state", "keys")
     ECHO_US_FIELD_NUMBER: _ClassVar[int]
     VOTER_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -346,6 +346,7 @@ class ArbiterAnswer(_message.Message):
     STORED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
     echo_us: int
     voter: bool
     epoch: int
@@ -355,7 +356,8 @@ class ArbiterAnswer(_message.Message):
     stored: Stamp
     refused: str
     state: ClusterState
-    def __init__(self, echo_us: _Optional[int] = ..., voter: _Optional[bool] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., vote_epoch: _Optional[int] = ..., voted_for: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., refused: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ...) -> None: ...
+    keys: _containers.RepeatedCompositeFieldContainer[OpenKey]
+    def __init__(self, echo_us: _Optional[int] = ..., voter: _Optional[bool] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., vote_epoch: _Optional[int] = ..., voted_for: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., refused: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("data",)

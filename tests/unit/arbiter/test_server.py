@@ -19,7 +19,8 @@ from hamgr.config.model import ArbiterConfig
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport
 from hamgr.links.arbiter import ArbiterSession
 from hamgr.links.codec import Codec
-from hamgr.links.keys import load_keys, write_key_file
+from hamgr.links.keyfile import write_key_file
+from hamgr.links.keys import load_keys
 from hamgr.v1 import arbiter_pb2_grpc, cluster_pb2
 
 COMMAND = [str(Path(sys.executable).with_name("hamgr-arbiter"))]

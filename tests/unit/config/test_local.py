@@ -8,7 +8,7 @@ import pytest
 
 from hamgr.config.local import check_local, find_agent
 from hamgr.config.toml import load
-from hamgr.links.keys import write_key_file
+from hamgr.links.keyfile import write_key_file
 
 CONFIG = """
 [cluster]

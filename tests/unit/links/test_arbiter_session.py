@@ -17,6 +17,7 @@ from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
 from hamgr.links.arbiter import ARBITER, LINK, ArbiterSession
 from hamgr.links.codec import Codec, Rejected, RejectReason
 from hamgr.links.keys import Keys
+from hamgr.links.seal import Key
 from hamgr.links.stream import SERVER_OPTIONS
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
 from hamgr.v1 import cluster_pb2 as pb
@@ -109,7 +110,7 @@ async def serving(port: int, servicer: pb_grpc.ArbiterServicer) -> AsyncIterator
 
 async def test_the_real_arbiter_answers(tmp_path: Path) -> None:
     port, store = free_port(), SqliteStore(tmp_path)
-    service = ArbiterService({"office": Keys(KEYS, 1)}, store)
+    service = ArbiterService({"office": Keys({1: Key(KEYS[1])}, 1)}, store)
     try:
         async with serving(port, service), node(port) as a:
             a.session.send(report(1))

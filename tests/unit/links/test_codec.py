@@ -12,21 +12,14 @@ from hypothesis import strategies as st
 
 from hamgr.core import messages as core
 from hamgr.core.cluster import GroupState
-from hamgr.links.codec import (
-    HEADER,
-    LIVES,
-    MAC_BYTES,
-    MAX_FRAME,
-    WINDOW,
-    Codec,
-    Counters,
-    Rejected,
-    RejectReason,
-    claimed_cluster,
-)
+from hamgr.links.codec import MAX_FRAME, Codec, Rejected, RejectReason
+from hamgr.links.counters import Counters
+from hamgr.links.replay import LIVES, WINDOW
+from hamgr.links.seal import HEADER, LIVES_CACHED, AeadSeal, Key, Method
 from hamgr.v1 import cluster_pb2 as pb
 
 KEYS = {1: b"k" * 32, 2: b"l" * 40}
+MAC_BYTES = 32
 A_LIFE, B_LIFE = 1 << 32 | 7, 3 << 32 | 9
 
 STATE = core.ClusterState(
@@ -80,7 +73,7 @@ def forged(payload: bytes) -> bytes:
     """A frame that a holder of the key could make, around any payload."""
     by = codec("a", A_LIFE)
     header = b"hg\x01\x01"
-    return header + by._mac(1, header, payload) + payload
+    return by._seals[1].seal(header, payload)
 
 
 def forged_packet(**fields: object) -> bytes:
@@ -241,12 +234,6 @@ def test_a_frame_beyond_the_limit_is_not_even_hashed() -> None:
     assert refusal(codec(), forged(b"\0" * MAX_FRAME)) is RejectReason.TOO_LARGE
 
 
-def test_the_claimed_cluster_is_read_without_the_key() -> None:
-    assert claimed_cluster(sealed()) == "office"
-    with pytest.raises(Rejected):
-        claimed_cluster(b"hg\x01\x01" + b"\0" * MAC_BYTES + b"\xff\xff")
-
-
 @given(st.binary(max_size=200))
 def test_random_bytes_are_rejected(data: bytes) -> None:
     refusal(codec(), data)
@@ -332,3 +319,145 @@ def test_a_packet_says_who_sent_it_and_in_which_life() -> None:
     packet = codec().open("ha", sealed(by=codec("c", 77)))
     assert (packet.sender, packet.incarnation) == ("c", 77)
     assert packet == replace(packet, to="b", to_incarnation=B_LIFE)
+
+
+# -- methods ---------------------------------------------------------------------------------------------------------
+
+
+def only(method: Method, node: str = "b", life: int = B_LIFE) -> Codec:
+    return Codec("office", node, {3: Key(b"m" * 32, method)}, 3, life)
+
+
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: type(body).__name__)
+def test_every_method_brings_every_message(method: Method, body: core.Body) -> None:
+    packet = core.Packet("a", A_LIFE, "b", B_LIFE, body)
+    assert only(method).open("ha", only(method, "a", A_LIFE).seal("ha", packet)) == packet
+
+
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("other", Method)
+def test_a_key_opens_with_its_own_method_alone(method: Method, other: Method) -> None:
+    frame = sealed(by=only(method, "a", A_LIFE))
+    if method is other:
+        only(other).open("ha", frame)
+    else:
+        assert refusal(only(other), frame) is RejectReason.UNAUTHENTICATED
+
+
+def test_who_listens_reads_nothing_of_an_encrypted_frame() -> None:
+    frame = sealed(by=only(Method.CHACHA20_POLY1305, "a", A_LIFE))
+    assert b"office" in sealed()
+    assert b"office" not in frame
+    assert b"web" not in frame
+
+
+def test_no_nonce_is_used_twice_over_links_receivers_lives_and_nodes() -> None:
+    senders = [only(Method.CHACHA20_POLY1305, node, life) for node in "ac" for life in (1, 1, 2)]
+    frames = [sealed(link=link, to=to, by=by) for by in senders for link in ("ha", "lan") for to in "bd"]
+    assert len({frame[HEADER : HEADER + 24] for frame in frames}) == len(frames)
+
+
+def test_garbage_takes_no_place_among_the_derived_keys() -> None:
+    receiver, peer = only(Method.CHACHA20_POLY1305), only(Method.CHACHA20_POLY1305, "a", A_LIFE)
+    receiver.open("ha", sealed(by=peer))
+    seal = receiver._seals[3]
+    assert isinstance(seal, AeadSeal)
+    known = list(seal._others)
+    for number in range(2 * LIVES_CACHED):
+        frame = b"hg\x01\x03" + number.to_bytes(16, "big") + bytes(60)
+        assert refusal(receiver, frame) is RejectReason.UNAUTHENTICATED
+    assert list(seal._others) == known
+    for life in range(1, 2 * LIVES_CACHED):
+        receiver.open("ha", sealed(to_life=0, by=only(Method.CHACHA20_POLY1305, "a", life)))
+    assert len(seal._others) == LIVES_CACHED
+    receiver.open("ha", sealed(by=peer))
+
+
+def test_no_trace_back_tells_a_secret() -> None:
+    assert "k" * 8 not in repr(Key(b"k" * 32))
+
+
+# -- links that know the speaker ---------------------------------------------------------------------------------------
+
+
+def test_a_link_that_knows_the_speaker_takes_nobody_else_and_no_number_is_lost() -> None:
+    receiver, frame = codec(), sealed()
+    with pytest.raises(Rejected) as rejected:
+        receiver.unseal("ha", frame, frozenset({"c", "d"}))
+    assert rejected.value.reason is RejectReason.OTHER_SPEAKER
+    assert receiver.unseal("ha", frame, frozenset({"a"})).packet.sender == "a"
+
+
+def test_each_receiver_and_link_has_numbers_of_its_own_without_gaps() -> None:
+    by = codec("a", A_LIFE)
+    for _ in range(3):
+        sealed(to="c", by=by)
+        sealed(link="lan", by=by)
+    assert codec().unseal("ha", sealed(by=by)).sequence == 1
+
+
+# -- keys that change ----------------------------------------------------------------------------------------------
+
+
+OLD, NEW = Key(b"o" * 32), Key(b"n" * 32, Method.CHACHA20_POLY1305)
+
+
+def test_keys_change_in_any_order_of_nodes_and_no_frame_is_lost_or_taken_twice() -> None:
+    a, b = Codec("office", "a", {1: OLD}, 1, A_LIFE), Codec("office", "b", {1: OLD}, 1, B_LIFE)
+    steps = [({1: OLD, 2: NEW}, 1), ({2: NEW, 1: OLD}, 2), ({2: NEW}, 2)]
+    taken = []
+    for keys, active in steps:
+        for node in (b, a):
+            node.reload(keys, active)
+            for sender, receiver in ((a, b), (b, a)):
+                frame = sealed(to=receiver.node, to_life=receiver.incarnation, by=sender)
+                receiver.open("ha", frame)
+                taken.append((receiver, frame))
+    assert len(taken) == 12
+    for receiver, frame in taken:
+        assert refusal(receiver, frame) in (RejectReason.REPLAYED, RejectReason.UNAUTHENTICATED)
+
+
+def test_a_key_that_stays_keeps_its_counter_when_others_change() -> None:
+    a = Codec("office", "a", {2: NEW}, 2, A_LIFE)
+    before = sealed(by=a)
+    a.reload({2: NEW, 3: OLD}, 2)
+    assert sealed(by=a)[HEADER : HEADER + 24] == before[HEADER : HEADER + 16] + (2).to_bytes(8, "big")
+
+
+def test_the_same_message_is_sealed_anew_once_the_keys_changed() -> None:
+    a, b = Codec("office", "a", {1: OLD}, 1, A_LIFE), Codec("office", "b", {1: OLD, 2: NEW}, 1, B_LIFE)
+    b.open("ha", sealed(by=a))
+    assert b.peers["a"].opens == {}
+    a.reload({1: OLD, 2: NEW}, 1)
+    b.open("ha", sealed(by=a))
+    assert b.peers["a"].opens == {1: OLD.print(), 2: NEW.print()}
+    a.reload({2: NEW}, 2)
+    b.open("ha", sealed(by=a))
+    assert (b.peers["a"].opens, b.peers["a"].seals) == ({}, 2)
+
+
+def test_the_arbiters_answers_say_its_keys_too() -> None:
+    arbiter = Codec("office", "arbiter", {1: OLD, 2: NEW}, 1, A_LIFE)
+    receiver = Codec("office", "b", {1: OLD}, 1, B_LIFE)
+    receiver.open("arbiter", sealed(core.ArbiterAnswer(1, True, 1), "arbiter", by=arbiter))
+    assert receiver.peers["arbiter"].opens == {1: OLD.print(), 2: NEW.print()}
+
+
+def test_recordings_and_late_frames_say_nothing_of_a_peers_keys() -> None:
+    a, b = Codec("office", "a", {1: OLD, 2: NEW}, 1, A_LIFE), Codec("office", "b", {1: OLD, 2: NEW}, 1, B_LIFE)
+    recording = sealed(to_life=0, by=a)
+    late = sealed(by=a)
+    a.reload({2: NEW}, 2)
+    newer = sealed(replace(HEARTBEAT, sent_us=HEARTBEAT.sent_us + 1), by=a)
+    b.open("ha", recording)
+    assert b.peers == {}
+    b.open("ha", newer)
+    b.open("ha", late)
+    assert (b.peers["a"].opens, b.peers["a"].seals) == ({}, 2)
+
+
+def test_two_keys_of_one_number_are_told_apart_by_secret_and_by_method() -> None:
+    prints = {Key(secret, method).print() for secret in (b"o" * 32, b"n" * 32) for method in Method}
+    assert len(prints) == 2 * len(Method)
