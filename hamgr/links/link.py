@@ -65,9 +65,21 @@ LinkFactory: TypeAlias = Callable[[LinkConfig, Local, Listener], Link]
 
 
 def _udp(config: LinkConfig, local: Local, listener: Listener) -> Link:
-    from hamgr.links.udp import UdpLink
+    from hamgr.links.udp import udp_link
 
-    return UdpLink(config, local, listener)
+    return udp_link(config, local, listener)
+
+
+def _broadcast(config: LinkConfig, local: Local, listener: Listener) -> Link:
+    from hamgr.links.shared import broadcast_link
+
+    return broadcast_link(config, local, listener)
+
+
+def _multicast(config: LinkConfig, local: Local, listener: Listener) -> Link:
+    from hamgr.links.shared import multicast_link
+
+    return multicast_link(config, local, listener)
 
 
 def _grpc(config: LinkConfig, local: Local, listener: Listener) -> Link:
@@ -82,5 +94,7 @@ def _serial(config: LinkConfig, local: Local, listener: Listener) -> Link:
     return SerialLink(config, local, listener)
 
 
-LINK_KINDS: Mapping[str, LinkFactory] = MappingProxyType({"udp": _udp, "serial": _serial, "grpc": _grpc})
+LINK_KINDS: Mapping[str, LinkFactory] = MappingProxyType(
+    {"udp": _udp, "broadcast": _broadcast, "multicast": _multicast, "serial": _serial, "grpc": _grpc}
+)
 """The kinds of links by the name that the configuration has for them. Their modules are loaded when they are used."""

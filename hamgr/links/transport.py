@@ -10,6 +10,7 @@ from hamgr.config.model import Config, LinkConfig
 from hamgr.core.messages import Body, Forward, ForwardReply, Heartbeat, Packet
 from hamgr.links.codec import MAX_FRAME, Codec, Rejected, RejectReason
 from hamgr.links.counters import Counters
+from hamgr.links.kernel import InterfaceMonitor, Interfaces
 from hamgr.links.link import LINK_KINDS, Link, Local
 from hamgr.links.quality import Quality
 
@@ -48,6 +49,7 @@ class Transport:
             (peer, name): Quality() for name, state in self.states.items() for peer in state.config.peers(node)
         }
         """(peer, link) -> how well it works."""
+        self._monitor = InterfaceMonitor(self._interfaces_changed)
         self._reach = {
             peer: [name for name, state in self.states.items() if peer in state.config.nodes]
             for peer in config.spec.names
@@ -56,6 +58,7 @@ class Transport:
     async def open(self) -> None:
         """Open all links, or none: raises LinkError for the first that can't be."""
         try:
+            await self._monitor.start()
             for link in self._links.values():
                 await link.open()
         except BaseException:
@@ -119,7 +122,12 @@ class Transport:
         """Everybody on a shared medium hears what is meant for others."""
         return self.states[link].config.kind in ("broadcast", "multicast")
 
+    def _interfaces_changed(self, interfaces: Interfaces) -> None:
+        for link in self._links.values():
+            link.interfaces_changed(interfaces)
+
     async def close(self) -> None:
+        await self._monitor.close()
         for link in self._links.values():
             await link.close()
 
