@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hamgr import __version__
 from hamgr.admin.events import EventLog
+from hamgr.admin.keys import KeysDesk
 from hamgr.admin.links import LinksDesk
 from hamgr.admin.service import AdminError, AdminServer
 from hamgr.config.local import check_local
@@ -63,7 +64,7 @@ async def run(config: Config, node_name: str) -> int:
     groups = {group.name: GroupRunner(group, host.group_reported) for group in config.groups}
     pinger = Pinger(config.pings, host.health_changed)
     desk = LinksDesk(host.status, links, host.lateness, pinger)
-    admin = AdminServer(config.admin_socket, host, desk)
+    admin = AdminServer(config.admin_socket, host, desk, KeysDesk(host.status, codec, config.key_file))
     writer = Writer(store, loop.call_soon_threadsafe)
     try:
         await admin.start()

@@ -42,12 +42,20 @@ class LinksDesk(Protocol):
     def report(self) -> pb.LinksReport: ...
 
 
+class KeysDesk(Protocol):
+    def report(self) -> pb.KeysReport: ...
+
+    async def reload(self, operator: str, force: bool = False) -> tuple[bool, str]:
+        """Read the key file again: done, and a sentence."""
+        ...
+
+
 class AdminServer:
     """Opens with `start`, ends with `close`."""
 
-    def __init__(self, path: Path, host: Host, links: LinksDesk) -> None:
+    def __init__(self, path: Path, host: Host, links: LinksDesk, keys: KeysDesk) -> None:
         self._path = path
-        self._service = Service(host, links)
+        self._service = Service(host, links, keys)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -94,9 +102,17 @@ def _remove_stale(path: Path) -> None:
 class Service(admin_pb2_grpc.AdminServicer):
     """The calls. A node that isn't named is the daemon's own."""
 
-    def __init__(self, host: Host, links: LinksDesk) -> None:
+    def __init__(self, host: Host, links: LinksDesk, keys: KeysDesk) -> None:
         self._host = host
         self._links = links
+        self._keys = keys
+
+    async def GetKeys(self, request: pb.KeysRequest, context: Any) -> pb.KeysReport:
+        return self._keys.report()
+
+    async def ReloadKeys(self, request: pb.ReloadKeysRequest, context: Any) -> pb.Answer:
+        done, text = await self._keys.reload(request.operator, request.force)
+        return pb.Answer(done=done, text=text)
 
     async def GetLinks(self, request: pb.LinksRequest, context: Any) -> pb.LinksReport:
         return self._links.report()

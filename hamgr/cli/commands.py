@@ -132,7 +132,7 @@ def check(args: argparse.Namespace) -> int:
 
     hurts = []
     try:
-        config = _load(args.file)
+        config = load_config(args.file)
         hurts = warnings(config)
         if args.node and (problems := check_local(config, args.node)):
             raise ConfigError(tuple(problems))
@@ -164,7 +164,7 @@ def init(args: argparse.Namespace) -> int:
 
     node = args.node or socket.gethostname().split(".")[0]
     try:
-        config = _load(_config_path(args))
+        config = load_config(config_path(args))
         if (unknown := known_node(config, node)) is not None:
             raise ConfigError((unknown,))
         initialise(config.state_dir, config.spec.name, node)
@@ -178,19 +178,6 @@ def init(args: argparse.Namespace) -> int:
     return DONE
 
 
-def key(args: argparse.Namespace) -> int:
-    from hamgr.links.keyfile import write_key_file
-    from hamgr.links.keys import KeyFileError
-
-    try:
-        write_key_file(args.file)
-    except (KeyFileError, OSError) as error:
-        print(f"hamgr key: {error}", file=sys.stderr)
-        return FAILED
-    print(f"{args.file}: a new key, mode 0600; copy it to every node and to the arbiter")
-    return DONE
-
-
 def socket_path(args: argparse.Namespace) -> Path:
     """--socket, else the admin_socket of --config, else HAMGR_SOCKET, else the default."""
     from hamgr.config.model import DEFAULT_ADMIN_SOCKET
@@ -198,17 +185,17 @@ def socket_path(args: argparse.Namespace) -> Path:
     if args.socket is not None:
         return Path(args.socket)
     if args.config is not None:
-        return _load(args.config).admin_socket
+        return load_config(args.config).admin_socket
     return Path(os.environ.get("HAMGR_SOCKET") or DEFAULT_ADMIN_SOCKET)
 
 
-def _config_path(args: argparse.Namespace) -> Path:
+def config_path(args: argparse.Namespace) -> Path:
     from hamgr.config.model import DEFAULT_CONFIG
 
     return args.config or DEFAULT_CONFIG
 
 
-def _load(path: Path) -> Config:
+def load_config(path: Path) -> Config:
     from hamgr.config.toml import load
     from hamgr.resources.resource import RESOURCE_KINDS
 

@@ -81,13 +81,26 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     check.add_argument("--node", default="", help="check also what only this machine can see, as this node")
     init = command("init", commands.init, "say that this cluster is new, before hamgrd first starts", json=False)
     init.add_argument("--node", default="", help="this node's name (the host name)")
-    command("key", commands.key, "make a new key file", json=False).add_argument("file", type=Path)
+    _key_arguments(command("key", _key, "make, list and change the cluster's keys, while the daemons run"))
     lab = command("lab", _lab, "a real cluster in network namespaces on this machine", json=False)
     if "lab" in words:
         from hamgr.lab.cli import add_arguments
 
         add_arguments(lab)
     return parser
+
+
+def _key_arguments(key: argparse.ArgumentParser) -> None:
+    key.add_argument("verb", metavar="new|list|activate|retire|reload", help="new: a new file, or one more key in it")
+    key.add_argument("words", nargs="*", metavar="[FILE] [NUMBER]", help="FILE: the configuration's key_file")
+    key.add_argument("--method", default="hmac-sha256", help="(new) hmac-sha256, blake2s, sha1 or chacha20-poly1305")
+    key.add_argument("--force", action="store_true", help="even if it cuts off a peer that is heard")
+
+
+def _key(args: argparse.Namespace) -> int:
+    from hamgr.cli.keys import key
+
+    return key(args)
 
 
 def _links(args: argparse.Namespace) -> int:

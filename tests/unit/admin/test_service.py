@@ -48,10 +48,18 @@ class Links:
         return pb.LinksReport(node="a", links=[pb.OwnLink(link="lan", kind="udp", up=True)])
 
 
+class Keys:
+    def report(self) -> pb.KeysReport:
+        return pb.KeysReport(file="/k", keys=[pb.KeyStatus(number=2, method="sha1", unknown_to=["b"])])
+
+    async def reload(self, operator: str, force: bool = False) -> tuple[bool, str]:
+        return force, f"{operator} asked"
+
+
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub]]:
     host, path = Host(), tmp_path / "admin.sock"
-    server = AdminServer(path, host, Links())
+    server = AdminServer(path, host, Links(), Keys())
     await server.start()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         yield path, host, admin_pb2_grpc.AdminStub(channel)
@@ -64,6 +72,14 @@ async def test_the_status_arrives_as_it_was_sent(served) -> None:
 
 async def test_the_report_on_the_links_arrives_as_it_was_made(served) -> None:
     assert await served[2].GetLinks(pb.LinksRequest()) == Links().report()
+
+
+async def test_keys_are_reported_and_reloaded(served) -> None:
+    stub = served[2]
+    assert await stub.GetKeys(pb.KeysRequest()) == Keys().report()
+    for force in (False, True):
+        answer = await stub.ReloadKeys(pb.ReloadKeysRequest(operator="me@here", force=force))
+        assert (answer.done, answer.text) == (force, "me@here asked")
 
 
 async def test_the_socket_is_private(served) -> None:
@@ -103,12 +119,12 @@ async def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    server = AdminServer(path, Host(), Links())
+    server = AdminServer(path, Host(), Links(), Keys())
     await server.start()
     await server.close()
 
 
 async def test_a_living_daemons_socket_is_left_alone(served) -> None:
     with pytest.raises(AdminError, match="another hamgrd answers there"):
-        await AdminServer(served[0], Host(), Links()).start()
+        await AdminServer(served[0], Host(), Links(), Keys()).start()
     assert served[0].exists()
