@@ -267,6 +267,13 @@ Body: TypeAlias = (
 )
 
 
+def slot(body: Body) -> str:
+    """What a message is about: a newer one of the same slot says the same and more, and makes it void."""
+    if isinstance(body, Forward | ForwardReply):
+        return f"{type(body).__name__} {body.request}"
+    return type(body).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
     """A message with its address. incarnation: the sender's life. to_incarnation: the receiver's, as the sender

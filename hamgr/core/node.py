@@ -11,6 +11,7 @@ import dataclasses
 from hamgr.core.arbitration import Arbitration
 from hamgr.core.cluster import ClusterSpec, QuorumLoss
 from hamgr.core.coordinator import Coordinator
+from hamgr.core.delivery import Delivery
 from hamgr.core.durable import Durable
 from hamgr.core.effects import (
     Announce,
@@ -59,6 +60,8 @@ from hamgr.core.messages import (
     Order,
     Packet,
     Report,
+    Resync,
+    RetransmitRequest,
     Stamp,
     Standing,
     ViewUpdate,
@@ -102,6 +105,7 @@ class Node:
         self.election = Election(spec, name, durable.epoch, durable.voted_for, durable.initialised)
         self.member = Member(name, spec.groups)
         self.coordinator: Coordinator | None = None
+        self.delivery = Delivery(spec.timing.keepalive)
         self.requests = Requests(self)
         self.voting = Voting(self, now)
         self.arbitration = Arbitration(self)
@@ -172,11 +176,14 @@ class Node:
                 kind = Kind.LINK_UP if up else Kind.LINK_DOWN
                 self.tell(kind, f"own link {link}: {reason}", self.name, link=link)
             case Persisted(serial):
+                self.delivery.persisted(serial)
                 self.records.persisted(now, serial)
             case PersistFailed(serial, reason):
                 self.records.failed(now, serial, reason)
         self._settle(now, event)
+        self._ask_again(now)
         self.records.note_barriers(out)
+        self.delivery.end_of_step(out)
         return [*self.urgent, *self.prompt, *out]
 
     def tell(self, kind: Kind, text: str, node: str = "", group: str = "", link: str = "", **facts: str) -> None:
@@ -214,10 +221,18 @@ class Node:
         body = packet.body
         if isinstance(body, Heartbeat):
             self._heartbeat(now, link, peer, packet.incarnation, body)
+            if packet.number and packet.to_incarnation == self.incarnation and packet.incarnation == peer.incarnation:
+                self.delivery.heard_of(now, peer.name, peer.incarnation, packet.number)
             return
         if packet.to_incarnation != self.incarnation or packet.incarnation != peer.incarnation or not peer.heard:
             return
+        if packet.number and not self.delivery.take(now, peer.name, peer.incarnation, packet.number, body):
+            return
         match body:
+            case RetransmitRequest(missing):
+                self._send_again(peer, missing)
+            case Resync(upto):
+                self.delivery.resync(peer.name, peer.incarnation, upto)
             case VoteRequest(epoch):
                 self.voting.requested(now, peer, epoch)
             case VoteReply():
@@ -249,7 +264,24 @@ class Node:
         """A control message to one node (to ourselves: at once)."""
         peer = self.membership.peers[to]
         if peer.heard:
-            self.out.append(Send(to, peer.incarnation, body))
+            number = self.delivery.number(to, peer.incarnation, body)
+            self.out.append(Send(to, peer.incarnation, body, number))
+
+    def _send_again(self, peer: Peer, missing: tuple[int, ...]) -> None:
+        again = self.delivery.again(peer.name, peer.incarnation, missing)
+        for number, body in again.messages:
+            self.urgent.append(Send(peer.name, peer.incarnation, body, number))
+        if again.resync:
+            self.urgent.append(Send(peer.name, peer.incarnation, Resync(again.resync)))
+
+    def _ask_again(self, now: float) -> None:
+        for name, life in self._lives().items():
+            if missing := self.delivery.due(now, name, life):
+                self.urgent.append(Send(name, life, RetransmitRequest(missing)))
+
+    def _lives(self) -> dict[str, int]:
+        """The peers that are heard, with their lives."""
+        return {peer.name: peer.incarnation for peer in self.membership.peers.values() if peer.heard}
 
     def _heartbeat(self, now: float, link: str, peer: Peer, incarnation: int, beat: Heartbeat) -> None:
         before = peer.heartbeat
@@ -681,13 +713,17 @@ class Node:
         if self.farewell_until is not None:
             return
         beat = self._make_beat(now)
-        for peer in self.membership.peers.values():
-            self.urgent.append(Send(peer.name, self.membership.addressee(peer.name), beat))
+        for name in self.membership.peers:
+            self._send_beat(name, beat)
         self.arbitration.report(now)
+
+    def _send_beat(self, name: str, beat: Heartbeat) -> None:
+        life = self.membership.addressee(name)
+        self.urgent.append(Send(name, life, beat, self.delivery.announced(name, life)))
 
     def _beat_to(self, now: float, name: str) -> None:
         if self.farewell_until is None:
-            self.urgent.append(Send(name, self.membership.addressee(name), self._make_beat(now)))
+            self._send_beat(name, self._make_beat(now))
 
     def _make_beat(self, now: float) -> Heartbeat:
         following = self.election.following
@@ -712,6 +748,8 @@ class Node:
         for deadline in self.membership.deadlines():
             wake = min(wake, deadline)
         for deadline in self.member.deadlines():
+            wake = min(wake, deadline)
+        for deadline in self.delivery.deadlines(self._lives()):
             wake = min(wake, deadline)
         if now < self.lease_until:
             wake = min(wake, self.lease_until)

@@ -64,6 +64,7 @@ class Records:
         node = self._node
         for dropped in [serial, *self.behind.pop(serial, [])]:
             self.behind.pop(dropped, None)
+            node.delivery.unwritten(dropped)
             self._unwritten(now, dropped, reason)
         if not self.failure:
             text = f"the state directory of {node.name} can't be written ({reason}): it neither votes nor runs groups"

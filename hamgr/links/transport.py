@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hamgr.config.model import Config, LinkConfig
-from hamgr.core.messages import Body, Forward, ForwardReply, Heartbeat, Packet
+from hamgr.core.messages import Body, Heartbeat, Packet, slot
 from hamgr.links.codec import MAX_FRAME, Codec, Rejected, RejectReason
 from hamgr.links.counters import Counters
 from hamgr.links.kernel import InterfaceMonitor, Interfaces
@@ -70,7 +70,7 @@ class Transport:
         if self._muted:
             return
         packet = Packet(self._codec.node, self._codec.incarnation, to, to_incarnation, body, number)
-        slot = _slot(body)
+        about = slot(body)
         beats = isinstance(body, Heartbeat)
         now_us = time.monotonic_ns() // 1000
         for name in self._reach[to]:
@@ -81,7 +81,7 @@ class Transport:
                 self.failed(name, f"a {type(body).__name__} of {len(frame)} bytes, allowed {MAX_FRAME}")
                 continue
             quality.sent(len(frame))
-            self._links[name].send(to, frame, slot)
+            self._links[name].send(to, frame, about)
 
     def mute(self) -> None:
         """Send nothing anymore, ever; not what waits either."""
@@ -91,9 +91,11 @@ class Transport:
 
     # -- what the links tell ------------------------------------------------------------------------------------
 
-    def received(self, link: str, frame: bytes, source: str) -> RejectReason | None:
+    def received(
+        self, link: str, frame: bytes, source: str, speakers: frozenset[str] | None = None
+    ) -> RejectReason | None:
         try:
-            unsealed = self._codec.unseal(link, frame)
+            unsealed = self._codec.unseal(link, frame, speakers)
         except Rejected as rejected:
             if rejected.reason is not RejectReason.NOT_FOR_US or not self._is_shared(link):
                 self.counters.rejected(link, rejected.reason, source)
@@ -130,10 +132,3 @@ class Transport:
         await self._monitor.close()
         for link in self._links.values():
             await link.close()
-
-
-def _slot(body: Body) -> str:
-    """What a message says, so that a newer one can take its place on a slow link."""
-    if isinstance(body, Forward | ForwardReply):
-        return f"{type(body).__name__} {body.request}"
-    return type(body).__name__

@@ -12,7 +12,8 @@ class Conditions:
 
     tail: a packet is late by up to `tail_time`. very_late: it comes after up to `very_late_time`, perhaps in another
     life of its receiver. drift: clocks run wrong by up to this fraction. repower: a machine that was fenced or reset
-    is powered on again after a time (None: only when the schedule says so).
+    is powered on again after a time (None: only when the schedule says so). slow_link: by so much the last link is later
+    than the others, as a serial line is.
     """
 
     loss: float = 0.0
@@ -37,6 +38,7 @@ class Conditions:
     store_fails: float = 0.0
     boot: tuple[float, float] = (1.0, 1.0)
     repower: tuple[float, float] | None = None
+    slow_link: float = 0.0
 
 
 CALM = Conditions()
@@ -68,4 +70,5 @@ def random_conditions(rng: random.Random) -> Conditions:
         store_fails=rng.choice((0.0, 0.0, 0.03)),
         boot=(0.3, 3.0),
         repower=(1.0, rng.choice((4.0, 15.0))),
+        slow_link=rng.choice((0.0, 0.0, 0.0, 0.3, 0.8)),
     )

@@ -61,6 +61,8 @@ class Network:
                 delay += rng.random() * conditions.very_late_time
             elif chance < conditions.very_late + conditions.tail:
                 delay += rng.random() * conditions.tail_time
+        if conditions.slow_link and link == self.links[-1]:
+            delay += conditions.slow_link
         self._engine.after(delay, self._deliver, link, packet)
 
     def replay(self, sender: str) -> None:

@@ -52,6 +52,9 @@ class Cluster:
         self._count = itertools.count()
         self._wakes: dict[str, int] = {}
         self.off: set[str] = set()
+        self.sent: list[Packet] = []
+        self.withheld: Callable[[Packet], bool] = lambda packet: False
+        """Which packets don't arrive."""
         self.nodes = {
             name: Node(self.spec, name, life, Durable(initialised=True), 0.0) for life, name in enumerate("abc", 10)
         }
@@ -68,9 +71,11 @@ class Cluster:
 
     def _perform(self, name: str, effect: Effect) -> None:
         match effect:
-            case Send(to, to_incarnation, body):
-                packet = Packet(name, self.nodes[name].incarnation, to, to_incarnation, body)
-                self._at(0.001, to, PacketReceived("ha", packet))
+            case Send(to, to_incarnation, body, number):
+                packet = Packet(name, self.nodes[name].incarnation, to, to_incarnation, body, number)
+                self.sent.append(packet)
+                if not self.withheld(packet):
+                    self.deliver(packet)
             case WakeAt(time):
                 wake = self._wakes[name] = next(self._count)
                 heapq.heappush(
@@ -93,6 +98,9 @@ class Cluster:
                 self._at(0.02, name, FenceFinished(fence, node, FenceOutcome.CONFIRMED, "off"))
             case Announce():
                 self.told.append((self.now, name, effect))
+
+    def deliver(self, packet: Packet) -> None:
+        self._at(0.001, packet.to, PacketReceived("ha", packet))
 
     def power_off(self, name: str) -> None:
         self.off.add(name)
