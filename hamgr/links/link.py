@@ -19,8 +19,13 @@ class LinkError(Exception):
 class Listener(Protocol):
     """Whom a link tells. None of it raises."""
 
-    def received(self, link: str, frame: bytes, source: str) -> RejectReason | None:
-        """A frame came, from an address to be shown to people; None if it was taken, else why not."""
+    def received(
+        self, link: str, frame: bytes, source: str, speakers: frozenset[str] | None = None
+    ) -> RejectReason | None:
+        """A frame came, from an address to be shown to people; None if it was taken, else why not.
+
+        speakers: the nodes one of which must have said it, as the link itself knows; None: it doesn't know.
+        """
 
     def failed(self, link: str, reason: str) -> None:
         """A frame could not be sent."""

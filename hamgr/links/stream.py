@@ -1,4 +1,8 @@
-"""Heartbeats over gRPC streams: each node dials each peer and sends on the stream that it dialled."""
+"""Heartbeats over gRPC streams: each node dials each peer and sends on the stream that it dialled.
+
+With certificates both ends prove who they are: the dialled server is the peer by its name, and what comes on a stream
+must be said by the node that the dialler's certificate names.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,24 @@ import ipaddress
 import logging
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from hamgr.config.model import LinkConfig
 from hamgr.links.codec import MAX_FRAME, RejectReason
+from hamgr.links.datagram import REBIND, NotYet
 from hamgr.links.kernel import Interfaces
 from hamgr.links.link import LinkError, Listener, Local
+from hamgr.links.udp import Unicast
 from hamgr.v1 import cluster_pb2 as pb
 from hamgr.v1 import cluster_pb2_grpc as pb_grpc
+
+if TYPE_CHECKING:
+    from hamgr.links.tls import Credentials
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +47,27 @@ SILENCE_MS = 1000
 it, tcp(7)). Without this, a path that was cut and healed stays silent for TCP's whole retransmission back-off."""
 
 ENDS_STREAM = frozenset(
-    {RejectReason.UNAUTHENTICATED, RejectReason.MALFORMED, RejectReason.OTHER_CLUSTER, RejectReason.TOO_LARGE}
+    {
+        RejectReason.UNAUTHENTICATED,
+        RejectReason.MALFORMED,
+        RejectReason.OTHER_CLUSTER,
+        RejectReason.TOO_LARGE,
+        RejectReason.OTHER_SPEAKER,
+    }
 )
 """Who sends such a frame is no peer of ours; a stream of them is ended."""
+
+FIRST_FRAME = 5.0
+"""Seconds in which a stream must bring an authentic frame; what waits longer is no peer."""
+
+MAX_STRANGERS = 64
+"""Streams that brought no authentic frame yet; one more ends the oldest, so that strangers keep no peer out."""
+
+LOOK_AGAIN = 5.0
+"""Seconds between two looks at the certificates' files."""
+
+SAY_AGAIN = 60.0
+"""Seconds between two log lines about the same peer that can't be dialled for the same reason."""
 
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", BACKOFF_MS),
@@ -60,6 +88,10 @@ SERVER_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.max_ping_strikes", 0),
+    # Whoever connects and says nothing is not kept.
+    ("grpc.server_handshake_timeout_ms", 5000),
+    ("grpc.max_connection_idle_ms", 10_000),
+    ("grpc.max_concurrent_streams", MAX_STRANGERS),
     ("grpc.http2.min_ping_interval_without_data_ms", SILENCE_MS // 2),
     ("grpc.max_receive_message_length", MAX_FRAME + 1024),
 ]
@@ -124,21 +156,55 @@ class Outgoing:
 
 
 class _Acceptor(pb_grpc.PeerServicer):
-    """Takes the streams that peers dialled; nothing is sent back on them."""
+    """Takes the streams that peers dialled; nothing is sent back on them. certified: the diallers have certificates."""
 
-    def __init__(self, link: str, listener: Listener) -> None:
+    def __init__(self, link: str, listener: Listener, certified: bool) -> None:
         self._link = link
         self._listener = listener
+        self._certified = certified
+        self._strangers: dict[asyncio.Timeout, None] = {}
 
     async def Exchange(
         self, request_iterator: AsyncIterator[pb.Frame], context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]
     ) -> AsyncIterator[pb.Frame]:
-        async for frame in request_iterator:
-            rejected = self._listener.received(self._link, frame.data, context.peer())
-            if rejected in ENDS_STREAM:
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, rejected.value)
+        source, speakers = context.peer(), self._speakers(context)
+        try:
+            async with asyncio.timeout(FIRST_FRAME) as patience:
+                self._admit(patience)
+                try:
+                    async for frame in request_iterator:
+                        rejected = self._listener.received(self._link, frame.data, source, speakers)
+                        if rejected in ENDS_STREAM:
+                            if rejected is RejectReason.OTHER_SPEAKER:
+                                self._tell_impostor(source, speakers)
+                            await context.abort(grpc.StatusCode.UNAUTHENTICATED, rejected.value)
+                        if rejected is None and patience in self._strangers:
+                            del self._strangers[patience]
+                            patience.reschedule(None)
+                finally:
+                    self._strangers.pop(patience, None)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no authentic frame in time")
         return
         yield  # an async generator that never yields: the answer stream stays empty
+
+    def _speakers(self, context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]) -> frozenset[str] | None:
+        """Whom the dialler's certificate names; None without certificates."""
+        if not self._certified:
+            return None
+        return frozenset(name.decode(errors="replace") for name in context.peer_identities() or ())
+
+    def _admit(self, patience: asyncio.Timeout) -> None:
+        """Count a stream among the strangers."""
+        if len(self._strangers) >= MAX_STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.reschedule(asyncio.get_running_loop().time())
+        self._strangers[patience] = None
+
+    def _tell_impostor(self, source: str, speakers: frozenset[str] | None) -> None:
+        text = "link %s: a stream from %s with the certificate of %s spoke as another node: ended; look at that machine"
+        log.error(text, self._link, source, ", ".join(sorted(speakers or ())) or "nobody")
 
 
 class StreamLink:
@@ -148,47 +214,164 @@ class StreamLink:
         self._config = config
         self._node = local.node
         self._listener = listener
+        self._where = target(config.addresses[local.node], config.port)
+        self._address = Unicast(config, local.node)
+        self._interfaces: Interfaces = {}
+        self._stale = asyncio.Event()
         self._server: grpc.aio.Server | None = None
+        self._keeper: asyncio.Task[None] | None = None
         self._outgoing = {name: Outgoing() for name in config.peers(local.node)}
         self._dialling: list[asyncio.Task[None]] = []
+        self._said: dict[str, tuple[str, float]] = {}
+        self._credentials: Credentials | None = None
+        if local.tls is not None:
+            from hamgr.links.tls import Credentials
+
+            self._credentials = Credentials(local.tls, local.node, config.name)
 
     async def open(self) -> None:
-        config = self._config
-        server = grpc.aio.server(options=SERVER_OPTIONS)
-        pb_grpc.add_PeerServicer_to_server(_Acceptor(config.name, self._listener), server)
-        where = target(config.addresses[self._node], config.port)
+        if self._credentials is not None:
+            await self._credentials.refresh()
+        await self._serve(first=True)
+        self._dial_all()
+        self._keeper = asyncio.create_task(self._keep(), name=f"link {self._config.name}")
+        self._keeper.add_done_callback(log_end)
+
+    def interfaces_changed(self, interfaces: Interfaces) -> None:
+        self._interfaces = interfaces
+        if self._keeper is not None:
+            self._say_obstacle()
+            self._stale.set()
+
+    async def _keep(self) -> None:
+        """Serve as soon as it can be done, and follow the certificates' files."""
+        while True:
+            wait = REBIND if self._server is None else LOOK_AGAIN if self._credentials is not None else None
+            try:
+                async with asyncio.timeout(wait):
+                    await self._stale.wait()
+            except TimeoutError:
+                pass
+            self._stale.clear()
+            if self._credentials is not None and await self._credentials.refresh():
+                # The server takes new certificates by itself, with the next handshake.
+                self._dial_all()
+            await self._serve()
+
+    # -- listening ---------------------------------------------------------------------------------------------------
+
+    def _say_obstacle(self) -> bool:
+        """Tell what keeps the link from working here, if anything does."""
         try:
-            server.add_insecure_port(where)
-        except RuntimeError as error:
-            cause = bind_error(config.addresses[self._node], config.port)
-            raise LinkError(f"link {config.name}: can't listen on {where}: {cause}") from error
-        await server.start()
-        self._server = server
+            interface = self._address.place(self._interfaces).interface
+        except NotYet as waits:
+            obstacle = str(waits)
+        else:
+            obstacle = f"{interface.name} has no carrier" if interface is not None and not interface.carrier else ""
+        if self._credentials is not None and self._credentials.current is None:
+            obstacle = self._credentials.problem
+        if obstacle:
+            self._listener.changed(self._config.name, False, obstacle)
+        return bool(obstacle)
+
+    async def _serve(self, first: bool = False) -> None:
+        """Listen if we should and don't yet. A listening socket outlives its address, and works when it is back."""
+        if self._say_obstacle() and self._server is None:
+            return
+        if self._server is None:
+            server = grpc.aio.server(options=SERVER_OPTIONS)
+            acceptor = _Acceptor(self._config.name, self._listener, self._credentials is not None)
+            pb_grpc.add_PeerServicer_to_server(acceptor, server)
+            try:
+                self._add_port(server)
+            except RuntimeError as error:
+                cause = bind_error(self._config.addresses[self._node], self._config.port)
+                text = f"can't listen on {self._where}: {cause}"
+                if first:
+                    raise LinkError(f"link {self._config.name}: {text}") from error
+                self._listener.changed(self._config.name, False, text)
+                return
+            await server.start()
+            self._server = server
+        if not self._say_obstacle():
+            self._listener.changed(self._config.name, True, f"{self._where}{self._protected()}")
+
+    def _add_port(self, server: grpc.aio.Server) -> None:
+        credentials = self._credentials
+        if credentials is None:
+            server.add_insecure_port(self._where)
+            return
+
+        def newest() -> grpc.ServerCertificateConfiguration:
+            """Asked by gRPC at each handshake."""
+            assert credentials.current is not None
+            return credentials.current.of_server()
+
+        server.add_secure_port(self._where, grpc.dynamic_ssl_server_credentials(newest(), newest, True))
+
+    def _protected(self) -> str:
+        credentials = self._credentials
+        if credentials is None or credentials.current is None:
+            return ""
+        until = f", certificate until {credentials.current.ends:%Y-%m-%d}"
+        return until + (f"; {credentials.problem}" if credentials.problem else "")
+
+    # -- dialling ----------------------------------------------------------------------------------------------------
+
+    def _dial_all(self) -> None:
+        """Dial every peer, anew where we did already: with the certificates that there are now."""
+        for task in self._dialling:
+            task.cancel()
+        self._dialling.clear()
+        if self._credentials is not None and self._credentials.current is None:
+            return
         for peer in self._outgoing:
-            task = asyncio.create_task(self._dial(peer), name=f"link {config.name} to {peer}")
+            task = asyncio.create_task(self._dial(peer), name=f"link {self._config.name} to {peer}")
             task.add_done_callback(log_end)
             self._dialling.append(task)
 
+    def _channel(self, peer: str) -> grpc.aio.Channel:
+        where = target(self._config.addresses[peer], self._config.port)
+        if self._credentials is None or self._credentials.current is None:
+            return grpc.aio.insecure_channel(where, options=CHANNEL_OPTIONS)
+        options = [*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", peer)]
+        return grpc.aio.secure_channel(where, self._credentials.current.of_client(), options=options)
+
     async def _dial(self, peer: str) -> None:
         outgoing = self._outgoing[peer]
-        where = target(self._config.addresses[peer], self._config.port)
-        async with grpc.aio.insecure_channel(where, options=CHANNEL_OPTIONS) as channel:
+        async with self._channel(peer) as channel:
             stub = pb_grpc.PeerStub(channel)
             while True:
                 try:
                     await self._feed(stub, outgoing)
                 except grpc.aio.AioRpcError as error:
-                    self._listener.failed(self._config.name, error.details() or error.code().name)
+                    self._failed(peer, error)
                 except asyncio.InvalidStateError:
                     # A write to a call that ended in the same moment (grpc.aio raises it instead of the status).
                     self._listener.failed(self._config.name, "the stream ended")
                 outgoing.clear()
                 await asyncio.sleep(REDIAL)
 
-    @staticmethod
-    async def _feed(stub: pb_grpc.PeerAsyncStub, outgoing: Outgoing) -> None:
+    def _failed(self, peer: str, error: grpc.aio.AioRpcError) -> None:
+        """Count it; say it when it is about who is who, since then time doesn't mend it."""
+        reason = error.details() or error.code().name
+        self._listener.failed(self._config.name, reason)
+        refused = error.code() is grpc.StatusCode.UNAUTHENTICATED
+        if not refused and not any(word in reason for word in ("handshake", "Verification", "CERTIFICATE")):
+            return
+        said, at = self._said.get(peer, ("", float("-inf")))
+        now = time.monotonic()
+        if reason != said or now - at >= SAY_AGAIN:
+            self._said[peer] = (reason, now)
+            log.error("link %s: no stream to %s: %s", self._config.name, peer, reason)
+
+    async def _feed(self, stub: pb_grpc.PeerAsyncStub, outgoing: Outgoing) -> None:
         """One stream's life; raises AioRpcError when it ends."""
-        call = stub.Exchange(None, wait_for_ready=True)  # None: we write
+        # A stream that says nothing looks like a stranger's to the peer.
+        while not outgoing:
+            await outgoing.wait()
+        # Who waits until it is ready never learns why a handshake fails.
+        call = stub.Exchange(None, wait_for_ready=self._credentials is None)  # None: we write
         ended = asyncio.ensure_future(call.read())
         ended.add_done_callback(lambda _ended: outgoing.wake())
         try:
@@ -203,9 +386,6 @@ class StreamLink:
             ended.cancel()
             call.cancel()
 
-    def interfaces_changed(self, interfaces: Interfaces) -> None:
-        """Not acted on yet."""
-
     def send(self, to: str, frame: bytes, slot: str) -> None:
         self._outgoing[to].put(frame)
 
@@ -214,10 +394,12 @@ class StreamLink:
             outgoing.clear()
 
     async def close(self) -> None:
-        for task in self._dialling:
+        tasks = [*self._dialling, *([self._keeper] if self._keeper is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._dialling, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._dialling.clear()
+        self._keeper = None
         if self._server is not None:
             await self._server.stop(grace=None)
             self._server = None

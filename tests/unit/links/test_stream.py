@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +25,7 @@ from hamgr.config.model import LinkConfig, TlsConfig
 from hamgr.core.messages import Heartbeat, Packet
 from hamgr.links.codec import Codec, RejectReason, Unsealed
 from hamgr.links.link import LinkError
-from hamgr.links.stream import QUEUE, Outgoing
+from hamgr.links.stream import CHANNEL_OPTIONS, MAX_STRANGERS, QUEUE, Outgoing
 from hamgr.links.transport import Transport
 from hamgr.v1 import cluster_pb2 as pb
 from hamgr.v1 import cluster_pb2_grpc as pb_grpc
@@ -81,6 +81,10 @@ class End:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
         await self.transport.close()
+
+    async def change(self) -> tuple[bool, str]:
+        """The next word of the link about itself."""
+        return await asyncio.wait_for(self.changes.get(), DEADLINE)
 
     async def hears_anew(self) -> float:
         """Wait for a heartbeat that was sent after this call; returns how long it took, in seconds."""
@@ -140,9 +144,10 @@ async def test_two_daemons_never_share_a_port() -> None:
             await End("a", link).start()
 
 
-async def test_an_address_that_is_not_ours_is_told() -> None:
-    with pytest.raises(LinkError, match=r"can't listen on 192\.0\.2\.1:5411: Cannot assign requested address"):
-        await End("a", lan(5411, ("192.0.2.1", "192.0.2.2"))).start()
+async def test_an_address_that_is_not_there_is_waited_for_and_told() -> None:
+    a = End("a", lan(5411, ("192.0.2.1", "192.0.2.2")))
+    async with running(a):
+        assert await a.change() == (False, "waits for address 192.0.2.1")
 
 
 async def test_a_stranger_is_turned_away_and_counted() -> None:
@@ -159,15 +164,49 @@ async def test_a_stranger_is_turned_away_and_counted() -> None:
         await a.hears_anew()
 
 
+@asynccontextmanager
+async def stream_to(link: LinkConfig) -> AsyncIterator[Any]:
+    """A stranger's stream to node a."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{link.port}", options=CHANNEL_OPTIONS) as channel:
+        call = pb_grpc.PeerStub(channel).Exchange(None)
+        await call.wait_for_connection()
+        yield call
+
+
+async def test_a_stream_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hamgr.links.stream.FIRST_FRAME", 0.3)
+    link = lan()
+    a, b = End("a", link), End("b", link)
+    async with running(a, b):
+        async with stream_to(link) as call:
+            with pytest.raises(grpc.aio.AioRpcError, match="no authentic frame in time"):
+                await asyncio.wait_for(call.read(), DEADLINE)
+        await a.hears_anew()
+        await b.hears_anew()
+        assert a.transport.counters.of("lan").send_failures == 0
+
+
+async def test_strangers_streams_are_bounded_and_keep_no_peer_out() -> None:
+    link = lan()
+    a, b = End("a", link), End("b", link)
+    async with running(a), AsyncExitStack() as strangers:
+        calls = [await strangers.enter_async_context(stream_to(link)) for _ in range(MAX_STRANGERS + 3)]
+        async with running(b):
+            assert await a.hears_anew() < HEALS_WITHIN
+        for call in calls[:4]:
+            with pytest.raises(grpc.aio.AioRpcError, match="no authentic frame in time"):
+                await asyncio.wait_for(call.read(), DEADLINE)
+
+
 async def test_a_recorded_frame_is_refused_and_leaves_the_stream_alone() -> None:
     link = lan()
     recorded: list[bytes] = []
     a, b = End("a", link), End("b", link)
     unseal = a.codec.unseal
 
-    def record(link: str, frame: bytes) -> Unsealed:
+    def record(link: str, frame: bytes, speakers: frozenset[str] | None = None) -> Unsealed:
         recorded.append(frame)
-        return unseal(link, frame)
+        return unseal(link, frame, speakers)
 
     a.codec.unseal = record  # type: ignore[method-assign]
     async with running(a, b):
@@ -309,6 +348,54 @@ def test_a_path_that_went_silent_is_used_again_within_a_second_of_its_return() -
     assert max(healed) < HEALS_WITHIN, healed
 
 
+async def late_address() -> dict[str, Any]:
+    """Node a's address comes after its start, goes, and comes back, then its whole interface."""
+    ip("link set lo up")
+    ip("link add veth0 type veth peer name veth1")
+    ip("link set veth1 up")
+    ip("address add 10.0.0.2/32 dev lo")
+    link = lan(5411, ("10.0.0.1", "10.0.0.2"))
+    a, b = End("a", link), End("b", link)
+    said: list[tuple[bool, str]] = []
+    healed = []
+    async with running(a, b):
+        said.append(await a.change())
+        for _ in range(2):
+            ip("link set veth0 up")
+            ip("address add 10.0.0.1/24 dev veth0")
+            came = time.monotonic()
+            said.append(await a.change())
+            await asyncio.gather(a.hears_anew(), b.hears_anew())
+            healed.append(time.monotonic() - came)
+            ip("address del 10.0.0.1/24 dev veth0")
+            said.append(await a.change())
+        ip("link del veth0")
+        ip("link add veth0 type veth peer name veth1")
+        ip("link set veth1 up")
+        ip("link set veth0 up")
+        ip("address add 10.0.0.1/24 dev veth0")
+        came = time.monotonic()
+        said.append(await a.change())
+        await asyncio.gather(a.hears_anew(), b.hears_anew())
+        healed.append(time.monotonic() - came)
+    return {"said": said, "healed": healed}
+
+
+@pytest.mark.root
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not all(shutil.which(tool) for tool in ("unshare", "ip")),
+    reason="needs root, unshare (util-linux) and ip (iproute2)",
+)
+def test_an_address_that_comes_late_goes_and_returns_is_told_and_used() -> None:
+    command = ["unshare", "--net", "--kill-child", "--fork", sys.executable, __file__, "late"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    waits, works = [False, "waits for address 10.0.0.1"], [True, "10.0.0.1:5411"]
+    assert found["said"] == [waits, works, waits, works, waits, works]
+    assert max(found["healed"]) < 2 * HEALS_WITHIN, found
+
+
 async def peer(port: int) -> None:
     async with running(End("b", lan(port))):
         await asyncio.Event().wait()
@@ -318,5 +405,7 @@ if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
         if sys.argv[1] == "peer":
             asyncio.run(peer(int(sys.argv[2])))
+        elif sys.argv[1] == "late":
+            print(json.dumps(asyncio.run(late_address())))
         else:
             print(json.dumps(asyncio.run(cut_and_heal())))
