@@ -36,8 +36,9 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
                 state=node.state,
                 incarnation=node.incarnation,
                 standby=node.standby,
-                links=[pb.LinkStatus(link=x.link, up=x.up, heard_ago=x.heard_ago) for x in node.links],
+                links=[pb.LinkStatus(link=x.link, up=x.up, heard_ago=x.heard_ago, detail=x.detail) for x in node.links],
                 unfit=node.unfit,
+                health=node.health,
             )
             for node in status.nodes
         ],
@@ -84,10 +85,7 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         lease_left=proto.lease_left,
         standby=proto.standby,
         arbiter=ArbiterStatus(arbiter.configured, arbiter.connected, answered, arbiter.voter, arbiter.detail),
-        nodes=tuple(
-            NodeStatus(x.name, x.state, x.incarnation, x.standby, tuple(map(_link, x.links)), x.unfit)
-            for x in proto.nodes
-        ),
+        nodes=tuple(_node(x) for x in proto.nodes),
         groups=tuple(
             GroupStatus(x.name, x.owner, GroupState(x.state), x.target, tuple(x.waits), dict(x.states))
             for x in proto.groups
@@ -98,8 +96,15 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
     )
 
 
+def _node(proto: pb.NodeStatus) -> NodeStatus:
+    links = tuple(map(_link, proto.links))
+    health = proto.health if proto.HasField("health") else None
+    return NodeStatus(proto.name, proto.state, proto.incarnation, proto.standby, links, proto.unfit, health)
+
+
 def _link(proto: pb.LinkStatus) -> LinkStatus:
-    return LinkStatus(proto.link, proto.up, proto.heard_ago if proto.HasField("heard_ago") else None)
+    heard_ago = proto.heard_ago if proto.HasField("heard_ago") else None
+    return LinkStatus(proto.link, proto.up, heard_ago, proto.detail)
 
 
 def event_to_proto(event: LoggedEvent) -> pb.Event:

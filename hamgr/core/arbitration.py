@@ -51,6 +51,7 @@ class Arbitration:
                     alive=tuple(
                         name for name in node.spec.names if name == node.name or node.membership.peers[name].heard
                     ),
+                    health=node.health,
                     load=node.member.load,
                     state=state,
                     nodes=node.spec.names,

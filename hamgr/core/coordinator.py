@@ -86,6 +86,10 @@ class Coordinator:
         self.targets: dict[str, str] = {}
         self.joined: list[str] = []
         """Members that the last `update_view` took in: they have not been sent the view yet."""
+        self.health: dict[str, int] | None = None
+        """The members' ping scores that placement goes by; None while they differ and may still change."""
+        self._scores: dict[str, int] = {}
+        self._scores_since = now
         self._asked_release: set[tuple[str, str]] = set()
         self._waited: dict[str, tuple[str, ...]] = {}
         self._told: dict[str, tuple[str, ...]] = {}
@@ -297,9 +301,15 @@ class Coordinator:
                     f"waits for {node} to report the state of {group.name}" for node in silent
                 )
             return
+        self._judge_health(now)
         grants = {node: Grant(set(member.run), set(member.keep)) for node, member in self.members.items()}
         candidates = {
-            node: Candidate(node, self.fit(member), frozenset(g.group for g in member.groups.values() if g.barred))
+            node: Candidate(
+                node,
+                self.fit(member),
+                frozenset(g.group for g in member.groups.values() if g.barred),
+                (self._scores if self.health is None else self.health).get(node, 0),
+            )
             for node, member in self.members.items()
         }
         for group in self._spec.groups:
@@ -317,6 +327,16 @@ class Coordinator:
             member.run = frozenset(grant.run)
             member.keep = frozenset(grant.keep)
             send(node, self._order(member))
+
+    def _judge_health(self, now: float) -> None:
+        """A difference in health counts when no member's score has changed for a while: when all lose the same gateway,
+        one notices first, and nothing must move for that. No difference counts at once."""
+        scores = {node: member.report.health for node, member in self.members.items() if member.report is not None}
+        if scores != self._scores:
+            self._scores = scores
+            self._scores_since = now
+        if len(set(scores.values())) == 1 or now >= self._scores_since + self._spec.health_delay:
+            self.health = scores
 
     @staticmethod
     def fit(member: MemberRecord) -> bool:
@@ -338,7 +358,7 @@ class Coordinator:
         holders = [node for node, member in self.members.items() if not self._stopped_report(member, name)]
         owner = next((node for node in holders if self.members[node].state(name) is GroupState.STARTED), "")
         owner = owner or (holders[0] if holders else "")
-        target = place(self._spec, group, candidates, owner, self._pins.get(name, ""))
+        target = place(self._spec, group, candidates, owner, self._pins.get(name, ""), self.health is not None)
         self.targets[name] = target
         for node, grant in grants.items():
             member = self.members[node]

@@ -63,6 +63,8 @@ class Changed:
     silent_for: float = 0.0
     deaf: bool = False
     old_incarnation: int = 0
+    cut_off: bool = False
+    """SUSPECTED since no link of our own leads there now."""
 
 
 @dataclass(slots=True)
@@ -110,6 +112,8 @@ class Membership:
         self.timing = timing
         self.peers = {name: Peer(name) for name in links}
         self.links = dict(links)
+        self.own_down: dict[str, str] = {}
+        """Own links that don't work, by what the host sees of them, and why."""
         # Both directions' losses add up in an echo, and it is up to one keepalive older than the heartbeat.
         self.mutual_time = timing.deadtime + 2 * timing.keepalive
 
@@ -202,9 +206,29 @@ class Membership:
         change = Change.RESTARTED if was_heard else Change.UP
         return [Changed(change, peer.name, old_incarnation=old), *self._link_heard(now, peer, link)]
 
+    def link_changed(self, link: str, up: bool, reason: str) -> list[Changed]:
+        """Our own side of a link went or came, by the host's word: that is known before any silence.
+
+        A peer that no link leads to anymore is suspected at once; dead it is after its deadtime and not before, since
+        our own cable says nothing of it.
+        """
+        if up:
+            self.own_down.pop(link, None)
+            return []
+        self.own_down[link] = reason
+        changes = []
+        for peer in self.peers.values():
+            if link not in self.links[peer.name]:
+                continue
+            peer.link_up[link] = False
+            if peer.liveness is Liveness.ALIVE and all(name in self.own_down for name in self.links[peer.name]):
+                peer.liveness = Liveness.SUSPECT
+                changes.append(Changed(Change.SUSPECTED, peer.name, cut_off=True))
+        return changes
+
     def _link_heard(self, now: float, peer: Peer, link: str) -> list[Changed]:
         peer.link_heard[link] = now
-        if peer.link_up.get(link):
+        if peer.link_up.get(link) or link in self.own_down:
             return []
         peer.link_up[link] = True
         return [Changed(Change.LINK_UP, peer.name, link)]

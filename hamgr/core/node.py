@@ -35,6 +35,7 @@ from hamgr.core.events import (
     Event,
     FenceFinished,
     FenceOutcome,
+    HealthChanged,
     LinkChanged,
     OperatorAsked,
     PacketReceived,
@@ -105,6 +106,8 @@ class Node:
         self.election = Election(spec, name, durable.epoch, durable.voted_for, durable.initialised)
         self.member = Member(name, spec.groups)
         self.coordinator: Coordinator | None = None
+        self.health = 0
+        """The sum of the weights of the ping targets that answer."""
         self.delivery = Delivery(spec.timing.keepalive)
         self.requests = Requests(self)
         self.voting = Voting(self, now)
@@ -173,8 +176,11 @@ class Node:
             case Paused(duration):
                 self._paused(now, duration)
             case LinkChanged(link, up, reason):
-                kind = Kind.LINK_UP if up else Kind.LINK_DOWN
-                self.tell(kind, f"own link {link}: {reason}", self.name, link=link)
+                kind, what = (Kind.LINK_UP, "works") if up else (Kind.LINK_DOWN, "is down")
+                self.tell(kind, f"own link {link} {what}: {reason}", self.name, link=link)
+                self._changes(now, self.membership.link_changed(link, up, reason))
+            case HealthChanged(score, detail):
+                self._health(score, detail)
             case Persisted(serial):
                 self.delivery.persisted(serial)
                 self.records.persisted(now, serial)
@@ -332,7 +338,10 @@ class Node:
                     if self.election.following == node:
                         self.lose_coordinator(now)
                 case Change.SUSPECTED:
-                    text = f"{node} is suspected: nothing heard for {changed.silent_for * 1000:.0f} ms"
+                    why = f"nothing heard for {changed.silent_for * 1000:.0f} ms"
+                    if changed.cut_off:
+                        why = f"no own link leads to it: {'; '.join(self.membership.own_down.values())}"
+                    text = f"{node} is suspected: {why}"
                     self.tell(Kind.NODE_SUSPECTED, text, node, silent_ms=f"{changed.silent_for * 1000:.0f}")
                 case Change.TRUSTED:
                     self.tell(Kind.NODE_UP, f"{node} is heard again", node)
@@ -409,6 +418,12 @@ class Node:
         if self.coordinator is not None and self.coordinator.report(sender, incarnation, report):
             self.dirty = True
 
+    def _health(self, score: int, detail: str) -> None:
+        if score != self.health:
+            self.health = score
+            self.report_due = True
+            self.tell(Kind.HEALTH, f"the health of {self.name} is {score}: {detail}", self.name, health=str(score))
+
     def _own_report(self) -> Report:
         unfit = self.records.failure or ("it is leaving" if self.leaving else "")
         return Report(
@@ -418,6 +433,7 @@ class Node:
             self.member.reports(),
             self.standby,
             unfit,
+            self.health,
         )
 
     def _send_report(self) -> None:

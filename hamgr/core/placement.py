@@ -16,6 +16,8 @@ class Candidate:
     fit: bool
     barred: frozenset[str] = frozenset()
     """Groups that failed on it too often."""
+    health: int = 0
+    """Its ping score, as far as it counts now (see `Coordinator`)."""
 
 
 def candidates_of(spec: ClusterSpec, group: GroupSpec) -> tuple[str, ...]:
@@ -28,11 +30,14 @@ def place(
     members: Mapping[str, Candidate],
     owner: str,
     pin: str = "",
+    judged: bool = True,
 ) -> str:
     """The node that shall run the group; "" when no member can.
 
     owner: the member that has it now ("" for none). pin: where an operator's takeover put it. In this order: the
-    pin, the best preferred node if `auto_failback`, the node that has it, the best preferred node.
+    pin; then, of the nodes with the best health, the best preferred one if `auto_failback`, the one that has it, the
+    best preferred one. An operator knows more than a ping does, so the pin goes first. judged: False while the members'
+    health may still change; until then the group stays where it is.
     """
     able = [
         name
@@ -43,6 +48,10 @@ def place(
         return ""
     if pin in able:
         return pin
+    if owner in able and not judged:
+        return owner
+    best = max(members[name].health for name in able)
+    able = [name for name in able if members[name].health == best]
     if owner in able and not group.auto_failback:
         return owner
     return able[0]

@@ -9,11 +9,13 @@ from hamgr.core.cluster import GroupState
 
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
-    """One link to one peer. heard_ago: seconds since its last verified packet; None if never."""
+    """One link to one peer. heard_ago: seconds since its last verified packet; None if never. detail: why our own side
+    of it does not work, "" while it does."""
 
     link: str
     up: bool
     heard_ago: float | None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class NodeStatus:
     standby: bool
     links: tuple[LinkStatus, ...] = ()
     unfit: str = ""
+    health: int | None = None
+    """Its ping score, where it is known: on itself, and on the coordinator."""
 
 
 @dataclass(frozen=True, slots=True)

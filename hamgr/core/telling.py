@@ -67,10 +67,10 @@ def _node(node: Node, name: str, now: float) -> NodeStatus:
     coordinator = node.coordinator
     if name == node.name:
         unfit = node.records.failure or ("it is leaving" if node.leaving else "")
-        return NodeStatus(name, "self", node.incarnation, node.standby, unfit=unfit)
+        return NodeStatus(name, "self", node.incarnation, node.standby, unfit=unfit, health=node.health)
     peer = node.membership.peers[name]
     state = _LIVENESS[peer.liveness]
-    standby, unfit = False, ""
+    standby, unfit, health = False, "", None
     if coordinator is not None:
         if not peer.heard:
             state = _STANDING.get(coordinator.standing(name), state)
@@ -78,14 +78,14 @@ def _node(node: Node, name: str, now: float) -> NodeStatus:
         if member is None and peer.heard:
             state = "joining"
         elif member is not None and member.report is not None:
-            standby, unfit = member.report.standby, member.report.unfit
+            standby, unfit, health = member.report.standby, member.report.unfit, member.report.health
     elif not peer.heard:
         state = _recorded(node, peer) or state
     links = tuple(
-        LinkStatus(link, peer.link_up.get(link, False), _ago(peer, link, now))
+        LinkStatus(link, peer.link_up.get(link, False), _ago(peer, link, now), node.membership.own_down.get(link, ""))
         for link in (node.membership.links[name] or tuple(peer.link_up))
     )
-    return NodeStatus(name, state, peer.incarnation, standby, links, unfit)
+    return NodeStatus(name, state, peer.incarnation, standby, links, unfit, health)
 
 
 def _recorded(node: Node, peer: Peer) -> str:
@@ -182,8 +182,11 @@ def _warnings(node: Node) -> list[str]:
         found.append(f"the arbiter does not answer: {node.arbitration.detail}")
     elif node.spec.arbiter and node.arbitration.answer is not None and not node.arbitration.answer.voter:
         found.append("the arbiter has a new record of this cluster and does not vote until it heard a majority")
+    own_down = node.membership.own_down
+    found += [f"own link {link} is down: {reason}" for link, reason in own_down.items()]
     for peer in node.membership.peers.values():
         if peer.heard:
-            down = [link for link in node.membership.links[peer.name] if not peer.link_up.get(link)]
+            links = node.membership.links[peer.name]
+            down = [link for link in links if not peer.link_up.get(link) and link not in own_down]
             found += [f"link {link} to {peer.name} is down" for link in down]
     return found

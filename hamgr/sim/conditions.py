@@ -12,8 +12,8 @@ class Conditions:
 
     tail: a packet is late by up to `tail_time`. very_late: it comes after up to `very_late_time`, perhaps in another
     life of its receiver. drift: clocks run wrong by up to this fraction. repower: a machine that was fenced or reset
-    is powered on again after a time (None: only when the schedule says so). slow_link: by so much the last link is later
-    than the others, as a serial line is.
+    is powered on again after a time (None: only when the schedule says so). slow_link: by so much the last link is
+    later than the others, as a serial line is.
     """
 
     loss: float = 0.0

@@ -169,6 +169,15 @@ def _fence_mode(world: World, args: tuple[str, ...]) -> None:
     world.power.modes[args[0]] = FenceMode(args[1])
 
 
+def _health(world: World, args: tuple[str, ...]) -> None:
+    world.machines[args[0]].set_health(int(args[1]))
+
+
+def _own_link(world: World, args: tuple[str, ...]) -> None:
+    """The kernel says so of a link, and may be wrong: nothing is cut by it."""
+    world.machines[args[0]].set_link(args[1], args[2] == "up")
+
+
 def _loss(world: World, args: tuple[str, ...]) -> None:
     world.network.extra_loss = float(args[0])
 
@@ -185,6 +194,8 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "cut": ("PAIR [LINK]", _cut),
     "heal": ("[PAIR]", _heal),
     "loss": ("PART", _loss),
+    "health": ("NODE SCORE", _health),
+    "own-link": ("NODE LINK up|down", _own_link),
     "fence-mode": ("NODE MODE", _fence_mode),
     "arbiter-down": ("", _arbiter(up=False)),
     "arbiter-up": ("", _arbiter(up=True)),

@@ -24,7 +24,16 @@ from hamgr.core.effects import (
     StopGroup,
     WakeAt,
 )
-from hamgr.core.events import Event, Paused, Persisted, PersistFailed, ResourceReported, Tick
+from hamgr.core.events import (
+    Event,
+    HealthChanged,
+    LinkChanged,
+    Paused,
+    Persisted,
+    PersistFailed,
+    ResourceReported,
+    Tick,
+)
 from hamgr.core.messages import Packet
 from hamgr.core.node import Node
 from hamgr.sim.disk import Disk
@@ -214,6 +223,8 @@ class Machine:
         """Seconds by which somebody set the clock that shows the time of day, which is for people alone."""
         self._fed = 0
         self._armed = False
+        self._health = 0
+        self._links_down: dict[str, None] = {}
         self.lease_ended = float("-inf")
         """When the last lease of its past lives ended or would have ended, in true time."""
 
@@ -253,8 +264,27 @@ class Machine:
         process = Process(self)
         self.process = process
         process.note(f"the daemon starts, life {process.incarnation:x}")
+        if self._health:
+            process.post(HealthChanged(self._health))
+        for link in self._links_down:
+            process.post(LinkChanged(link, False, "it has no carrier"))
         process.post(Tick())
         return True
+
+    def set_health(self, score: int) -> None:
+        """What the pinger finds from now on."""
+        self._health = score
+        if self.process is not None:
+            self.process.post(HealthChanged(score, "some ping targets answer"))
+
+    def set_link(self, link: str, up: bool) -> None:
+        """What the kernel says of a link from now on."""
+        if up:
+            self._links_down.pop(link, None)
+        else:
+            self._links_down[link] = None
+        if self.process is not None:
+            self.process.post(LinkChanged(link, up, "it has its carrier" if up else "it has no carrier"))
 
     def kill(self) -> None:
         """kill -9: the daemon is gone, its groups stay as they are."""

@@ -154,6 +154,8 @@ def _is_a(kind: str, word: str, spec: ClusterSpec) -> bool:
             return any(mode.value == word for mode in FenceMode)
         case "TIME":
             return _TIME.fullmatch(word.lstrip("+-")) is not None
+        case "SCORE":
+            return word.isdecimal()
         case "PART":
             return re.fullmatch(r"[01](\.\d+)?", word) is not None
         case _:

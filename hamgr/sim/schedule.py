@@ -63,6 +63,9 @@ class _Drawn:
             self._fence: 1,
             self._fence_ack: 2,
             self._everybody: 1,
+            self._gateway: 2,
+            self._flap: 1,
+            self._own_link: 2,
         }
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
@@ -217,6 +220,30 @@ class _Drawn:
         for node in self._spec.names:
             yield 0.0, f"power-off {node}"
             yield self._time(1.0, 10.0), f"start {node}"
+
+    def _gateway(self) -> Lines:
+        """A gateway goes for some or for all, who notice it one after another, and comes back."""
+        some = self._rng.sample(self._spec.names, self._rng.randint(1, len(self._spec.names)))
+        end = self._time(2.0, 40.0)
+        for node in some:
+            yield self._time(0.0, 1.0), f"health {node} {self._rng.randint(1, 3)}"
+            yield end + self._time(0.0, 1.0), f"health {node} 0"
+
+    def _flap(self) -> Lines:
+        node = self._node()
+        for turn in range(10):
+            yield turn + self._time(0.0, 0.9), f"health {node} {turn % 2}"
+
+    def _own_link(self) -> Lines:
+        """The kernel says that a link is down, rightly or not."""
+        node, link = self._node(), self._rng.choice(self._spec.link_names)
+        if self._rng.random() < 0.5:
+            for other in self._spec.names:
+                if other != node:
+                    yield 0.0, f"cut {node} {other} {link}"
+                    yield 10.0, f"heal {node} {other}"
+        yield self._time(0.0, 0.1), f"own-link {node} {link} down"
+        yield self._time(1.0, 20.0), f"own-link {node} {link} up"
 
     def _arbiter_down(self) -> Lines:
         yield 0.0, "arbiter-down"

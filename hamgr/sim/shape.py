@@ -70,6 +70,7 @@ def random_spec(rng: random.Random, wanted: Wanted) -> ClusterSpec:
         fence_delay=rng.choice((1.0, 2.0)),
         fence_retry=rng.choice((1.0, 3.0)),
         watchdog_margin=rng.choice((0.5, 1.0)),
+        health_delay=rng.choice((0.5, 4.0)),
     )
 
 
@@ -114,6 +115,7 @@ _TOP = {
     "tie_breaker",
     "fence_delay",
     "fence_retry",
+    "health_delay",
     "watchdog_margin",
 }
 

@@ -11,14 +11,16 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class LinkStatus(_message.Message):
-    __slots__ = ("link", "up", "heard_ago")
+    __slots__ = ("link", "up", "heard_ago", "detail")
     LINK_FIELD_NUMBER: _ClassVar[int]
     UP_FIELD_NUMBER: _ClassVar[int]
     HEARD_AGO_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
     link: str
     up: bool
     heard_ago: float
-    def __init__(self, link: _Optional[str] = ..., up: _Optional[bool] = ..., heard_ago: _Optional[float] = ...) -> None: ...
+    detail: str
+    def __init__(self, link: _Optional[str] = ..., up: _Optional[bool] = ..., heard_ago: _Optional[float] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class NodeStatus(_message.Message):
     __slots__ = ("name", "state", "incarnation", "standby", "links", "unfit", "health")

@@ -151,3 +151,31 @@ def test_two_nodes_that_count_each_other_as_dead_find_each_other_again() -> None
         exchange(20.0 + step * 0.2)
     assert nodes["a"].alive() == ["b"]
     assert nodes["b"].alive() == ["a"]
+
+
+def test_a_peer_that_no_own_link_leads_to_is_suspected_at_once_and_dead_at_its_deadline(membership: Membership) -> None:
+    meet(membership, 10.0)
+    membership.heartbeat(10.1, "lan", "b", 7, beat(50.1, 10.05))
+    assert membership.link_changed("ha", False, "eth1 has no carrier") == []
+    assert membership.peers["b"].link_up == {"ha": False, "lan": True}
+    changes = membership.link_changed("lan", False, "eth0 has no carrier")
+    assert [(changed.change, changed.node, changed.cut_off) for changed in changes] == [(Change.SUSPECTED, "b", True)]
+    assert membership.expire(11.09) == []
+    assert kinds(membership.expire(11.1)) == [Change.DEAD]
+
+
+def test_a_link_that_is_said_to_be_down_does_not_come_up_by_being_heard(membership: Membership) -> None:
+    meet(membership, 10.0)
+    membership.link_changed("ha", False, "eth1 has no carrier")
+    assert membership.heartbeat(10.1, "ha", "b", 7, beat(50.1, 10.05)) == []
+    assert not membership.peers["b"].link_up["ha"]
+    membership.link_changed("ha", True, "")
+    assert kinds(membership.heartbeat(10.2, "ha", "b", 7, beat(50.2, 10.15))) == [Change.LINK_UP]
+
+
+def test_a_suspect_is_trusted_again_when_it_is_heard_whatever_the_kernel_says(membership: Membership) -> None:
+    meet(membership, 10.0)
+    for link in ("ha", "lan"):
+        membership.link_changed(link, False, "no carrier")
+    assert membership.peers["b"].liveness is Liveness.SUSPECT
+    assert kinds(membership.heartbeat(10.1, "ha", "b", 7, beat(50.1, 10.05))) == [Change.TRUSTED]

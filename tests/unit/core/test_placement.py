@@ -44,3 +44,29 @@ def test_a_takeover_holds_against_failback_while_its_node_can() -> None:
 
 def test_nobody_able_means_nowhere() -> None:
     assert place(SPEC, GroupSpec("web", ("a",)), members("b", "c"), owner="") == ""
+
+
+def with_health(**scores: int) -> dict[str, Candidate]:
+    return {name: Candidate(name, True, health=score) for name, score in scores.items()}
+
+
+def test_the_healthier_node_gets_the_group() -> None:
+    group = GroupSpec("web", ("a", "b"))
+    assert place(SPEC, group, with_health(a=1, b=2), owner="a") == "b"
+    assert place(SPEC, group, with_health(a=2, b=2), owner="b") == "a"
+    assert place(SPEC, GroupSpec("web", auto_failback=False), with_health(a=2, b=2), owner="b") == "b"
+    assert place(SPEC, GroupSpec("web", auto_failback=False), with_health(a=2, b=1), owner="b") == "a"
+
+
+def test_the_health_of_a_node_that_may_not_run_the_group_says_nothing() -> None:
+    assert place(SPEC, GroupSpec("web", ("a", "b")), with_health(a=1, b=1, c=9), owner="a") == "a"
+
+
+def test_while_health_may_still_change_the_group_stays_and_a_free_one_goes_to_the_best() -> None:
+    group = GroupSpec("web", ("a", "b"))
+    assert place(SPEC, group, with_health(a=1, b=2), owner="a", judged=False) == "a"
+    assert place(SPEC, group, with_health(a=1, b=2), owner="", judged=False) == "b"
+
+
+def test_an_operators_takeover_is_stronger_than_health() -> None:
+    assert place(SPEC, GroupSpec("web", ("a", "b")), with_health(a=1, b=2), owner="a", pin="a") == "a"
