@@ -17,10 +17,11 @@ import pytest
 
 from hamgr.config.model import ArbiterConfig
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport
-from hamgr.links.arbiter import ArbiterSession
+from hamgr.links.arbiter import CLUSTER, ArbiterSession
 from hamgr.links.codec import Codec
-from hamgr.links.keyfile import write_key_file
+from hamgr.links.keyfile import activate_key, add_key, write_key_file
 from hamgr.links.keys import load_keys
+from hamgr.links.seal import Method
 from hamgr.v1 import arbiter_pb2_grpc, cluster_pb2
 
 COMMAND = [str(Path(sys.executable).with_name("hamgr-arbiter"))]
@@ -68,12 +69,20 @@ def running(config: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+async def line_with(process: subprocess.Popen[str], text: str) -> str:
+    """The next line of its log that says this."""
+    assert process.stderr is not None
+    lines = process.stderr
+    async with asyncio.timeout(10):
+        return await asyncio.to_thread(lambda: next(line for line in lines if text in line))
+
+
 class Node:
     """One node's session, with the real client."""
 
     def __init__(self, config: Path, cluster: str, name: str, key: Path | None = None, life: int = 1) -> None:
         keys = load_keys(key or config.with_name(f"{cluster}.key"))
-        codec = Codec(cluster, name, keys.keys, keys.active, life)
+        codec = self.codec = Codec(cluster, name, keys.keys, keys.active, life)
         self.answers: asyncio.Queue[ArbiterAnswer] = asyncio.Queue()
         self.lost: asyncio.Queue[str] = asyncio.Queue()
         address = ArbiterConfig("127.0.0.1", port_of(config))
@@ -171,13 +180,62 @@ async def test_a_wrong_key_gets_no_answer(config: Path, tmp_path: Path) -> None:
             assert stranger.answers.empty()
 
 
-async def test_garbage_ends_its_stream_and_nothing_else(config: Path) -> None:
+async def test_naming_another_cluster_opens_no_door(config: Path) -> None:
+    liar = Node(config, "two", "a", key=config.with_name("one.key"))
+    with running(config):
+        async with nodes(liar):
+            liar.session.send(REPORT)
+            assert "unauthenticated" in await asyncio.wait_for(liar.lost.get(), 10)
+
+
+@pytest.mark.parametrize("method", Method)
+async def test_every_method_reaches_the_arbiter(config: Path, method: Method) -> None:
+    config.with_name("one.key").unlink()
+    write_key_file(config.with_name("one.key"), method)
+    initialised(config, "one")
+    a = Node(config, "one", "a")
+    with running(config):
+        async with nodes(a):
+            assert (await a.answer(REPORT)).voter
+
+
+async def test_its_keys_are_read_again_and_a_mistaken_file_changes_nothing(config: Path) -> None:
+    initialised(config, "one")
+    file = config.with_name("one.key")
+    a = Node(config, "one", "a")
+    with running(config) as process:
+        async with nodes(a):
+            await a.answer(REPORT)
+            good = file.read_text()
+            file.write_text(good + "x\n")
+            process.send_signal(signal.SIGHUP)
+            assert "line 3: found 1 word(s)" in await line_with(process, "the keys stay as they were")
+            await a.answer(replace(REPORT, sent_us=2))
+            file.write_text(good)
+            add_key(file, Method.CHACHA20_POLY1305)
+            activate_key(file, 2)
+            process.send_signal(signal.SIGHUP)
+            told = await line_with(process, "keys read again")
+            assert "one: key 2 (chacha20-poly1305) seals; 1 also opens; two: key 1 (hmac-sha256) seals" in told
+            keys = load_keys(file)
+            a.codec.reload(keys.keys, keys.active)
+            await a.answer(replace(REPORT, sent_us=4))
+            assert a.codec.peers["arbiter"].seals == 2
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [(None, "other-cluster"), ("three", "other-cluster"), ("two", "unauthenticated"), ("one", "unauthenticated")],
+)
+async def test_garbage_ends_its_stream_and_nothing_else(config: Path, named: str | None, told: str) -> None:
     initialised(config, "one")
     a = Node(config, "one", "a")
     with running(config):
         async with nodes(a), grpc.aio.insecure_channel(f"127.0.0.1:{port_of(config)}") as channel:
-            call = arbiter_pb2_grpc.ArbiterStub(channel).Session(iter([cluster_pb2.Frame(data=b"hg\1\0" + bytes(99))]))
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
+            metadata = ((CLUSTER, named),) if named else None
+            garbage = iter([cluster_pb2.Frame(data=b"hg\1\1" + bytes(99))])
+            call = arbiter_pb2_grpc.ArbiterStub(channel).Session(garbage, metadata=metadata)
+            with pytest.raises(grpc.aio.AioRpcError, match=told) as refused:
                 await asyncio.wait_for(call.read(), 10)
             assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
             assert (await a.answer(REPORT)).voter

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
+import pytest
 
-from arbiter.service import ArbiterService
+from arbiter.service import MAX_STRANGERS, ArbiterService
 from arbiter.store import SqliteStore
 from hamgr.config.model import ArbiterConfig
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
-from hamgr.links.arbiter import ARBITER, LINK, ArbiterSession
+from hamgr.links.arbiter import ARBITER, CLUSTER, LINK, ArbiterSession
 from hamgr.links.codec import Codec, Rejected, RejectReason
 from hamgr.links.keys import Keys
 from hamgr.links.seal import Key
-from hamgr.links.stream import SERVER_OPTIONS
+from hamgr.links.stream import CHANNEL_OPTIONS, SERVER_OPTIONS
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
 from hamgr.v1 import cluster_pb2 as pb
 
@@ -195,3 +196,43 @@ async def test_a_muted_session_reports_nothing() -> None:
             await a.answered(1)
             await a.answered(1)
         assert desk.heard.empty()
+
+
+@asynccontextmanager
+async def real_arbiter(directory: Path) -> AsyncIterator[int]:
+    """An arbiter of cluster "office"; its port."""
+    port, store = free_port(), SqliteStore(directory)
+    service = ArbiterService({"office": Keys({1: Key(KEYS[1])}, 1)}, store)
+    try:
+        async with serving(port, service):
+            yield port
+    finally:
+        await service.close()
+        store.close()
+
+
+@asynccontextmanager
+async def silent(port: int) -> AsyncIterator[grpc.aio.StreamStreamCall[pb.Frame, pb.Frame]]:
+    """A stranger's session that says nothing."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
+        call = pb_grpc.ArbiterStub(channel).Session(None, metadata=((CLUSTER, "office"),))
+        await call.wait_for_connection()
+        yield call
+
+
+async def test_a_session_without_a_report_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arbiter.service.FIRST_REPORT", 0.2)
+    async with real_arbiter(tmp_path) as port, silent(port) as call:
+        with pytest.raises(grpc.aio.AioRpcError, match=r"no report within 0\.2 s"):
+            await asyncio.wait_for(call.read(), DEADLINE)
+
+
+async def test_strangers_are_bounded_and_keep_no_node_out(tmp_path: Path) -> None:
+    async with real_arbiter(tmp_path) as port, AsyncExitStack() as strangers:
+        calls = [await strangers.enter_async_context(silent(port)) for _ in range(MAX_STRANGERS + 3)]
+        async with node(port) as a:
+            a.session.send(report(1))
+            await a.answered(1)
+            for call in calls[:3]:
+                with pytest.raises(grpc.aio.AioRpcError, match="too many streams without a report"):
+                    await asyncio.wait_for(call.read(), DEADLINE)
