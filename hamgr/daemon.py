@@ -64,7 +64,8 @@ async def run(config: Config, node_name: str) -> int:
     groups = {group.name: GroupRunner(group, host.group_reported) for group in config.groups}
     pinger = Pinger(config.pings, host.health_changed)
     desk = LinksDesk(host.status, links, host.lateness, pinger)
-    admin = AdminServer(config.admin_socket, host, desk, KeysDesk(host.status, codec, config.key_file))
+    keys_desk = KeysDesk(host.status, codec, config.key_file)
+    admin = AdminServer(config.admin_socket, host, desk, keys_desk)
     writer = Writer(store, loop.call_soon_threadsafe)
     try:
         await admin.start()
@@ -76,6 +77,7 @@ async def run(config: Config, node_name: str) -> int:
         if arbiter is not None:
             await arbiter.start()
         _end_on_signals(loop, host)
+        _reload_on_hangup(loop, keys_desk)
         host.begin(World(links, arbiter, fencer, groups, writer))
         # All that lives as long as the daemon is made by now: the collector need not walk it again.
         gc.collect()
@@ -114,6 +116,18 @@ def _end_on_signals(loop: asyncio.AbstractEventLoop, host: Host) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, number)
+
+
+def _reload_on_hangup(loop: asyncio.AbstractEventLoop, keys: KeysDesk) -> None:
+    """SIGHUP reads the key file again, as `hamgr key reload` does."""
+    tasks: set[asyncio.Task[tuple[bool, str]]] = set()
+
+    def asked() -> None:
+        task = loop.create_task(keys.reload("SIGHUP"))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, asked)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -24,6 +24,7 @@ from hamgr.lab.plan import (
     node_address,
     node_address6,
 )
+from hamgr.lab.switch import run_tool
 
 CLUSTER = "lab"
 GROUP = "web"
@@ -164,17 +165,34 @@ def write(options: Options, layout: Layout) -> None:
         _make_key(layout.key, options.key_method)
     if any(LINKS[name].network == WIRE for name in options.links):
         layout.wire.mkdir()
+    if options.tls:
+        _make_certificates(options, layout)
     _write_secret(layout.bmc_password, secrets.token_hex(BMC_PASSWORD_LENGTH // 2) + "\n")
     layout.nginx_script.write_text(nginx_script(layout.here))
     layout.nginx_script.chmod(0o755)
 
 
 def _make_key(path: Path, method: str) -> None:
-    command = [sys.executable, "-m", "hamgr.cli.main", "key", str(path)]
+    command = [sys.executable, "-m", "hamgr.cli.main", "key", "new", str(path)]
     command += ["--method", method] if method else []
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LabError(f"`hamgr key {path}` ended with {done.returncode}: {done.stderr.strip()}")
+
+
+def _make_certificates(options: Options, layout: Layout) -> None:
+    """An authority, and a certificate for each node on its own disk; by openssl, as docs/keys.md shows it."""
+    layout.tls.mkdir()
+    new_key = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    ca, ca_key = layout.tls / "ca.pem", layout.tls / "ca.key"
+    run_tool([*new_key, "-x509", "-days", "3650", "-subj", "/CN=lab", "-keyout", str(ca_key), "-out", str(ca)])
+    for node in options.node_names:
+        disk, request = layout.disk(node), layout.tls / f"{node}.csr"
+        key, certificate = disk / "node.key", disk / "node.pem"
+        run_tool([*new_key, "-subj", f"/CN={node}", "-keyout", str(key), "-out", str(request)])
+        key.chmod(0o600)
+        sign = ["openssl", "x509", "-req", "-in", str(request), "-CA", str(ca), "-CAkey", str(ca_key)]
+        run_tool([*sign, "-CAcreateserial", "-days", "30", "-out", str(certificate)])
 
 
 def _write_secret(path: Path, text: str) -> None:

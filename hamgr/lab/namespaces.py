@@ -15,6 +15,7 @@ _PACKAGES = {
     "nft": "nftables",
     "ipmi_sim": "openipmi",
     "nginx": "nginx-light",
+    "openssl": "openssl",
     "unshare": "util-linux",
     "nsenter": "util-linux",
     "mount": "mount",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -126,6 +127,73 @@ def test_a_serial_line_survives_noise_and_a_cut(lab: Callable[..., Lab]) -> None
     assert own_link(cluster, "a", "serial")["authentication_failures"] == 0, "noise is told from forgery"
     for node in "ab":
         assert "node-dead" not in kinds(cluster, node)
+
+
+def hamgr(cluster: Lab, node: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = ["hamgr", "--config", str(cluster.layout.config), *words]
+    return cluster.node(node).exec(command, check=False)
+
+
+def test_streams_with_certificates_alone_carry_a_whole_failover(lab: Callable[..., Lab]) -> None:
+    cluster = lab(**FAST, links=("lan",), tls=True)
+    fails_over_and_back(cluster)
+    assert "unauthenticated" not in cluster.node("a").log()
+
+
+@pytest.mark.parametrize("method", ["chacha20-poly1305", "blake2s", "sha1"])
+def test_each_way_of_sealing_carries_a_whole_failover(lab: Callable[..., Lab], method: str) -> None:
+    fails_over_and_back(lab(**FAST, key_method=method))
+
+
+def test_keys_are_changed_under_traffic_and_no_heartbeat_is_lost(lab: Callable[..., Lab]) -> None:
+    """As docs/keys.md tells it; the lab's machines share the one file, so there is nothing to copy."""
+    cluster = lab(**FAST)
+    cluster.wait_for_owner("a")
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        before = {node: kinds(cluster, node) for node in "ab"}
+        lost = {node: sum(peer["lost"] for peer in link_report(cluster, node)["peers"]) for node in "ab"}
+        assert hamgr(cluster, "a", "key", "new", "--method", "chacha20-poly1305").returncode == 0
+        early = hamgr(cluster, "a", "key", "activate", "2")
+        assert early.returncode == 1
+        assert "b" in early.stderr
+        assert hamgr(cluster, "b", "key", "reload").returncode == 0
+        cluster.arbiter.kill_daemon(signal.SIGHUP)
+        cluster.wait(lambda: hamgr(cluster, "a", "key", "activate", "2").returncode == 0, 10, "all to know key 2")
+        cluster.wait(lambda: hamgr(cluster, "b", "key", "reload").returncode == 0, 10, "b to seal with key 2")
+        cluster.arbiter.kill_daemon(signal.SIGHUP)
+        cluster.wait(lambda: hamgr(cluster, "a", "key", "retire", "1").returncode == 0, 10, "nobody to use key 1")
+        cluster.wait(lambda: hamgr(cluster, "b", "key", "reload").returncode == 0, 10, "b to forget key 1")
+        cluster.arbiter.kill_daemon(signal.SIGHUP)
+        for node, peer in (("a", "b"), ("b", "a")):
+            frames = peer_link(cluster, node, peer, "ha")["frames_in"]
+            cluster.wait(
+                lambda n=node, p=peer, past=frames: peer_link(cluster, n, p, "ha")["frames_in"] > past + 5,
+                10,
+                "heartbeats under the new key",
+            )
+    assert {answer.node for answer in prober.answers()} == {"a"}
+    assert {node: kinds(cluster, node) for node in "ab"} == before
+    for node in "ab":
+        report = link_report(cluster, node)
+        assert sum(peer["lost"] for peer in report["peers"]) == lost[node]
+        assert all(link["authentication_failures"] == 0 for link in report["links"])
+        listed = json.loads(hamgr(cluster, node, "key", "list", "--json").stdout)
+        assert [(key["number"], key["method"]) for key in listed["keys"]] == [(2, "chacha20-poly1305")]
+
+
+def test_a_node_that_loses_the_gateway_gives_its_group_to_one_that_sees_it(lab: Callable[..., Lab]) -> None:
+    cluster = lab(**FAST, pings=True, links=("ha",))
+    cluster.wait_for_owner("a")
+    cluster.wait(lambda: link_report(cluster, "a")["health"] == 1, 10, "a to see the gateway")
+    cluster.cut("a", "lan")
+    cluster.wait(lambda: cluster.owners() == ["b"], 20, "web to move to b")
+    assert link_report(cluster, "a")["health"] == 0
+    assert "health" in kinds(cluster, "a")
+    for node in "ab":
+        assert "node-dead" not in kinds(cluster, node)
+    cluster.heal()
+    cluster.wait_for_owner("a")
 
 
 ATTACK_SECONDS = float(os.environ.get("HAMGR_ATTACK_SECONDS", "10"))
