@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 
 from hamgr.core.arbitration import Arbitration
-from hamgr.core.cluster import ClusterSpec, QuorumLoss
+from hamgr.core.beats import Beats
+from hamgr.core.cluster import ClusterSpec
 from hamgr.core.coordinator import Coordinator
 from hamgr.core.delivery import Delivery
 from hamgr.core.durable import Durable
 from hamgr.core.effects import (
     Announce,
     Effect,
-    Exit,
     FeedWatchdog,
     Fence,
     FenceRecord,
@@ -46,8 +46,10 @@ from hamgr.core.events import (
     Tick,
 )
 from hamgr.core.fencing import PlanState
+from hamgr.core.leases import Leases
+from hamgr.core.leaving import Leaving
 from hamgr.core.member import Member
-from hamgr.core.membership import Change, Changed, Membership, Peer, microseconds
+from hamgr.core.membership import Membership, Peer, microseconds
 from hamgr.core.messages import (
     Body,
     ClusterState,
@@ -68,10 +70,6 @@ from hamgr.core.messages import (
     ViewUpdate,
     VoteReply,
     VoteRequest,
-)
-from hamgr.core.quorum import (
-    coordinator_lease_basis,
-    member_lease_basis,
 )
 from hamgr.core.records import Records
 from hamgr.core.requests import Requests
@@ -113,17 +111,12 @@ class Node:
         self.voting = Voting(self, now)
         self.arbitration = Arbitration(self)
         self.records = Records(self)
-        self.leaving = False
+        self.leaving = Leaving(self)
+        self.beats = Beats(self)
         self.condemned = ""
         self.acknowledged: set[str] = set()
         """Peers that an operator confirmed off before anybody was coordinator (two_node)."""
-        self.farewells: dict[str, int] = {}
-        # A life without a watchdog may adopt what runs and has one lease to find its quorum; with one, the time in
-        # which the machine is surely reset is counted by others, so nothing is held before a lease is.
-        self._watched = spec.node(name).watchdog_timeout is not None
-        self.lease_until = now if self._watched else now + spec.timing.lease
-        self._quorum_lost = False
-        self._ever_quorate = False
+        self.leases = Leases(self, now)
         self.last_order = (0, 0)
         self._next_fence = microseconds(now)
         self._next_beat = now
@@ -131,8 +124,6 @@ class Node:
         self.beat_soon = False
         self.report_due = False
         self.dirty = True
-        self.farewell_until: float | None = None
-        self._farewell_acks: set[str] = set()
         self._wake = float("-inf")
         self._started = False
         self._unfinished = durable.fences
@@ -143,7 +134,7 @@ class Node:
         """Announcements, and starts, stops and probes: a start that waited could be overtaken by a later stop."""
         self._result: FenceRecord | None = None
         """The result of a fencing, to be written at the end of the step."""
-        self._now = now
+        self.now = now
 
     # -- the one entry ------------------------------------------------------------------------------------------
 
@@ -155,7 +146,7 @@ class Node:
         self.out = out
         self.urgent = []
         self.prompt = []
-        self._now = now
+        self.now = now
         if not self._started:
             self._begin(now)
         match event:
@@ -178,7 +169,7 @@ class Node:
             case LinkChanged(link, up, reason):
                 kind, what = (Kind.LINK_UP, "works") if up else (Kind.LINK_DOWN, "is down")
                 self.tell(kind, f"own link {link} {what}: {reason}", self.name, link=link)
-                self._changes(now, self.membership.link_changed(link, up, reason))
+                self.beats.changes(now, self.membership.link_changed(link, up, reason))
             case HealthChanged(score, detail):
                 self._health(score, detail)
             case Persisted(serial):
@@ -226,7 +217,7 @@ class Node:
             return
         body = packet.body
         if isinstance(body, Heartbeat):
-            self._heartbeat(now, link, peer, packet.incarnation, body)
+            self.beats.heard(now, link, peer, packet.incarnation, body)
             if packet.number and packet.to_incarnation == self.incarnation and packet.incarnation == peer.incarnation:
                 self.delivery.heard_of(now, peer.name, peer.incarnation, packet.number)
             return
@@ -250,9 +241,9 @@ class Node:
             case Report():
                 self._report(peer.name, peer.incarnation, body)
             case Farewell():
-                self._farewell(peer)
+                self.leaving.farewell_of(now, peer)
             case FarewellAck():
-                self._farewell_acks.add(peer.name)
+                self.leaving.acknowledged(peer.name)
             case LearnRequest():
                 if self.election.initialised:
                     self.send(peer.name, LearnReply(self.election.epoch, self.stored))
@@ -289,80 +280,6 @@ class Node:
         """The peers that are heard, with their lives."""
         return {peer.name: peer.incarnation for peer in self.membership.peers.values() if peer.heard}
 
-    def _heartbeat(self, now: float, link: str, peer: Peer, incarnation: int, beat: Heartbeat) -> None:
-        before = peer.heartbeat
-        self._changes(now, self.membership.heartbeat(now, link, peer.name, incarnation, beat))
-        if peer.heartbeat is not beat:
-            return
-        if before is None or _substance(before) != _substance(beat):
-            self.dirty = True
-        election = self.election
-        declares = beat.coordinator == peer.name
-        if declares and beat.epoch >= election.epoch:
-            if self.coordinator is not None and beat.epoch == election.epoch:
-                self._two_coordinators(peer.name, beat.epoch)
-            elif election.follow(peer.name, beat.epoch):
-                self._new_coordinator(now)
-        elif beat.initialised and beat.epoch > election.epoch:
-            self.later_epoch(now, beat.epoch)
-        elif election.following == peer.name and not declares:
-            self.lose_coordinator(now)
-
-    def _two_coordinators(self, other: str, epoch: int) -> None:
-        """Votes were forged or forgotten (a store was put back from a backup, say). Neither goes on with this epoch."""
-        self.tell(
-            Kind.WARNING,
-            f"{other} claims to be coordinator of epoch {epoch} as well as {self.name}: a record of votes was lost or"
-            " put back; a new epoch is voted",
-            other,
-        )
-        self.later_epoch(self._now, epoch + 1)
-
-    def _changes(self, now: float, changes: list[Changed]) -> None:
-        for changed in changes:
-            node = changed.node
-            match changed.change:
-                case Change.CANDIDATE:
-                    self._beat_to(now, node)
-                    continue
-                case Change.UP:
-                    self.farewells.pop(node, None)
-                    self.acknowledged.discard(node)
-                    self.tell(Kind.NODE_UP, f"{node} is heard", node)
-                    self.beat_soon = True
-                case Change.RESTARTED:
-                    self.farewells.pop(node, None)
-                    self.election.forget_vote(node)
-                    self.tell(Kind.NODE_UP, f"{node} has started anew, its earlier life is over", node)
-                    self.beat_soon = True
-                    if self.election.following == node:
-                        self.lose_coordinator(now)
-                case Change.SUSPECTED:
-                    why = f"nothing heard for {changed.silent_for * 1000:.0f} ms"
-                    if changed.cut_off:
-                        why = f"no own link leads to it: {'; '.join(self.membership.own_down.values())}"
-                    text = f"{node} is suspected: {why}"
-                    self.tell(Kind.NODE_SUSPECTED, text, node, silent_ms=f"{changed.silent_for * 1000:.0f}")
-                case Change.TRUSTED:
-                    self.tell(Kind.NODE_UP, f"{node} is heard again", node)
-                case Change.DEAD:
-                    why = "it does not hear us" if changed.deaf else "no link hears it"
-                    text = f"{node} is dead: {why} for {changed.silent_for * 1000:.0f} ms"
-                    self.tell(Kind.NODE_DEAD, text, node, silent_ms=f"{changed.silent_for * 1000:.0f}")
-                    self.election.forget_vote(node)
-                    self.beat_soon = True
-                    if self.election.following == node:
-                        self.lose_coordinator(now)
-                case Change.LINK_UP:
-                    self.tell(Kind.LINK_UP, f"link {changed.link} to {node} works", node, link=changed.link)
-                    continue
-                case Change.LINK_DOWN:
-                    silent = f"{changed.silent_for * 1000:.0f} ms"
-                    text = f"link {changed.link} to {node} is down: nothing heard for {silent}"
-                    self.tell(Kind.LINK_DOWN, text, node, link=changed.link)
-                    continue
-            self.dirty = True
-
     # -- epochs and coordinators --------------------------------------------------------------------------------
 
     def later_epoch(self, now: float, epoch: int) -> None:
@@ -384,7 +301,7 @@ class Node:
         self.beat_soon = True
         self.dirty = True
 
-    def _new_coordinator(self, now: float) -> None:
+    def new_coordinator(self, now: float) -> None:
         self.coordinator = None
         name = self.election.following
         self.tell(Kind.COORDINATOR, f"{name} is coordinator of epoch {self.election.epoch}", name)
@@ -410,7 +327,7 @@ class Node:
             return
         if order.number > self.last_order[1]:
             self.last_order = (order.epoch, order.number)
-            self.member.may_start = self._may_start(now)
+            self.member.may_start = self.leases.may_start(now)
             self.member.order(now, order.run, order.keep, self.prompt)
         self.report_due = True
 
@@ -425,7 +342,7 @@ class Node:
             self.tell(Kind.HEALTH, f"the health of {self.name} is {score}: {detail}", self.name, health=str(score))
 
     def _own_report(self) -> Report:
-        unfit = self.records.failure or ("it is leaving" if self.leaving else "")
+        unfit = self.records.failure or ("it is leaving" if self.leaving.began else "")
         return Report(
             self.election.epoch,
             self.last_order[1],
@@ -443,18 +360,6 @@ class Node:
             self._report(self.name, self.incarnation, self._own_report())
         elif self.election.following:
             self.send(self.election.following, self._own_report())
-
-    def _farewell(self, peer: Peer) -> None:
-        incarnation = peer.incarnation
-        self.send(peer.name, FarewellAck())
-        self.membership.left(peer.name)
-        self.farewells[peer.name] = incarnation
-        self.tell(Kind.NODE_LEFT, f"{peer.name} has left cleanly: nothing runs there", peer.name)
-        if self.coordinator is not None:
-            self.coordinator.farewell(peer.name, incarnation)
-        if self.election.following == peer.name:
-            self.lose_coordinator(self._now)
-        self.dirty = True
 
     # -- fencing ------------------------------------------------------------------------------------------------
 
@@ -511,44 +416,6 @@ class Node:
     def persist(self, record: Record) -> None:
         self.records.persist(record)
 
-    # -- leases -------------------------------------------------------------------------------------------------
-
-    def _may_start(self, now: float) -> bool:
-        return now < self.lease_until and not self.records.failure and not self.leaving
-
-    def _lease(self, now: float) -> None:
-        election = self.election
-        basis = float("-inf")
-        if self.coordinator is not None:
-            basis = coordinator_lease_basis(
-                self.spec, self.name, election.epoch, now, self.membership.peers.values(), self.arbitration.answer
-            )
-        elif election.following:
-            basis = member_lease_basis(self.membership.peers[election.following], election.epoch)
-        self.lease_until = max(self.lease_until, basis + self.spec.timing.lease)
-        if now < self.lease_until:
-            if self._quorum_lost and basis > float("-inf"):
-                self._quorum_lost = False
-            self._ever_quorate = self._ever_quorate or basis > float("-inf")
-            return
-        if self._quorum_lost:
-            return
-        self._quorum_lost = True
-        what = "groups stay as they are" if self.spec.on_quorum_loss is QuorumLoss.FREEZE else "groups are stopped"
-        if self._ever_quorate or not self.member.all_stopped:
-            text = f"{self.name} has no quorum: no majority heard it for {self.spec.timing.lease:g} s; {what}"
-            self.tell(Kind.QUORUM_LOST, text, self.name)
-        if self.coordinator is not None:
-            self.lose_coordinator(now)
-        self.member.void_orders()
-        if self.spec.on_quorum_loss is QuorumLoss.STOP:
-            self.member.give_up(now, "the quorum is lost", self.prompt)
-
-    def _without_quorum(self, now: float) -> None:
-        """What a probe finds running after the lease ended is stopped as well."""
-        if self._quorum_lost and self.spec.on_quorum_loss is QuorumLoss.STOP and not self.member.all_stopped:
-            self.member.give_up(now, "the quorum is lost", self.prompt)
-
     def _paused(self, now: float, duration: float) -> None:
         self.tell(Kind.PAUSED, f"{self.name} did not run for {duration * 1000:.0f} ms", self.name)
         self.membership.paused(duration, now)
@@ -556,45 +423,10 @@ class Node:
         self.election.claim = None
         self.beat_soon = True
 
-    # -- leaving ------------------------------------------------------------------------------------------------
-
-    def leave(self, now: float) -> None:
-        self.leaving = True
-        self.report_due = True
-        self.dirty = True
-        self.beat_soon = True
-
-    def _leave(self, now: float) -> None:
-        if self.farewell_until is not None:
-            alive = set(self.membership.alive())
-            if alive <= self._farewell_acks or now >= self.farewell_until:
-                self.urgent.append(Exit("left cleanly"))
-                self.condemned = "left"
-            return
-        if not self.election.following and not self.member.all_stopped:
-            self.member.give_up(now, f"{self.name} leaves", self.prompt)
-        if not self.member.all_stopped or not self.member.probed or self._groups_on_their_way():
-            return
-        self.farewell_until = now + self.spec.timing.deadtime
-        for name in self.membership.alive():
-            self.send(name, Farewell())
-        if self.coordinator is not None:
-            self.lose_coordinator(now)
-
-    def _groups_on_their_way(self) -> bool:
-        """A coordinator that leaves sees its groups started elsewhere first, where that is possible."""
-        coordinator = self.coordinator
-        if coordinator is None or not self.voting.authority():
-            return False
-        return any(
-            target not in ("", self.name) and coordinator.owner(group) != target
-            for group, target in coordinator.targets.items()
-        )
-
     # -- the end of each step -----------------------------------------------------------------------------------
 
     def _settle(self, now: float, event: Event) -> None:
-        self._changes(now, self.membership.expire(now))
+        self.beats.changes(now, self.membership.expire(now))
         if self.arbitration.connected and now - self.arbitration.answered_at >= self.spec.timing.deadtime:
             self.arbitration.lost(f"no answer for {self.spec.timing.deadtime:g} s")
         beat_due = now >= self._next_beat
@@ -602,10 +434,10 @@ class Node:
             self._pulse(now)
         self.records.learn(now)
         for _round in range(MAX_ROUNDS):
-            self._lease(now)
-            self.member.may_start = self._may_start(now)
+            self.leases.renew(now)
+            self.member.may_start = self.leases.may_start(now)
             self.member.expire(now, self.prompt)
-            self._without_quorum(now)
+            self.leases.without_quorum(now)
             self.voting.elect(now)
             if self.member.changed or self.report_due:
                 self._send_report()
@@ -613,11 +445,11 @@ class Node:
                 break
         else:
             raise AssertionError(f"step({event!r}) did not settle in {MAX_ROUNDS} rounds")
-        if self.leaving:
-            self._leave(now)
+        if self.leaving.began:
+            self.leaving.go_on(now)
         self._stop_failures(now)
         if (self.beat_soon or beat_due) and not self.condemned:
-            self._beat(now)
+            self.beats.send(now)
         if self._result is not None:
             self.persist(self._result)
             self._result = None
@@ -638,10 +470,7 @@ class Node:
                 self.send(name, LearnRequest())
         if self.election.claim is not None:
             self.voting.ask(now)
-        if self.farewell_until is not None:
-            for name in self.membership.alive():
-                if name not in self._farewell_acks:
-                    self.send(name, Farewell())
+        self.leaving.repeat()
         coordinator = self.coordinator
         if coordinator is not None:
             for peer in self.membership.peers.values():
@@ -656,18 +485,12 @@ class Node:
             self.records.retry_at = now + self.spec.timing.deadtime
             self.persist(StandbyRecord(self.standby))
         self.requests.pulse(now)
-        if self._watched and self._may_feed(now):
+        if self.leases.watched and self.leases.may_feed(now):
             self.urgent.append(FeedWatchdog())
-
-    def _may_feed(self, now: float) -> bool:
-        if now < self.lease_until or self.member.all_stopped:
-            return True
-        stop = sum(group.stop_timeout for group in self.spec.groups)
-        return self._ever_quorate and now < self.lease_until + stop
 
     def _send_order(self, node: str, order: Order) -> None:
         if node == self.name:
-            self._order(self._now, self.name, order)
+            self._order(self.now, self.name, order)
         else:
             self.send(node, order)
 
@@ -683,7 +506,7 @@ class Node:
         if coordinator.members[self.name].report is None:
             self.report_due = True
             return True
-        if not self.voting.authority() or now >= self.lease_until:
+        if not self.voting.authority() or now >= self.leases.until:
             return self.dirty or self.report_due
         self.requests.settle_standbys()
         coordinator.want_fences(now, self.member.load)
@@ -714,48 +537,15 @@ class Node:
     def _stop_failures(self, now: float) -> None:
         """A stop that failed: the coordinator has us fenced; without another who could, we end it ourselves."""
         failed = self.member.stop_failed
-        if failed and (self._quorum_lost or self.election.following in ("", self.name)):
+        if failed and (self.leases.quorum_lost or self.election.following in ("", self.name)):
             reason = f"{', '.join(failed)} can't be stopped, and no other node is there to fence {self.name}"
             if self.coordinator is not None:
                 reason = f"{', '.join(failed)} can't be stopped on the coordinator {self.name}"
-            elif not self._quorum_lost:
+            elif not self.leases.quorum_lost:
                 return
             self.tell(Kind.SELF_FENCE, f"{self.name} fences itself: {reason}", self.name)
             self.urgent.append(SelfFence(reason))
             self.condemned = reason
-
-    def _beat(self, now: float) -> None:
-        self.beat_soon = False
-        if self.farewell_until is not None:
-            return
-        beat = self._make_beat(now)
-        for name in self.membership.peers:
-            self._send_beat(name, beat)
-        self.arbitration.report(now)
-
-    def _send_beat(self, name: str, beat: Heartbeat) -> None:
-        life = self.membership.addressee(name)
-        self.urgent.append(Send(name, life, beat, self.delivery.announced(name, life)))
-
-    def _beat_to(self, now: float, name: str) -> None:
-        if self.farewell_until is None:
-            self._send_beat(name, self._make_beat(now))
-
-    def _make_beat(self, now: float) -> Heartbeat:
-        following = self.election.following
-        if self.coordinator is not None and now >= self.lease_until:
-            following = ""
-        return Heartbeat(
-            sent_us=microseconds(now),
-            epoch=self.election.epoch,
-            coordinator=following,
-            stored=self.stored.stamp,
-            initialised=self.election.initialised,
-            load=self.member.load,
-            leaving=self.leaving,
-            echoes=self.membership.echoes(),
-            running=self.member.running,
-        )
 
     def _wake_up(self, now: float, event: Event) -> None:
         if self.condemned:
@@ -767,8 +557,8 @@ class Node:
             wake = min(wake, deadline)
         for deadline in self.delivery.deadlines(self._lives()):
             wake = min(wake, deadline)
-        if now < self.lease_until:
-            wake = min(wake, self.lease_until)
+        if now < self.leases.until:
+            wake = min(wake, self.leases.until)
         if self.coordinator is not None:
             for deadline in self.coordinator.deadlines():
                 if deadline > now:
@@ -779,7 +569,7 @@ class Node:
 
     @property
     def role(self) -> str:
-        if self.leaving:
+        if self.leaving.began:
             return "leaving"
         if not self.election.initialised:
             return "learning"
@@ -789,7 +579,7 @@ class Node:
 
     def quorate(self, now: float) -> bool:
         """It follows a coordinator, or is one, that has a quorum."""
-        return now < self.lease_until and self.election.following != "" and not self._quorum_lost
+        return now < self.leases.until and self.election.following != "" and not self.leases.quorum_lost
 
     def authoritative(self) -> bool:
         return self.coordinator is not None and self.voting.authority()
@@ -799,16 +589,11 @@ class Node:
         if self.coordinator is not None:
             return self.voting.deciding_votes()
         heard = sum(1 for peer in self.membership.peers.values() if peer.heard)
-        return 1 + heard + (1 if self.arbitration.usable(self._now) else 0)
+        return 1 + heard + (1 if self.arbitration.usable(self.now) else 0)
 
     def status(self, now: float) -> Status:
         """What this node knows now; the coordinator knows most."""
         return status_of(self, now)
-
-
-def _substance(beat: Heartbeat) -> tuple[object, ...]:
-    """What of a heartbeat decisions depend on, beyond that it came."""
-    return (beat.epoch, beat.coordinator, beat.stored, beat.initialised, beat.leaving)
 
 
 def _trusted(spec: ClusterSpec, state: ClusterState) -> ClusterState:

@@ -55,7 +55,7 @@ class Requests:
     def asked(self, now: float, event: OperatorAsked) -> None:
         node = self._node
         if event.verb is Verb.LEAVE:
-            node.leave(now)
+            node.leaving.begin()
             node.emit(Reply(event.request, True, f"{node.name} stops its groups and leaves"))
             return
         refusal = self._wrong_names(event)

@@ -46,7 +46,7 @@ def status_of(node: Node, now: float) -> Status:
         quorate=node.quorate(now),
         votes=node.votes(),
         majority=spec.majority,
-        lease_left=node.lease_until - now,
+        lease_left=node.leases.until - now,
         standby=node.standby,
         arbiter=ArbiterStatus(
             configured=spec.arbiter,
@@ -66,7 +66,7 @@ def status_of(node: Node, now: float) -> Status:
 def _node(node: Node, name: str, now: float) -> NodeStatus:
     coordinator = node.coordinator
     if name == node.name:
-        unfit = node.records.failure or ("it is leaving" if node.leaving else "")
+        unfit = node.records.failure or ("it is leaving" if node.leaving.began else "")
         return NodeStatus(name, "self", node.incarnation, node.standby, unfit=unfit, health=node.health)
     peer = node.membership.peers[name]
     state = _LIVENESS[peer.liveness]

@@ -79,7 +79,7 @@ class Voting:
     def _may_stand(self, now: float, electorate: list[str]) -> bool:
         node = self._node
         election = node.election
-        if not election.initialised or node.records.failure or node.farewell_until is not None:
+        if not election.initialised or node.records.failure or node.leaving.until is not None:
             return False
         if now < election.not_before or now < self._stand_at(electorate):
             return False
@@ -190,7 +190,7 @@ class Voting:
         election.following = node.name
         election.votes = frozenset(claim.votes)
         # Whoever voted for us did so after we asked.
-        node.lease_until = max(node.lease_until, claim.began + node.spec.timing.lease)
+        node.leases.until = max(node.leases.until, claim.began + node.spec.timing.lease)
         reign = Coordinator(
             node.spec,
             node.name,
@@ -201,7 +201,7 @@ class Voting:
             now,
             node.started_at,
         )
-        reign.inherit_farewells(node.farewells)
+        reign.inherit_farewells(node.leaving.heard)
         for confirmed in node.acknowledged:
             reign.acknowledged(confirmed)
         node.coordinator = reign

@@ -310,9 +310,9 @@ class Machine:
     def lease_end(self) -> float:
         """The end of the last lease that this machine ever held, in true time."""
         process = self.process
-        if process is None or process.node.lease_until <= process.born:
+        if process is None or process.node.leases.until <= process.born:
             return self.lease_ended
-        return max(self.lease_ended, self.clock.true(process.node.lease_until))
+        return max(self.lease_ended, self.clock.true(process.node.leases.until))
 
     def pause(self, duration: float) -> None:
         process = self.process
