@@ -82,6 +82,11 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     init = command("init", commands.init, "say that this cluster is new, before hamgrd first starts", json=False)
     init.add_argument("--node", default="", help="this node's name (the host name)")
     _key_arguments(command("key", _key, "make, list and change the cluster's keys, while the daemons run"))
+    tls = command("tls", _tls, "make certificates for the gRPC links: an authority, and one for each node", json=False)
+    tls.add_argument("verb", choices=("ca", "issue"))
+    tls.add_argument("directory", help="of the authority; not on a node")
+    tls.add_argument("node", nargs="?", default="", help="(issue) whose certificate")
+    tls.add_argument("--days", type=int, choices=range(1, 3651), default=730, metavar="N", help="(issue) valid for")
     lab = command("lab", _lab, "a real cluster in network namespaces on this machine", json=False)
     if "lab" in words:
         from hamgr.lab.cli import add_arguments
@@ -101,6 +106,12 @@ def _key(args: argparse.Namespace) -> int:
     from hamgr.cli.keys import key
 
     return key(args)
+
+
+def _tls(args: argparse.Namespace) -> int:
+    from hamgr.cli.tls import tls
+
+    return tls(args)
 
 
 def _links(args: argparse.Namespace) -> int:

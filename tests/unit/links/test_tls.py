@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,11 +19,11 @@ import pytest
 from certificates import Issued, files, issue, put
 from test_stream import DEADLINE, KEYS, End, lan, running
 
-from hamgr.config.model import LinkConfig
+from hamgr.config.model import LinkConfig, TlsConfig
 from hamgr.core.messages import Heartbeat, Packet
 from hamgr.links.codec import Codec, RejectReason
 from hamgr.links.stream import CHANNEL_OPTIONS
-from hamgr.links.tls import Credentials, TlsError, names_of, read_certificates
+from hamgr.links.tls import Certificates, Credentials, TlsError, names_of, read_certificates
 from hamgr.v1 import cluster_pb2 as pb
 from hamgr.v1 import cluster_pb2_grpc as pb_grpc
 
@@ -146,12 +148,6 @@ async def test_a_server_that_is_not_the_peer_is_not_spoken_to(tmp_path: Path, ca
         assert b.heard.empty()
 
 
-def uses(one: End, authority: Issued) -> bool:
-    credentials: Credentials = one.transport._links["lan"]._credentials  # type: ignore[attr-defined]
-    assert credentials.current is not None
-    return credentials.current.ca == authority.pem
-
-
 async def test_new_certificates_of_a_new_authority_are_taken_without_a_restart(tmp_path: Path) -> None:
     link = lan()
     a, b = end(tmp_path, "a", link), end(tmp_path, "b", link)
@@ -161,7 +157,7 @@ async def test_new_certificates_of_a_new_authority_are_taken_without_a_restart(t
             for one in (a, b):
                 put(tmp_path / one.node, authority, issue(one.node, authority))
             for one in (a, b):
-                await until(partial(uses, one, authority), "the files")
+                await until(partial(has_ca, one, authority.pem), "the files")
             await a.hears_anew()
             await b.hears_anew()
             async with dialled(link, issue("b", authority), authority) as call:
@@ -243,3 +239,85 @@ def test_files_that_no_peer_would_take_are_told(tmp_path: Path, spoil: Any, told
 def test_a_certificates_dns_names_count_and_its_common_name_only_without_them() -> None:
     assert names_of(issue("a", AUTHORITY).certificate) == {"a"}
     assert names_of(issue("a", AUTHORITY, dns=False).certificate) == {"a"}
+
+
+async def test_the_authority_changes_while_some_nodes_know_only_one_of_the_two(tmp_path: Path) -> None:
+    """docs/keys.md: both authorities in every file, then new certificates, then the new authority alone."""
+    link, newer = lan(), issue("newer")
+    a, b = end(tmp_path, "a", link), end(tmp_path, "b", link)
+    both = replace_ca(AUTHORITY.pem + newer.pem)
+    async with running(a, b):
+        for one in (a, b):
+            both(tmp_path / one.node)
+            await until(partial(has_ca, one, AUTHORITY.pem + newer.pem), "both authorities")
+        for one in (b, a):
+            config = files(tmp_path / one.node)
+            own = issue(one.node, newer)
+            config.certificate.write_bytes(own.pem)
+            config.key.write_bytes(own.key_pem)
+            await until(partial(has_key, one, own), "the new certificate")
+            await a.hears_anew()
+            await b.hears_anew()
+        for one in (a, b):
+            replace_ca(newer.pem)(tmp_path / one.node)
+            await until(partial(has_ca, one, newer.pem), "the new authority")
+            await a.hears_anew()
+            await b.hears_anew()
+
+
+def replace_ca(pem: bytes) -> Callable[[Path], int]:
+    return lambda directory: files(directory).ca.write_bytes(pem)
+
+
+def current(one: End) -> Certificates:
+    credentials: Credentials = one.transport._links["lan"]._credentials  # type: ignore[attr-defined]
+    assert credentials.current is not None
+    return credentials.current
+
+
+def has_ca(one: End, pem: bytes) -> bool:
+    return current(one).ca == pem
+
+
+def has_key(one: End, own: Issued) -> bool:
+    return current(one).key == own.key_pem
+
+
+# -- hamgr tls ---------------------------------------------------------------------------------------------------------
+
+
+def hamgr_tls(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).with_name("hamgr"), "tls", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+async def test_hamgr_tls_makes_what_the_links_take(tmp_path: Path) -> None:
+    authority, link = tmp_path / "office", lan()
+    ends = []
+    assert hamgr_tls("ca", authority).returncode == 0
+    for node in "ab":
+        assert hamgr_tls("issue", authority, node).returncode == 0
+        tls = TlsConfig(authority / "ca.pem", authority / f"{node}.pem", authority / f"{node}.key")
+        ends.append(End(node, link, tls=tls))
+        assert tls.key.stat().st_mode & 0o777 == 0o600
+    assert (authority / "ca.key").stat().st_mode & 0o777 == 0o600
+    async with running(*ends):
+        for one in ends:
+            await one.hears_anew()
+        before = current(ends[0]).ends
+        assert hamgr_tls("issue", authority, "a", "--days", "3").returncode == 0
+        await until(lambda: current(ends[0]).ends < before, "the new certificate")
+        await ends[1].hears_anew()
+
+
+def test_hamgr_tls_never_replaces_an_authority_and_tells_wrong_words(tmp_path: Path) -> None:
+    assert "No such file" in hamgr_tls("issue", tmp_path, "a").stderr
+    hamgr_tls("ca", tmp_path)
+    before = (tmp_path / "ca.pem").read_bytes()
+    again = hamgr_tls("ca", tmp_path)
+    assert (again.returncode, "File exists" in again.stderr) == (1, True)
+    assert (tmp_path / "ca.pem").read_bytes() == before
+    for words, told in ((("issue", tmp_path), "issue DIRECTORY NODE"), (("issue", tmp_path, "../x"), "found node")):
+        done = hamgr_tls(*words)
+        assert done.returncode == 2
+        assert told in done.stderr
