@@ -16,7 +16,7 @@ from hamgr.admin.events import EventLog
 from hamgr.admin.keys import KeysDesk
 from hamgr.admin.links import LinksDesk
 from hamgr.admin.service import AdminError, AdminServer
-from hamgr.config.local import check_local
+from hamgr.config.local import check_local, local_warnings
 from hamgr.config.model import DEFAULT_CONFIG, Config
 from hamgr.config.toml import ConfigError, load, warnings
 from hamgr.core.events import Verb
@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
         problems = check_local(config, options.node)
         if problems:
             raise ConfigError(tuple(problems))
-        for warning in warnings(config):
+        for warning in (*warnings(config), *local_warnings(config, options.node)):
             log.warning("%s", warning)
         return asyncio.run(run(config, options.node))
     except (ConfigError, KeyFileError, StoreError, LinkError, AdminError) as error:

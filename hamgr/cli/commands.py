@@ -126,7 +126,7 @@ def _confirmed(node: str) -> bool:
 
 
 def check(args: argparse.Namespace) -> int:
-    from hamgr.config.local import check_local
+    from hamgr.config.local import check_local, local_warnings
     from hamgr.config.problems import ConfigError
     from hamgr.config.toml import warnings
 
@@ -134,8 +134,10 @@ def check(args: argparse.Namespace) -> int:
     try:
         config = load_config(args.file)
         hurts = warnings(config)
-        if args.node and (problems := check_local(config, args.node)):
-            raise ConfigError(tuple(problems))
+        if args.node:
+            if problems := check_local(config, args.node):
+                raise ConfigError(tuple(problems))
+            hurts += local_warnings(config, args.node)
     except ConfigError as error:
         mistakes = error.problems
     else:

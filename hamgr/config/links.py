@@ -6,7 +6,7 @@ Which keys a link has depends on its kind; what each carrier makes of them is sa
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -82,13 +82,9 @@ def _joined(table: Table, nodes: dict[str, Table], kind: str) -> tuple[str, ...]
     return tuple(name for name in names if name in nodes)
 
 
-def _addresses(
-    node: Table, name: str, kinds: dict[str, str], joined: dict[str, tuple[str, ...]]
-) -> dict[str, str]:
+def _addresses(node: Table, name: str, kinds: dict[str, str], joined: dict[str, tuple[str, ...]]) -> dict[str, str]:
     """Link name -> the node's address on it, for the links that need one."""
-    needed = [
-        link for link, kind in kinds.items() if "address" in LINK_KINDS.get(kind, ("address",)) and name in joined[link]
-    ]
+    needed = [link for link, kind in kinds.items() if "address" in LINK_KINDS.get(kind, ()) and name in joined[link]]
     wanted = ", ".join(f'{link} = "..."' for link in needed)
     table = node.table("address", required=f"an address on each link: {{ {wanted} }}" if needed else "")
     found = {}
@@ -102,9 +98,7 @@ def _addresses(
     return found
 
 
-def _link(
-    table: Table, name: str, kind: str, nodes: tuple[str, ...], of_node: dict[str, dict[str, str]]
-) -> LinkConfig:
+def _link(table: Table, name: str, kind: str, nodes: tuple[str, ...], of_node: dict[str, dict[str, str]]) -> LinkConfig:
     keys = LINK_KINDS.get(kind, frozenset())
     shared_medium = kind in ("broadcast", "multicast")
     group = _group(table) if "group" in keys else ""
@@ -123,12 +117,13 @@ def _link(
         devices=_per_node(table, "device", nodes, _check_device, True) if "device" in keys else {},
         baud=_baud(table) if "baud" in keys else DEFAULT_BAUD,
     )
-    table.finish() if keys else None
+    if keys:
+        table.finish()
     return link
 
 
 def _per_node(
-    table: Table, key: str, nodes: tuple[str, ...], check: Any, required: bool
+    table: Table, key: str, nodes: tuple[str, ...], check: Callable[[str], str], required: bool
 ) -> dict[str, str]:
     """One text for all nodes, or a table with a text for each: { a = "eth0", b = "enp3s0" }."""
     if isinstance(table.values.get(key), dict):
@@ -200,7 +195,8 @@ def _common_place(link: LinkConfig, other: LinkConfig, node: str) -> str:
     if link.addresses and other.addresses:
         address = link.addresses.get(node, "")
         return address if address and address == other.addresses.get(node) else ""
-    if link.group and other.group and link.group != other.group:
+    places = {link.group or link.addresses.get(node, ""), other.group or other.addresses.get(node, "")}
+    if len(places) == 2 and "" not in places:
         return ""
     if (":" in (link.group or link.addresses.get(node, ""))) != (":" in (other.group or other.addresses.get(node, ""))):
         return ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from hamgr.config.model import Config
-from hamgr.config.problems import Problem, describe
+from hamgr.config.problems import ConfigWarning, Problem, describe
 from hamgr.config.toml import known_node
 
 
@@ -19,6 +21,35 @@ def check_local(config: Config, node: str) -> list[Problem]:
         return [unknown]
     checks = (_key_file(config), _tls(config), _state_dir(config), _scripts(config), _agents(config))
     return [Problem(config.path, *facts) for check in checks for facts in check]
+
+
+def local_warnings(config: Config, node: str) -> list[ConfigWarning]:
+    """What this machine does not have now, and what hamgrd will wait for: it may come later, as after a boot."""
+    return [ConfigWarning(config.path, *facts) for facts in _not_here(config, node)]
+
+
+def _not_here(config: Config, node: str) -> Iterator[tuple[str, str]]:
+    interfaces = {name for _, name in socket.if_nameindex()}
+    for link in config.links:
+        interface, address, device = link.interfaces.get(node), link.addresses.get(node), link.devices.get(node)
+        if interface and interface not in interfaces:
+            here = ", ".join(sorted(interfaces))
+            yield f"link.{link.name}.interface", f"{interface} is not here (there is {here}): hamgrd waits for it"
+        if address and not _assigned(address):
+            yield f"node.{node}.address.{link.name}", f"this machine does not have {address}: hamgrd waits for it"
+        if device and not Path(device).exists():
+            yield f"link.{link.name}.device", f"{device} is not here: hamgrd waits for it"
+
+
+def _assigned(address: str) -> bool:
+    """Only an assigned address can be bound (ip(7): EADDRNOTAVAIL)."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind(socket.getaddrinfo(address, 0, family, socket.SOCK_DGRAM)[0][4])
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENODEV)
+    return True
 
 
 def _key_file(config: Config) -> Iterator[tuple[str, str, str]]:
