@@ -233,8 +233,9 @@ async def test_garbage_ends_its_stream_and_nothing_else(config: Path, named: str
     with running(config):
         async with nodes(a), grpc.aio.insecure_channel(f"127.0.0.1:{port_of(config)}") as channel:
             metadata = ((CLUSTER, named),) if named else None
-            garbage = iter([cluster_pb2.Frame(data=b"hg\1\1" + bytes(99))])
-            call = arbiter_pb2_grpc.ArbiterStub(channel).Session(garbage, metadata=metadata)
+            call = arbiter_pb2_grpc.ArbiterStub(channel).Session(None, metadata=metadata)
+            if told == "unauthenticated":
+                await call.write(cluster_pb2.Frame(data=b"hg\1\1" + bytes(99)))
             with pytest.raises(grpc.aio.AioRpcError, match=told) as refused:
                 await asyncio.wait_for(call.read(), 10)
             assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
