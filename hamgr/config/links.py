@@ -189,6 +189,8 @@ def _check_apart(table: Table, link: LinkConfig, other: LinkConfig) -> None:
 
 def _common_place(link: LinkConfig, other: LinkConfig, node: str) -> str:
     """Where the sockets of both links on a node would get each other's datagrams; "" for nowhere."""
+    if any(one.kind in ("udp", "grpc") and node not in one.addresses for one in (link, other)):
+        return ""  # the missing address is told of
     interface, others = link.interfaces.get(node, ""), other.interfaces.get(node, "")
     if interface and others and interface != others:
         return ""
