@@ -21,6 +21,9 @@ HIGHEST_TTL = 255
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
 """What termios(3) and real UARTs agree on. Slower lines can't carry a takeover beside the heartbeats."""
 
+ANYWHERE = "0.0.0.0"
+"""What broadcast sockets are bound to: they hear whatever comes to their port."""
+
 DEVICE = 'a serial device, such as "/dev/ttyS0"'
 
 LINK_KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -189,20 +192,21 @@ def _check_apart(table: Table, link: LinkConfig, other: LinkConfig) -> None:
 
 def _common_place(link: LinkConfig, other: LinkConfig, node: str) -> str:
     """Where the sockets of both links on a node would get each other's datagrams; "" for nowhere."""
-    if any(one.kind in ("udp", "grpc") and node not in one.addresses for one in (link, other)):
-        return ""  # the missing address is told of
-    interface, others = link.interfaces.get(node, ""), other.interfaces.get(node, "")
-    if interface and others and interface != others:
+    one, another = _bound(link, node), _bound(other, node)
+    if one is None or another is None or (":" in one) != (":" in another):
         return ""
-    if link.addresses and other.addresses:
-        address = link.addresses.get(node, "")
-        return address if address and address == other.addresses.get(node) else ""
-    places = {link.group or link.addresses.get(node, ""), other.group or other.addresses.get(node, "")}
-    if len(places) == 2 and "" not in places:
+    everywhere = ANYWHERE in (one, another)
+    interfaces = {link.interfaces.get(node, ""), other.interfaces.get(node, "")}
+    if (one != another and not everywhere) or (len(interfaces) == 2 and "" not in interfaces):
         return ""
-    if (":" in (link.group or link.addresses.get(node, ""))) != (":" in (other.group or other.addresses.get(node, ""))):
-        return ""
-    return interface or others or "every interface"
+    return (max(interfaces) or "every interface") if everywhere else one
+
+
+def _bound(link: LinkConfig, node: str) -> str | None:
+    """The address that a link's socket is bound to; None when it is missing, which is told of elsewhere."""
+    if "address" in LINK_KINDS.get(link.kind, ()):
+        return link.addresses.get(node)
+    return link.group or ANYWHERE
 
 
 def _check_different(root: Table, links: list[LinkConfig]) -> None:
