@@ -16,11 +16,12 @@ from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Explain, WakeA
 from arbiter.decide import Store as StoreEffect
 from arbiter.store import Store, StoreError
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
+from hamgr.links.acceptor import ENDS_STREAM, MAX_STRANGERS
 from hamgr.links.arbiter import ARBITER, CLUSTER, LINK
 from hamgr.links.codec import Codec, Rejected, RejectReason
 from hamgr.links.counters import Counters
 from hamgr.links.keys import Keys
-from hamgr.links.stream import ENDS_STREAM, Outgoing
+from hamgr.links.stream import Outgoing
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
 from hamgr.v1 import cluster_pb2 as pb
 
@@ -28,9 +29,6 @@ log = logging.getLogger("hamgr-arbiter")
 
 FIRST_REPORT = 5.0
 """Seconds in which a stream must bring an authentic report; what waits longer is no node."""
-
-MAX_STRANGERS = 64
-"""Streams that brought no authentic report yet; one more ends the oldest, so that strangers keep no node out."""
 
 Call = Callable[[float], list[ArbiterEffect]]
 

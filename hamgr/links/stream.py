@@ -13,13 +13,13 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from hamgr.config.model import LinkConfig
-from hamgr.links.codec import MAX_FRAME, RejectReason
+from hamgr.links.acceptor import MAX_STRANGERS, Acceptor
+from hamgr.links.codec import MAX_FRAME
 from hamgr.links.datagram import REBIND, NotYet
 from hamgr.links.kernel import Interfaces
 from hamgr.links.link import LinkError, Listener, Local
@@ -45,23 +45,6 @@ CONNECT_MS = 500
 SILENCE_MS = 1000
 """After so many milliseconds without an acknowledgement a connection is given up (gRPC sets TCP_USER_TIMEOUT to
 it, tcp(7)). Without this, a path that was cut and healed stays silent for TCP's whole retransmission back-off."""
-
-ENDS_STREAM = frozenset(
-    {
-        RejectReason.UNAUTHENTICATED,
-        RejectReason.MALFORMED,
-        RejectReason.OTHER_CLUSTER,
-        RejectReason.TOO_LARGE,
-        RejectReason.OTHER_SPEAKER,
-    }
-)
-"""Who sends such a frame is no peer of ours; a stream of them is ended."""
-
-FIRST_FRAME = 5.0
-"""Seconds in which a stream must bring an authentic frame; what waits longer is no peer."""
-
-MAX_STRANGERS = 64
-"""Streams that brought no authentic frame yet; one more ends the oldest, so that strangers keep no peer out."""
 
 LOOK_AGAIN = 5.0
 """Seconds between two looks at the certificates' files."""
@@ -155,58 +138,6 @@ class Outgoing:
         return len(self._frames)
 
 
-class _Acceptor(pb_grpc.PeerServicer):
-    """Takes the streams that peers dialled; nothing is sent back on them. certified: the diallers have certificates."""
-
-    def __init__(self, link: str, listener: Listener, certified: bool) -> None:
-        self._link = link
-        self._listener = listener
-        self._certified = certified
-        self._strangers: dict[asyncio.Timeout, None] = {}
-
-    async def Exchange(
-        self, request_iterator: AsyncIterator[pb.Frame], context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]
-    ) -> AsyncIterator[pb.Frame]:
-        source, speakers = context.peer(), self._speakers(context)
-        try:
-            async with asyncio.timeout(FIRST_FRAME) as patience:
-                self._admit(patience)
-                try:
-                    async for frame in request_iterator:
-                        rejected = self._listener.received(self._link, frame.data, source, speakers)
-                        if rejected in ENDS_STREAM:
-                            if rejected is RejectReason.OTHER_SPEAKER:
-                                self._tell_impostor(source, speakers)
-                            await context.abort(grpc.StatusCode.UNAUTHENTICATED, rejected.value)
-                        if rejected is None and patience in self._strangers:
-                            del self._strangers[patience]
-                            patience.reschedule(None)
-                finally:
-                    self._strangers.pop(patience, None)
-        except TimeoutError:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no authentic frame in time")
-        return
-        yield  # an async generator that never yields: the answer stream stays empty
-
-    def _speakers(self, context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]) -> frozenset[str] | None:
-        """Whom the dialler's certificate names; None without certificates."""
-        if not self._certified:
-            return None
-        return frozenset(name.decode(errors="replace") for name in context.peer_identities() or ())
-
-    def _admit(self, patience: asyncio.Timeout) -> None:
-        """Count a stream among the strangers."""
-        if len(self._strangers) >= MAX_STRANGERS:
-            oldest = next(iter(self._strangers))
-            del self._strangers[oldest]
-            oldest.reschedule(asyncio.get_running_loop().time())
-        self._strangers[patience] = None
-
-    def _tell_impostor(self, source: str, speakers: frozenset[str] | None) -> None:
-        text = "link %s: a stream from %s with the certificate of %s spoke as another node: ended; look at that machine"
-        log.error(text, self._link, source, ", ".join(sorted(speakers or ())) or "nobody")
-
-
 class StreamLink:
     """A server on this node's address, and a dialled stream to every peer."""
 
@@ -280,7 +211,7 @@ class StreamLink:
             return
         if self._server is None:
             server = grpc.aio.server(options=SERVER_OPTIONS)
-            acceptor = _Acceptor(self._config.name, self._listener, self._credentials is not None)
+            acceptor = Acceptor(self._config.name, self._listener, self._credentials is not None)
             pb_grpc.add_PeerServicer_to_server(acceptor, server)
             try:
                 self._add_port(server)

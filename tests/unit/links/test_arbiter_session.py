@@ -11,10 +11,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from arbiter.service import MAX_STRANGERS, ArbiterService
+from arbiter.service import ArbiterService
 from arbiter.store import SqliteStore
 from hamgr.config.model import ArbiterConfig
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
+from hamgr.links.acceptor import MAX_STRANGERS
 from hamgr.links.arbiter import ARBITER, CLUSTER, LINK, ArbiterSession
 from hamgr.links.codec import Codec, Rejected, RejectReason
 from hamgr.links.keys import Keys

@@ -23,9 +23,10 @@ import pytest
 
 from hamgr.config.model import LinkConfig, TlsConfig
 from hamgr.core.messages import Heartbeat, Packet
+from hamgr.links.acceptor import MAX_STRANGERS
 from hamgr.links.codec import Codec, RejectReason, Unsealed
 from hamgr.links.link import LinkError
-from hamgr.links.stream import CHANNEL_OPTIONS, MAX_STRANGERS, QUEUE, Outgoing
+from hamgr.links.stream import CHANNEL_OPTIONS, QUEUE, Outgoing
 from hamgr.links.transport import Transport
 from hamgr.v1 import cluster_pb2 as pb
 from hamgr.v1 import cluster_pb2_grpc as pb_grpc
@@ -174,7 +175,7 @@ async def stream_to(link: LinkConfig) -> AsyncIterator[Any]:
 
 
 async def test_a_stream_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hamgr.links.stream.FIRST_FRAME", 0.3)
+    monkeypatch.setattr("hamgr.links.acceptor.FIRST_FRAME", 0.3)
     link = lan()
     a, b = End("a", link), End("b", link)
     async with running(a, b):
