@@ -147,6 +147,7 @@ def main(argv: list[str] | None = None) -> int:
             log.warning("%s", warning)
         return asyncio.run(run(config, options.node))
     except (ConfigError, KeyFileError, StoreError, LinkError, AdminError) as error:
+        lines.close()  # so that the error stands at the end, whole
         print(f"hamgrd: {error}", file=sys.stderr)
         return USAGE
     finally:

@@ -15,6 +15,10 @@ from hamgr.realtime import RealTime
 from hamgr.v1 import admin_pb2 as pb
 
 
+UNTRUE = (RejectReason.UNAUTHENTICATED, RejectReason.OTHER_SPEAKER)
+"""Frames of somebody who is not who he says to be."""
+
+
 class Pings(Protocol):
     """The daemon's pinger."""
 
@@ -61,7 +65,7 @@ class LinksDesk:
             kind=state.config.kind,
             up=state.up,
             detail=state.detail,
-            authentication_failures=count.rejected.get(RejectReason.UNAUTHENTICATED, 0),
+            authentication_failures=sum(count.rejected.get(reason, 0) for reason in UNTRUE),
             rejected={reason.value: number for reason, number in count.rejected.items()},
             send_failures=count.send_failures,
         )

@@ -24,7 +24,6 @@ from hamgr.lab.plan import (
     node_address,
     node_address6,
 )
-from hamgr.lab.switch import run_tool
 
 CLUSTER = "lab"
 GROUP = "web"
@@ -173,26 +172,23 @@ def write(options: Options, layout: Layout) -> None:
 
 
 def _make_key(path: Path, method: str) -> None:
-    command = [sys.executable, "-m", "hamgr.cli.main", "key", "new", str(path)]
-    command += ["--method", method] if method else []
+    _hamgr("key", "new", str(path), *(["--method", method] if method else []))
+
+
+def _hamgr(*words: str) -> None:
+    command = [sys.executable, "-m", "hamgr.cli.main", *words]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise LabError(f"`hamgr key {path}` ended with {done.returncode}: {done.stderr.strip()}")
+        raise LabError(f"`hamgr {' '.join(words)}` ended with {done.returncode}: {done.stderr.strip()}")
 
 
 def _make_certificates(options: Options, layout: Layout) -> None:
-    """An authority, and a certificate for each node on its own disk; by openssl, as docs/keys.md shows it."""
-    layout.tls.mkdir()
-    new_key = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    ca, ca_key = layout.tls / "ca.pem", layout.tls / "ca.key"
-    run_tool([*new_key, "-x509", "-days", "3650", "-subj", "/CN=lab", "-keyout", str(ca_key), "-out", str(ca)])
+    """An authority, and a certificate for each node on its own disk, as docs/keys.md shows it."""
+    _hamgr("tls", "ca", str(layout.tls))
     for node in options.node_names:
-        disk, request = layout.disk(node), layout.tls / f"{node}.csr"
-        key, certificate = disk / "node.key", disk / "node.pem"
-        run_tool([*new_key, "-subj", f"/CN={node}", "-keyout", str(key), "-out", str(request)])
-        key.chmod(0o600)
-        sign = ["openssl", "x509", "-req", "-in", str(request), "-CA", str(ca), "-CAkey", str(ca_key)]
-        run_tool([*sign, "-CAcreateserial", "-days", "30", "-out", str(certificate)])
+        _hamgr("tls", "issue", str(layout.tls), node)
+        for file in ("pem", "key"):
+            (layout.tls / f"{node}.{file}").rename(layout.disk(node) / f"node.{file}")
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -350,7 +350,6 @@ class Lab:
         tools = ["unshare", "nsenter", "ip", "nft", "mount"]
         tools += ["ipmi_sim"] if self.options.fencing is Fencing.IPMI else []
         tools += ["nginx"] if self.options.service else []
-        tools += ["openssl"] if self.options.tls else []
         require_tools(tools, search_path(sys.executable))
 
     def _start_world(self, detached: bool) -> None:

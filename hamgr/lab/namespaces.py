@@ -15,7 +15,6 @@ _PACKAGES = {
     "nft": "nftables",
     "ipmi_sim": "openipmi",
     "nginx": "nginx-light",
-    "openssl": "openssl",
     "unshare": "util-linux",
     "nsenter": "util-linux",
     "mount": "mount",
