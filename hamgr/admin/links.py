@@ -14,7 +14,6 @@ from hamgr.links.transport import LinkState, Transport
 from hamgr.realtime import RealTime
 from hamgr.v1 import admin_pb2 as pb
 
-
 UNTRUE = (RejectReason.UNAUTHENTICATED, RejectReason.OTHER_SPEAKER)
 """Frames of somebody who is not who he says to be."""
 
