@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -201,11 +202,11 @@ ATTACK_SECONDS = float(os.environ.get("HAMGR_ATTACK_SECONDS", "10"))
 
 def test_an_attacker_on_the_wire_without_the_key_changes_nothing(lab: Callable[..., Lab]) -> None:
     """Replays, reflections, changed, cut and foreign frames, each to whom they were for or to the other."""
-    cluster = lab(**FAST, links=("ha", "lan"))
+    cluster = lab(keepalive="200ms", warntime="1s", deadtime="2s", lease="6s", initdead="3s", links=("ha", "lan"))
     cluster.wait_for_owner("a")
     with watched(cluster) as prober:
         prober.wait_for_answer("a")
-        before = {node: kinds(cluster, node) for node in "ab"}
+        began = time.monotonic()
         command = [sys.executable, str(Path(__file__).parent / "attacker.py")]
         command += [str(ATTACK_SECONDS), "694", "a-ha", "b-ha"]
         attack = subprocess.run(
@@ -216,9 +217,11 @@ def test_an_attacker_on_the_wire_without_the_key_changes_nothing(lab: Callable[.
             check=True,
         )
         count = json.loads(attack.stdout)
-    assert count["heard"] > 20 * ATTACK_SECONDS / 2, "the attacker was on the wire"
+    assert count["heard"] > 10 * ATTACK_SECONDS / 2, "the attacker was on the wire"
     assert count["sent"] > 100 * ATTACK_SECONDS / 2, "and spoke"
-    assert {node: kinds(cluster, node) for node in "ab"} == before
+    # How punctual a daemon is says something of the machine that it runs on, and nothing of the attack.
+    told = [event for node in "ab" for event in cluster.events(node) if event.time > began]
+    assert [event for event in told if event.kind not in ("late", "paused")] == []
     assert {answer.node for answer in prober.answers()} == {"a"}
     for node in "ab":
         refused = own_link(cluster, node, "ha")["rejected"]
