@@ -36,7 +36,7 @@ class Quality:
         self.round_trip: float | None = None
         """Seconds, smoothed; None before the first."""
         self._life = 0
-        self._first = self._newest = self._received = 0
+        self._first, self._newest, self._received = 1, 0, 0
         self._seen = 0
         self._transit: int | None = None
         self._jitter_us = 0.0

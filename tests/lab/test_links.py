@@ -8,34 +8,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clusters import FAST, kinds, watched
 
 from hamgr.lab.lab import Lab
 from hamgr.lab.namespaces import enter_world, is_rootless
-from hamgr.lab.watch import Prober
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
-FAST = {"keepalive": "100ms", "warntime": "300ms", "deadtime": "600ms", "lease": "1500ms", "initdead": "2s"}
 SLOW_LINE = {"keepalive": "1s", "warntime": "3s", "deadtime": "5s", "lease": "12s", "initdead": "12s"}
 """For a serial line of 9600 baud."""
-
-
-@contextmanager
-def watched(lab: Lab) -> Iterator[Prober]:
-    """The VIP under watch; two owners at any moment are a failure."""
-    with lab.watch_vip() as prober:
-        yield prober
-    assert prober.owners_overlapping() == []
-
-
-def kinds(lab: Lab, reporter: str) -> list[str]:
-    return [event.kind for event in lab.events(reporter)]
 
 
 def link_report(lab: Lab, node: str) -> dict[str, Any]:
@@ -78,9 +64,7 @@ def test_a_link_that_loses_nearly_a_third_is_told_and_nobody_dies(lab: Callable[
     cluster.wait_for_owner("a")
     for network in ("ha", "lan"):
         cluster.lose(network, 30)
-    cluster.wait(
-        lambda: (peer_link(cluster, "a", "b", "ha")["loss"] or 0) > 0.2, 20, "the loss of ha to be measured"
-    )
+    cluster.wait(lambda: (peer_link(cluster, "a", "b", "ha")["loss"] or 0) > 0.2, 20, "the loss of ha to be measured")
     cluster.wait(lambda: peer_link(cluster, "a", "b", "ha")["frames_in"] > 300, 60, "a to hear 300 heartbeats")
     assert 0.2 < peer_link(cluster, "a", "b", "ha")["loss"] < 0.4
     for node in "ab":
