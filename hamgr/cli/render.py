@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce
-from hamgr.core.status import GroupStatus, NodeStatus, Status
+from hamgr.core.status import GroupStatus, LinkStatus, NodeStatus, Status
 
 _GOOD_STATES = ("online", "self")
 _RED, _GREEN, _YELLOW = "31", "32", "33"
@@ -27,7 +27,8 @@ def render(status: Status, colour: bool = False) -> str:
     lines += ["", "groups"]
     lines += [f"  {_group(group)}" for group in status.groups] or ["  none configured"]
     lines += ["", "nodes"]
-    lines += [f"  {_node(node)}" for node in status.nodes]
+    pinged = any(node.health for node in status.nodes)
+    lines += [f"  {_node(node, pinged)}" for node in status.nodes]
     if status.arbiter.configured:
         lines.append(f"  arbiter  {_arbiter(status)}")
     if status.fences:
@@ -97,13 +98,19 @@ def _group(group: GroupStatus) -> str:
     return f"{group.name}  {group.state.value} {where}{target}"
 
 
-def _node(node: NodeStatus) -> str:
-    links = [f"{x.link} {'up' if x.up else 'DOWN'}{_ago(x.heard_ago)}" for x in node.links]
+def _node(node: NodeStatus, pinged: bool) -> str:
+    links = [_link(link) for link in node.links]
     parts = [f"{node.name}  {node.state}"]
+    parts += [f"health {node.health}"] if pinged and node.health is not None else []
     parts += ["standby"] if node.standby else []
     parts += ["links: " + ", ".join(links)] if links else []
     parts += [f"unfit: {node.unfit}"] if node.unfit else []
     return "  ".join(parts)
+
+
+def _link(link: LinkStatus) -> str:
+    why = f": {link.detail}" if link.detail else ""
+    return f"{link.link} {'up' if link.up else 'DOWN'}{_ago(link.heard_ago)}{why}"
 
 
 def _arbiter(status: Status) -> str:
