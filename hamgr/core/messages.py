@@ -269,8 +269,11 @@ Body: TypeAlias = (
 
 def slot(body: Body) -> str:
     """What a message is about: a newer one of the same slot says the same and more, and makes it void."""
-    if isinstance(body, Forward | ForwardReply):
-        return f"{type(body).__name__} {body.request}"
+    if isinstance(body, Forward):
+        # Two nodes' requests may have the same number when the coordinator passes them on.
+        return f"Forward {body.request} {body.verb} {body.group}"
+    if isinstance(body, ForwardReply):
+        return f"ForwardReply {body.request}"
     return type(body).__name__
 
 

@@ -176,7 +176,7 @@ def test_whatever_is_lost_the_newest_of_each_slot_arrives(kinds: list[str], rng:
             got[type(body).__name__] = body
 
     for count, kind in enumerate(kinds, 1):
-        body: Body = {"order": order(count), "report": Report(1, count, True), "forward": Forward(0, str(count))}[kind]
+        body: Body = {"order": order(count), "report": Report(1, count, True), "forward": Forward(0, "fence", str(count))}[kind]
         newest[type(body).__name__] = body
         carry(*sent(speaker, body), body)
     for _ in range(400):
@@ -233,3 +233,9 @@ def test_a_report_that_comes_late_over_a_slow_link_does_not_undo_a_newer_one() -
     cluster.deliver(late[0])
     cluster.run(0.01)
     assert reign.members["b"].state("web") is GroupState.STARTED
+
+
+def test_two_requests_of_the_same_number_do_not_make_each_other_void() -> None:
+    box = delivery()
+    assert box.take(0.0, "b", LIFE, 2, Forward(1, "standby", "c"))
+    assert box.take(0.0, "b", LIFE, 1, Forward(1, "cleanup", "c", "web"))
