@@ -136,7 +136,7 @@ class Service(admin_pb2_grpc.AdminServicer):
 
     async def Standby(self, request: pb.StandbyRequest, context: Any) -> pb.Answer:
         verb = Verb.ONLINE if request.online else Verb.STANDBY
-        return await self._ask(verb, self._or_own(request.node), "", request.operator)
+        return await self._ask(verb, self._or_own(request.node), request.groups, request.operator)
 
     async def Takeover(self, request: pb.TakeoverRequest, context: Any) -> pb.Answer:
         return await self._ask(Verb.TAKEOVER, self._or_own(request.node), request.group, request.operator)

@@ -58,9 +58,19 @@ def standby(args: argparse.Namespace) -> int:
     from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
     from hamgr.v1 import admin_pb2 as pb
 
-    request = pb.StandbyRequest(node=args.node, online=args.command == "online", operator=operator())
+    node, groups = _node_and_selection(args.words)
+    request = pb.StandbyRequest(node=node, online=args.command == "online", operator=operator(), groups=groups)
     with admin(socket_path(args)) as stub:
         return _answer(args, stub.Standby(request, timeout=ANSWER_TIMEOUT))
+
+
+def _node_and_selection(words: list[str]) -> tuple[str, str]:
+    """`[NODE] [all|local|foreign|failback]`."""
+    from hamgr.core.cluster import SELECTIONS
+
+    groups = words[-1] if words and words[-1] in SELECTIONS else ""
+    rest = words[:-1] if groups else words
+    return (rest[0] if rest else ""), groups
 
 
 def takeover(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from hamgr import __version__
 from hamgr.cli import commands
@@ -65,10 +66,12 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     watch = command("watch", commands.watch, "print what happens, as it happens")
     watch.add_argument("--past", type=int, choices=range(1001), default=0, metavar="N", help="N earlier events first")
     watch.add_argument("--no-follow", action="store_true", help="end after the earlier events")
-    for name, text in (("standby", "move all groups away from a node"), ("online", "end a node's standby")):
-        command(name, commands.standby, text).add_argument("node", nargs="?", default="")
+    standby = command("standby", commands.standby, "move all groups away from a node for good; or some, once")
+    standby.add_argument("words", nargs="*", metavar="[NODE] [all|local|foreign|failback]", action=_NodeAndSelection)
+    online = command("online", commands.standby, "end a node's standby")
+    online.add_argument("words", nargs="*", metavar="[NODE]", action=_NodeAndSelection)
     takeover = command("takeover", commands.takeover, "move a group (or all) to a node, by default this one")
-    takeover.add_argument("group", nargs="?", default="")
+    takeover.add_argument("group", nargs="?", default="", metavar="[GROUP|all|local|foreign|failback]")
     takeover.add_argument("--node", default="")
     fence = command("fence", commands.fence, "turn a node off; `fence ack NODE`: say that it is off")
     fence.add_argument("words", nargs="+", metavar="[ack] NODE")
@@ -112,6 +115,25 @@ def _tls(args: argparse.Namespace) -> int:
     from hamgr.cli.tls import tls
 
     return tls(args)
+
+
+class _NodeAndSelection(argparse.Action):
+    """A node, by default this one, and with standby one of Heartbeat's words for some of its groups."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        from hamgr.core.cluster import SELECTIONS
+
+        words = list(values)
+        most = 1 + (parser.prog.endswith("standby") and words[-1:] != [] and words[-1] in SELECTIONS)
+        if len(words) > most:
+            parser.error(f"found {' '.join(words)!r}, allowed {self.metavar}")
+        setattr(namespace, self.dest, words)
 
 
 def _links(args: argparse.Namespace) -> int:

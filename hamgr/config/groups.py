@@ -10,7 +10,7 @@ from hamgr.config.kinds import Kind, Kinds, Option
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.config.problems import describe
 from hamgr.config.table import Table, did_you_mean, either
-from hamgr.core.cluster import GroupSpec
+from hamgr.core.cluster import SELECTIONS, GroupSpec
 
 HIGHEST_PRIORITY = 1000
 MOST_RESTARTS = 1000
@@ -26,6 +26,9 @@ def read(
     groups: list[GroupConfig] = []
     for name, table in root.tables("group").items():
         if allowed := check_name(name):
+            root.mistakes.note(table.path, describe(name), allowed)
+        if name in SELECTIONS:
+            allowed = f"a name that is no word of `hamgr takeover`: {either(SELECTIONS)}"
             root.mistakes.note(table.path, describe(name), allowed)
         where = table.texts("nodes", (), "an array of node names")
         for node in where:

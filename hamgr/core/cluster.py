@@ -13,6 +13,10 @@ MIN_DURATION = 0.010
 
 MAX_NODES = 16
 
+SELECTIONS = ("all", "local", "foreign", "failback")
+"""Heartbeat's words for some of the groups (hb_standby, hb_takeover): `local` ones are at home on the node that is
+named, that is, prefer it; `foreign` ones are at home elsewhere; `failback` ones go home. No group has such a name."""
+
 
 class GroupState(enum.Enum):
     """What a node knows of one group on itself. Only STOPPED says that nothing of the group is active."""

@@ -77,7 +77,8 @@ class Verb(enum.Enum):
 class OperatorAsked:
     """Answered by exactly one `Reply` effect with the same request number.
 
-    STANDBY/ONLINE node · TAKEOVER group (all if "") to node · FENCE node · CONFIRM_FENCED node ·
+    STANDBY node (with one of `SELECTIONS` but "all" as group: only those groups leave it, now, and it stays online) ·
+    ONLINE node · TAKEOVER group (all if "", or one of `SELECTIONS`) to node · FENCE node · CONFIRM_FENCED node ·
     CLEANUP group on node (forget its failures) · LEAVE (this node stops its groups and says farewell).
     operator: who asks, kept in the record of a confirmed fence.
     """

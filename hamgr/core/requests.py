@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec
 from hamgr.core.coordinator import Coordinator
 from hamgr.core.effects import Kind, Reply, StandbyRecord
 from hamgr.core.events import OperatorAsked, Verb
@@ -79,7 +80,8 @@ class Requests:
         if event.node and event.node not in spec.names:
             return f"node {event.node!r} is not configured; there are {', '.join(spec.names)}"
         groups = [group.name for group in spec.groups]
-        if event.group and event.group not in groups:
+        selects = event.verb in (Verb.STANDBY, Verb.TAKEOVER) and event.group in SELECTIONS
+        if event.group and event.group not in groups and not selects:
             return f"group {event.group!r} is not configured; there are {', '.join(groups) or 'none'}"
         return ""
 
@@ -175,6 +177,9 @@ class Requests:
         if member is None:
             self._answer(requester, False, f"{target} is not a member of the view now")
             return
+        if wanted and forward.group not in ("", "all"):
+            self._give_up(coordinator, requester, target, forward.group)
+            return
         if wanted:
             stuck = self._nowhere_to_go(coordinator, target)
             if stuck:
@@ -192,14 +197,37 @@ class Requests:
         for group in spec.groups:
             if coordinator.owner(group.name) != leaving:
                 continue
-            others = [
-                name
-                for name in candidates_of(spec, group)
-                if name != leaving and name in coordinator.members and coordinator.fit(coordinator.members[name])
-            ]
-            if not others:
+            if not self._able(coordinator, group, leaving):
                 return f"standby of {leaving} is refused: no other node could run {group.name} now"
         return ""
+
+    def _give_up(self, coordinator: Coordinator, requester: Requester, leaving: str, selection: str) -> None:
+        """hb_standby local|foreign|failback: hand these groups over, once."""
+        moves = {}
+        for group in _selected(self._node.spec, selection, leaving, giving=True):
+            if coordinator.owner(group.name) != leaving:
+                continue
+            others = self._able(coordinator, group, leaving)
+            if not others:
+                self._answer(requester, False, f"no other node could run {group.name} now")
+                return
+            moves[group.name] = others[0]
+        for name, target in moves.items():
+            coordinator.pin(name, target)
+        told = ", ".join(f"{name} to run on {target}" for name, target in moves.items())
+        self._answer(requester, True, told or f"{leaving} runs none of the {selection} groups")
+
+    def _able(self, coordinator: Coordinator, group: GroupSpec, leaving: str) -> list[str]:
+        """The other nodes that could run the group now, best first."""
+        found = []
+        for name in candidates_of(self._node.spec, group):
+            member = coordinator.members.get(name)
+            if name == leaving or member is None or not coordinator.fit(member):
+                continue
+            report = member.groups.get(group.name)
+            if report is None or not report.barred:
+                found.append(name)
+        return found
 
     def settle_standbys(self) -> None:
         """Answer those whose node has reported what was asked."""
@@ -223,7 +251,10 @@ class Requests:
         if not coordinator.fit(member):
             self._answer(requester, False, f"{target} can't run groups now: it is on standby or unfit")
             return
-        groups = [group for group in spec.groups if forward.group in ("", group.name)]
+        groups = _selected(spec, forward.group, target, giving=False)
+        if not groups:
+            self._answer(requester, True, f"there is no {forward.group} group of {target}")
+            return
         able = [
             group.name
             for group in groups
@@ -309,3 +340,12 @@ class Requests:
             elif target != node.name:
                 node.send(target, wish.forward)
 
+
+def _selected(spec: ClusterSpec, selection: str, node: str, giving: bool) -> list[GroupSpec]:
+    """The groups that a name, or one of Heartbeat's words, means for this node; giving: it gives them up."""
+    if selection in ("", "all"):
+        return list(spec.groups)
+    if selection not in SELECTIONS:
+        return [group for group in spec.groups if group.name == selection]
+    at_home = selection == "local" or (selection == "failback" and not giving)
+    return [group for group in spec.groups if (candidates_of(spec, group)[0] == node) is at_home]

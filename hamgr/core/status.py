@@ -43,6 +43,8 @@ class GroupStatus:
     target: str = ""
     waits: tuple[str, ...] = ()
     states: dict[str, str] = field(default_factory=dict)
+    home: str = ""
+    """The node that is preferred for it."""
 
 
 @dataclass(frozen=True, slots=True)

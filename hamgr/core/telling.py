@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import GroupSpec, GroupState
 from hamgr.core.membership import Liveness, Peer
 from hamgr.core.messages import Standing
+from hamgr.core.placement import candidates_of
 from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status
 
 if TYPE_CHECKING:
@@ -102,6 +104,11 @@ def _ago(peer: Peer, link: str, now: float) -> float | None:
 
 
 def _group(node: Node, group: GroupSpec) -> GroupStatus:
+    found = _group_as_known(node, group)
+    return dataclasses.replace(found, home=candidates_of(node.spec, group)[0])
+
+
+def _group_as_known(node: Node, group: GroupSpec) -> GroupStatus:
     coordinator = node.coordinator
     name = group.name
     if coordinator is None:

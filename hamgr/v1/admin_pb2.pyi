@@ -41,7 +41,7 @@ class NodeStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., standby: _Optional[bool] = ..., links: _Optional[_Iterable[_Union[LinkStatus, _Mapping]]] = ..., unfit: _Optional[str] = ..., health: _Optional[int] = ...) -> None: ...
 
 class GroupStatus(_message.Message):
-    __slots__ = ("name", "owner", "state", "target", "waits", "states")
+    __slots__ = ("name", "owner", "state", "target", "waits", "states", "home")
     class StatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -55,13 +55,15 @@ class GroupStatus(_message.Message):
     TARGET_FIELD_NUMBER: _ClassVar[int]
     WAITS_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
     name: str
     owner: str
     state: str
     target: str
     waits: _containers.RepeatedScalarFieldContainer[str]
     states: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., state: _Optional[str] = ..., target: _Optional[str] = ..., waits: _Optional[_Iterable[str]] = ..., states: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    home: str
+    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., state: _Optional[str] = ..., target: _Optional[str] = ..., waits: _Optional[_Iterable[str]] = ..., states: _Optional[_Mapping[str, str]] = ..., home: _Optional[str] = ...) -> None: ...
 
 class FenceStatus(_message.Message):
     __slots__ = ("node", "outcome", "level", "attempts", "reason", "detail")
@@ -312,14 +314,16 @@ class KeysReport(_message.Message):
     def __init__(self, file: _Optional[str] = ..., keys: _Optional[_Iterable[_Union[KeyStatus, _Mapping]]] = ...) -> None: ...
 
 class StandbyRequest(_message.Message):
-    __slots__ = ("node", "online", "operator")
+    __slots__ = ("node", "online", "operator", "groups")
     NODE_FIELD_NUMBER: _ClassVar[int]
     ONLINE_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     node: str
     online: bool
     operator: str
-    def __init__(self, node: _Optional[str] = ..., online: _Optional[bool] = ..., operator: _Optional[str] = ...) -> None: ...
+    groups: str
+    def __init__(self, node: _Optional[str] = ..., online: _Optional[bool] = ..., operator: _Optional[str] = ..., groups: _Optional[str] = ...) -> None: ...
 
 class TakeoverRequest(_message.Message):
     __slots__ = ("group", "node", "operator")
