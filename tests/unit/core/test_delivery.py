@@ -176,7 +176,8 @@ def test_whatever_is_lost_the_newest_of_each_slot_arrives(kinds: list[str], rng:
             got[type(body).__name__] = body
 
     for count, kind in enumerate(kinds, 1):
-        body: Body = {"order": order(count), "report": Report(1, count, True), "forward": Forward(0, "fence", str(count))}[kind]
+        bodies = {"order": order(count), "report": Report(1, count, True), "forward": Forward(0, "fence", str(count))}
+        body = bodies[kind]
         newest[type(body).__name__] = body
         carry(*sent(speaker, body), body)
     for _ in range(400):
