@@ -10,7 +10,7 @@ from hamgr.config.kinds import Kind, Kinds, Option
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.config.problems import describe
 from hamgr.config.table import Table, did_you_mean, either
-from hamgr.core.cluster import SELECTIONS, GroupSpec
+from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec
 
 HIGHEST_PRIORITY = 1000
 MOST_RESTARTS = 1000
@@ -45,11 +45,38 @@ def read(
                 failure_timeout=table.duration("failure_timeout", 600.0),
                 start_timeout=sum(resource.start_timeout for resource in resources),
                 stop_timeout=sum(resource.stop_timeout for resource in resources),
+                together_with=_others(table, "together_with", name, root),
+                apart_from=_others(table, "apart_from", name, root),
+                after=_others(table, "after", name, root),
             )
         )
         groups.append(GroupConfig(name, resources))
         table.finish()
+    _check_order(root, specs)
     return tuple(specs), tuple(groups)
+
+
+def _check_order(root: Table, specs: list[GroupSpec]) -> None:
+    for spec in specs:
+        if both := set(spec.together_with) & set(spec.apart_from):
+            found = f"{both.pop()} in together_with and in apart_from"
+            root.mistakes.note(f"group.{spec.name}", found, "one or the other")
+    try:
+        ClusterSpec("", (), tuple(specs)).in_placing_order()
+    except ValueError as error:
+        found = f"a circle: {error} look at each other (together_with, apart_from, after)"
+        root.mistakes.note("group", found, "groups of which one comes first")
+
+
+def _others(table: Table, key: str, name: str, root: Table) -> tuple[str, ...]:
+    """Other groups that this one looks at."""
+    names = [other for other in root.tables("group") if other != name]
+    others = table.texts(key, (), "an array of other groups")
+    for other in others:
+        if other not in names:
+            allowed = (either(names) if names else "nothing, there is no other group") + did_you_mean(other, names)
+            table.mistakes.note(table.key(key), describe(other), allowed)
+    return tuple(other for other in others if other in names)
 
 
 def _resources(group: Table, kinds: Kinds | None) -> tuple[ResourceConfig, ...]:

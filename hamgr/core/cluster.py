@@ -74,6 +74,8 @@ class GroupSpec:
 
     restarts: how often a failed group is restarted on the spot before it moves. failure_timeout: seconds after
     which a node on which it failed may be tried again. stop_timeout: seconds, the whole group.
+    together_with: groups on whose node it runs; it follows them. apart_from: groups on whose node it never runs; it
+    gives way to them. after: groups that are started before it is, and not stopped before it is.
     """
 
     name: str
@@ -84,6 +86,14 @@ class GroupSpec:
     failure_timeout: float = 600.0
     start_timeout: float = 60.0
     stop_timeout: float = 60.0
+    together_with: tuple[str, ...] = ()
+    apart_from: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    @property
+    def leaders(self) -> frozenset[str]:
+        """The groups that must be placed before this one."""
+        return frozenset((*self.together_with, *self.apart_from, *self.after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,21 @@ class ClusterSpec:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(node.name for node in self.nodes)
+
+    def in_placing_order(self) -> tuple[GroupSpec, ...]:
+        """The groups, each behind those that it looks at; else in the order of the file.
+
+        Raises ValueError, with the names of a circle, when two look at each other.
+        """
+        placed: dict[str, GroupSpec] = {}
+        waiting = list(self.groups)
+        while waiting:
+            ready = next((group for group in waiting if group.leaders <= placed.keys()), None)
+            if ready is None:
+                raise ValueError(" and ".join(group.name for group in waiting))
+            placed[ready.name] = ready
+            waiting.remove(ready)
+        return tuple(placed.values())
 
     @property
     def votes(self) -> int:

@@ -8,47 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
+from hamgr.core.company import company, is_started, needed_by, to_be_moved
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.fencing import Fencing, PlanState
+from hamgr.core.members import Grant, MemberRecord
 from hamgr.core.membership import Liveness, Membership, Peer
-from hamgr.core.messages import ClusterState, GroupReport, Order, Report, RosterEntry, Stamp, Standing
+from hamgr.core.messages import ClusterState, Order, Report, RosterEntry, Stamp, Standing
 from hamgr.core.placement import Candidate, candidates_of, place
 from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
 
 SETTLED = frozenset({GroupState.STARTED, GroupState.STOPPED, GroupState.STOP_FAILED})
-
-
-@dataclass(slots=True)
-class MemberRecord:
-    """A member of the view. number: of the newest order sent to it. run, keep: the groups in that order."""
-
-    incarnation: int
-    admitted: Stamp
-    report: Report | None = None
-    number: int = 0
-    run: frozenset[str] = frozenset()
-    keep: frozenset[str] = frozenset()
-    renew: bool = False
-    """It gave up what its order lets it run; it needs a new order, with the rule asked again."""
-    groups: dict[str, GroupReport] = field(default_factory=dict)
-
-    def state(self, group: str) -> GroupState:
-        found = self.groups.get(group)
-        return GroupState.UNKNOWN if found is None else found.state
-
-
-@dataclass(slots=True)
-class Grant:
-    """What the next order to a member will say."""
-
-    run: set[str]
-    keep: set[str]
-
-    def holds(self, group: str) -> bool:
-        return group in self.run or group in self.keep
 
 
 class Coordinator:
@@ -90,6 +61,7 @@ class Coordinator:
         """The members' ping scores that placement goes by; None while they differ and may still change."""
         self._scores: dict[str, int] = {}
         self._scores_since = now
+        self._in_order = spec.in_placing_order()
         self._asked_release: set[tuple[str, str]] = set()
         self._waited: dict[str, tuple[str, ...]] = {}
         self._told: dict[str, tuple[str, ...]] = {}
@@ -312,7 +284,7 @@ class Coordinator:
             )
             for node, member in self.members.items()
         }
-        for group in self._spec.groups:
+        for group in self._in_order:
             self._decide_group(group, candidates, grants, stored_by_quorum, out)
         for node, grant in grants.items():
             member = self.members[node]
@@ -355,21 +327,32 @@ class Coordinator:
         out: list[Effect],
     ) -> None:
         name = group.name
-        holders = [node for node, member in self.members.items() if not self._stopped_report(member, name)]
+        holders = [node for node, member in self.members.items() if not member.stopped(name)]
         owner = next((node for node in holders if self.members[node].state(name) is GroupState.STARTED), "")
         owner = owner or (holders[0] if holders else "")
-        target = place(self._spec, group, candidates, owner, self._pins.get(name, ""), self.health is not None)
+        near, away = company(group, self.targets)
+        pin = self._pins.get(name, "")
+        target = place(self._spec, group, candidates, owner, pin, self.health is not None, near, away)
         self.targets[name] = target
+        first = to_be_moved(group, self.members, self.targets)
+        needed = needed_by(name, self._spec.groups, self.members)
         for node, grant in grants.items():
             member = self.members[node]
-            gave_up = member.renew and self._stopped_report(member, name)
-            if node != target or gave_up:
-                if grant.holds(name) and node != target and node in holders and target:
-                    self._ask_release(name, node, target, out)
-                grant.run.discard(name)
-                grant.keep.discard(name)
+            runs = node in holders and grant.holds(name)
+            gave_up = member.renew and member.stopped(name)
+            if node == target and not gave_up and not (first and runs):
+                continue
+            if runs and needed and not gave_up:
+                continue  # what was started after it is stopped before it
+            if runs and target and not (node == target and gave_up):
+                self._ask_release(name, node, target, out)
+            grant.run.discard(name)
+            grant.keep.discard(name)
         if not target:
             self.waits[name] = self._nobody(group)
+            return
+        if first:
+            self.waits[name] = tuple(f"waits for {leader} to move" for leader in first)
             return
         member = self.members[target]
         if name in grants[target].run:
@@ -385,6 +368,10 @@ class Coordinator:
         if member.admitted == Stamp() or not stored_by_quorum(member.admitted):
             self.waits[name] = (f"waits until a quorum has stored the view with {target}",)
             return
+        leaders = [leader for leader in group.after if not is_started(leader, self.members)]
+        if leaders and name not in grants[target].keep:
+            self.waits[name] = tuple(f"waits for {leader} to be started" for leader in leaders)
+            return
         verdict = self.verdict(name, target)
         if not verdict.allowed:
             self.waits[name] = () if name in grants[target].keep else verdict.missing
@@ -398,10 +385,6 @@ class Coordinator:
         grants[target].keep.discard(name)
         grants[target].run.add(name)
 
-    @staticmethod
-    def _stopped_report(member: MemberRecord, group: str) -> bool:
-        return member.report is not None and member.report.probed and member.state(group) is GroupState.STOPPED
-
     def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
         runs = self.members[node].state(group) not in (GroupState.UNKNOWN, GroupState.STOPPED)
         if runs and (group, node) not in self._asked_release:
@@ -410,6 +393,7 @@ class Coordinator:
 
     def _nobody(self, group: GroupSpec) -> tuple[str, ...]:
         reasons = []
+        near, away = company(group, self.targets)
         for node in candidates_of(self._spec, group):
             member = self.members.get(node)
             if member is None:
@@ -418,6 +402,10 @@ class Coordinator:
                 reasons.append(f"{node} is on standby (hamgr online {node})")
             elif member.report is not None and member.report.unfit:
                 reasons.append(f"{node} can't run anything: {member.report.unfit}")
+            elif near is not None and node not in near:
+                reasons.append(f"it runs with {' and '.join(group.together_with)}, not on {node}")
+            elif node in away:
+                reasons.append(f"it never runs beside {' and '.join(group.apart_from)} on {node}")
             else:
                 reasons.append(f"{group.name} failed on {node} too often (hamgr cleanup {group.name} --node {node})")
         return (f"no node can run {group.name}: " + "; ".join(reasons),)
@@ -444,7 +432,7 @@ class Coordinator:
         report = member.report
         if report is not None and report.number >= member.number:
             # It had the order and yet it does not run the group: its lease ran out in between.
-            member.renew = any(self._stopped_report(member, group) for group in member.run | member.keep)
+            member.renew = any(member.stopped(group) for group in member.run | member.keep)
         open_ = any(state not in SETTLED for state in (member.state(group.name) for group in self._spec.groups))
         if report is None or report.number < member.number or open_:
             send(node, self._order(member))

@@ -31,18 +31,25 @@ def place(
     owner: str,
     pin: str = "",
     judged: bool = True,
+    near: frozenset[str] | None = None,
+    away: frozenset[str] = frozenset(),
 ) -> str:
     """The node that shall run the group; "" when no member can.
 
     owner: the member that has it now ("" for none). pin: where an operator's takeover put it. In this order: the
     pin; then, of the nodes with the best health, the best preferred one if `auto_failback`, the one that has it, the
     best preferred one. An operator knows more than a ping does, so the pin goes first. judged: False while the members'
-    health may still change; until then the group stays where it is.
+    health may still change; until then the group stays where it is. near: the only nodes that will do (None: any), and
+    away: those that won't, for the sake of other groups.
     """
     able = [
         name
         for name in candidates_of(spec, group)
-        if name in members and members[name].fit and group.name not in members[name].barred
+        if name in members
+        and members[name].fit
+        and group.name not in members[name].barred
+        and (near is None or name in near)
+        and name not in away
     ]
     if not able:
         return ""

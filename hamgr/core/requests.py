@@ -255,10 +255,16 @@ class Requests:
         if not groups:
             self._answer(requester, True, f"there is no {forward.group} group of {target}")
             return
+        tied = [group for group in groups if group.together_with and forward.group == group.name]
+        if tied:
+            leaders = " and ".join(tied[0].together_with)
+            self._answer(requester, False, f"{forward.group} runs where {leaders} runs: take that over")
+            return
         able = [
             group.name
             for group in groups
             if target in candidates_of(spec, group)
+            and not group.together_with
             and not any(report.barred for name, report in member.groups.items() if name == group.name)
         ]
         if not able:

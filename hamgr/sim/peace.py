@@ -73,4 +73,10 @@ def _not_running(world: World) -> list[str]:
         process = world.machines[owners[0]].process
         if process is not None and process.node.member.groups[group.name].state is not GroupState.STARTED:
             found.append(f"{group.name} is not started on {owners[0]}")
+        for leader in group.together_with:
+            if world.checker.owners(leader) not in ([], owners):
+                found.append(f"{group.name} is not where {leader} is")
+        for other in group.apart_from:
+            if world.checker.owners(other) == owners:
+                found.append(f"{group.name} is where {other} is")
     return found

@@ -59,7 +59,7 @@ def random_spec(rng: random.Random, wanted: Wanted) -> ClusterSpec:
     return ClusterSpec(
         name="sim",
         nodes=nodes,
-        groups=tuple(_group(rng, index, NAMES[:count]) for index in range(rng.choice((1, 1, 2, 3)))),
+        groups=_related(rng, [_group(rng, index, NAMES[:count]) for index in range(rng.choice((1, 1, 2, 3)))]),
         timing=timing,
         links=LINKS,
         arbiter=arbiter,
@@ -87,6 +87,26 @@ def _members(rng: random.Random, wanted: Wanted) -> tuple[int, bool, bool]:
         return 2, False, True
     two_node = count == 2 and not arbiter and wanted.two_node is not False
     return count, arbiter, two_node
+
+
+def _related(rng: random.Random, groups: list[GroupSpec]) -> tuple[GroupSpec, ...]:
+    """Some groups look at the first: they run where it runs, or never, or come after it."""
+    first, *others = groups
+    found = [first]
+    apart = False
+    for group in others:
+        chance = rng.random()
+        if chance < 0.2:
+            after = (first.name,) if rng.random() < 0.5 else ()
+            group = replace(group, nodes=first.nodes, together_with=(first.name,), after=after)
+        elif chance < 0.3 and not apart:
+            apart = True
+            group = replace(group, apart_from=(first.name,))
+        elif chance < 0.45:
+            group = replace(group, after=(first.name,))
+        found.append(group)
+    rng.shuffle(found)
+    return tuple(found)
 
 
 def _group(rng: random.Random, index: int, names: str) -> GroupSpec:
@@ -158,7 +178,7 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
         name="scenario",
         nodes=tuple(NodeSpec(name, levels.get(name, 1), watchdogs.get(name)) for name in names),
         groups=tuple(
-            GroupSpec(name, **{**BRISK_GROUP, **group, "nodes": tuple(group.get("nodes", ()))})
+            GroupSpec(name, **BRISK_GROUP | {k: tuple(v) if isinstance(v, list) else v for k, v in group.items()})
             for name, group in groups.items()
         ),
         timing=replace(BRISK, **timing),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hamgr.core.cluster import ClusterSpec, GroupSpec, NodeSpec
 from hamgr.core.placement import Candidate, place
 
@@ -70,3 +72,32 @@ def test_while_health_may_still_change_the_group_stays_and_a_free_one_goes_to_th
 
 def test_an_operators_takeover_is_stronger_than_health() -> None:
     assert place(SPEC, GroupSpec("web", ("a", "b")), with_health(a=1, b=2), owner="a", pin="a") == "a"
+
+
+def test_a_group_that_follows_another_has_one_place_or_none() -> None:
+    group = GroupSpec("web", ("a", "b"), together_with=("db",))
+    assert place(SPEC, group, members("a", "b"), owner="a", near=frozenset({"b"})) == "b"
+    assert place(SPEC, group, members("a", "b"), owner="a", near=frozenset()) == ""
+    assert place(SPEC, group, members("a", "b"), owner="a", pin="a", near=frozenset({"b"})) == "b"
+
+
+def test_a_group_that_keeps_away_from_another_takes_the_next_best_node() -> None:
+    group = GroupSpec("web", ("a", "b"), apart_from=("db",))
+    assert place(SPEC, group, members("a", "b"), owner="a", away=frozenset({"a"})) == "b"
+    assert place(SPEC, group, members("a"), owner="a", away=frozenset({"a"})) == ""
+
+
+def test_groups_are_placed_behind_those_that_they_look_at() -> None:
+    groups = (
+        GroupSpec("mail", after=("web",)),
+        GroupSpec("web", together_with=("db",)),
+        GroupSpec("db"),
+        GroupSpec("log", apart_from=("mail",)),
+    )
+    assert [g.name for g in ClusterSpec("t", SPEC.nodes, groups).in_placing_order()] == ["db", "web", "mail", "log"]
+
+
+def test_a_circle_of_groups_is_named() -> None:
+    groups = (GroupSpec("db"), GroupSpec("web", after=("mail",)), GroupSpec("mail", together_with=("web",)))
+    with pytest.raises(ValueError, match="web and mail"):
+        ClusterSpec("t", SPEC.nodes, groups).in_placing_order()

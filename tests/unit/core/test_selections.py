@@ -82,3 +82,17 @@ def test_a_word_is_no_group_for_other_requests() -> None:
     reply = cluster.ask("a", Verb.CLEANUP, "a", "foreign")
     assert not reply.done
     assert "group 'foreign' is not configured" in reply.text
+
+
+def test_a_group_that_follows_another_is_not_taken_over_alone() -> None:
+    cluster = Cluster(
+        GroupSpec("db", nodes=("a", "b"), auto_failback=False), GroupSpec("web", together_with=("db",), after=("db",))
+    )
+    cluster.run(5)
+    assert (cluster.owners("db"), cluster.owners("web")) == (["a"], ["a"])
+    effects = cluster.nodes["a"].step(cluster.now, OperatorAsked(1, Verb.TAKEOVER, "b", "web"))
+    (refused,) = [effect for effect in effects if isinstance(effect, Reply)]
+    assert refused == Reply(1, False, "web runs where db runs: take that over")
+    cluster.post("a", OperatorAsked(2, Verb.TAKEOVER, "b", "db"))
+    cluster.run(3)
+    assert (cluster.owners("db"), cluster.owners("web")) == (["b"], ["b"])

@@ -1,0 +1,39 @@
+"""Groups that look at other groups: beside whom they run or never run, and between whose start and stop.
+
+`targets` says where each group shall run, "" for nowhere; a group is asked for after all that it looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hamgr.core.cluster import GroupSpec, GroupState
+from hamgr.core.members import MemberRecord
+
+
+def company(group: GroupSpec, targets: Mapping[str, str]) -> tuple[frozenset[str] | None, frozenset[str]]:
+    """The only nodes that will do for the sake of other groups (None: all), and those that won't."""
+    near = None
+    if group.together_with:
+        near = frozenset(set.intersection(*({targets[leader]} - {""} for leader in group.together_with)))
+    return near, frozenset(targets[other] for other in group.apart_from) - {""}
+
+
+def to_be_moved(group: GroupSpec, members: Mapping[str, MemberRecord], targets: Mapping[str, str]) -> list[str]:
+    """The groups before this one that leave the node that has them: this one stops first, and starts after them."""
+    return [
+        leader
+        for leader in group.after
+        if any(not member.stopped(leader) and node != targets[leader] for node, member in members.items())
+    ]
+
+
+def needed_by(name: str, groups: Iterable[GroupSpec], members: Mapping[str, MemberRecord]) -> bool:
+    """Some group that was started after this one still runs, somewhere in the view."""
+    return any(
+        name in group.after and not all(member.stopped(group.name) for member in members.values()) for group in groups
+    )
+
+
+def is_started(name: str, members: Mapping[str, MemberRecord]) -> bool:
+    return any(member.state(name) is GroupState.STARTED for member in members.values())

@@ -1,0 +1,72 @@
+"""Groups that look at other groups: what is read, and the sentence for each mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hamgr.config.model import Config
+from hamgr.config.toml import ConfigError, load
+
+HEAD = """
+[cluster]
+name = "t"
+key_file = "/etc/hamgr/key"
+[link.one]
+kind = "broadcast"
+interface = "eth1"
+[node.a]
+[node.b]
+"""
+
+
+def group(name: str, more: str = "") -> str:
+    return f'[group.{name}]\n{more}\n[[group.{name}.resource]]\nkind = "lsb"\nscript = "/etc/init.d/{name}"\n'
+
+
+def read(tmp_path: Path, text: str) -> Config:
+    file = tmp_path / "hamgr.toml"
+    file.write_text(HEAD + text)
+    return load(file)
+
+
+def mistakes(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    return [str(problem).removeprefix(f"{tmp_path}/hamgr.toml: ") for problem in caught.value.problems]
+
+
+def test_groups_can_look_at_groups_that_stand_below(tmp_path: Path) -> None:
+    text = group("web", 'together_with = ["db"]\nafter = ["db"]\napart_from = ["log"]') + group("db") + group("log")
+    web = read(tmp_path, text).spec.group("web")
+    assert (web.together_with, web.after, web.apart_from) == (("db",), ("db",), ("log",))
+
+
+def test_a_group_that_is_not_there(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, group("web", 'after = ["dbs"]') + group("db")) == [
+        'group.web.after: found "dbs", allowed "db" (did you mean "db"?)'
+    ]
+    assert mistakes(tmp_path, group("web", 'after = ["web"]')) == [
+        'group.web.after: found "web", allowed nothing, there is no other group'
+    ]
+
+
+def test_together_and_apart_at_once(tmp_path: Path) -> None:
+    text = group("web", 'together_with = ["db"]\napart_from = ["db"]') + group("db")
+    assert mistakes(tmp_path, text) == [
+        "group.web: found db in together_with and in apart_from, allowed one or the other"
+    ]
+
+
+def test_a_circle(tmp_path: Path) -> None:
+    text = group("web", 'after = ["db"]') + group("db", 'together_with = ["web"]')
+    assert mistakes(tmp_path, text) == [
+        "group: found a circle: web and db look at each other (together_with, apart_from, after),"
+        " allowed groups of which one comes first"
+    ]
+
+
+def test_a_group_is_not_named_like_a_word_of_takeover(tmp_path: Path) -> None:
+    (sentence,) = mistakes(tmp_path, group("local"))
+    assert sentence.startswith('group.local: found "local", allowed a name that is no word of `hamgr takeover`')
