@@ -63,6 +63,7 @@ def state_to_json(state: ClusterState) -> str:
             "coordinator": state.coordinator,
             "roster": [[entry.node, str(entry.incarnation), entry.standing.value] for entry in state.roster],
             "pins": [list(pin) for pin in state.pins],
+            "maintenance": state.maintenance,
         }
     )
 
@@ -76,6 +77,7 @@ def state_from_json(text: str) -> ClusterState:
         found["coordinator"],
         tuple(RosterEntry(node, int(incarnation), Standing(word)) for node, incarnation, word in found["roster"]),
         tuple((group, node) for group, node in found["pins"]),
+        found.get("maintenance", False),
     )
 
 

@@ -67,6 +67,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
         ],
         waits=status.waits,
         warnings=status.warnings,
+        maintenance=status.maintenance,
     )
 
 
@@ -94,6 +95,7 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         fences=tuple(FenceStatus(x.node, x.outcome, x.level, x.attempts, x.reason, x.detail) for x in proto.fences),
         waits=tuple(proto.waits),
         warnings=tuple(proto.warnings),
+        maintenance=proto.maintenance,
     )
 
 

@@ -153,6 +153,10 @@ class Service(admin_pb2_grpc.AdminServicer):
     async def Leave(self, request: pb.LeaveRequest, context: Any) -> pb.Answer:
         return await self._ask(Verb.LEAVE, "", "", request.operator)
 
+    async def Maintenance(self, request: pb.MaintenanceRequest, context: Any) -> pb.Answer:
+        verb = Verb.MAINTENANCE_ON if request.on else Verb.MAINTENANCE_OFF
+        return await self._ask(verb, "", "", request.operator)
+
     def _or_own(self, node: str) -> str:
         return node or self._host.status().node
 

@@ -82,6 +82,15 @@ def takeover(args: argparse.Namespace) -> int:
         return _answer(args, stub.Takeover(request, timeout=ANSWER_TIMEOUT))
 
 
+def maintenance(args: argparse.Namespace) -> int:
+    from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
+    from hamgr.v1 import admin_pb2 as pb
+
+    request = pb.MaintenanceRequest(on=args.word == "on", operator=operator())
+    with admin(socket_path(args)) as stub:
+        return _answer(args, stub.Maintenance(request, timeout=ANSWER_TIMEOUT))
+
+
 def cleanup(args: argparse.Namespace) -> int:
     from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
     from hamgr.v1 import admin_pb2 as pb

@@ -76,6 +76,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     fence = command("fence", commands.fence, "turn a node off; `fence ack NODE`: say that it is off")
     fence.add_argument("words", nargs="+", metavar="[ack] NODE")
     fence.add_argument("--yes", action="store_true", help="(ack) don't ask for confirmation")
+    maintenance = command("maintenance", commands.maintenance, "leave everything as it is, until it is off again")
+    maintenance.add_argument("word", choices=("on", "off"))
     cleanup = command("cleanup", commands.cleanup, "forget a group's failures on a node, by default this one")
     cleanup.add_argument("group")
     cleanup.add_argument("--node", default="")

@@ -49,6 +49,7 @@ class Coordinator:
         self._roster = {name: RosterEntry(name) for name in spec.names}
         self._roster.update({entry.node: entry for entry in inherited.roster if entry.node in self._roster})
         self._pins = dict(inherited.pins)
+        self.maintenance = inherited.maintenance
         self.state = ClusterState(Stamp(epoch, 0), me)
         self._number = 0
         self._now = now
@@ -124,14 +125,15 @@ class Coordinator:
         self._pins = {group: node for group, node in self._pins.items() if self._may_keep_pin(node)}
         roster = tuple(self._roster.values())
         kept = tuple(sorted(self._pins.items()))
-        if (roster, kept) == (self.state.roster, self.state.pins) and self.state.stamp.view:
+        same = (roster, kept, self.maintenance) == (self.state.roster, self.state.pins, self.state.maintenance)
+        if same and self.state.stamp.view:
             return False
         stamp = Stamp(self.epoch, self.state.stamp.view + 1)
         for member in self.members.values():
             if member.admitted == Stamp():
                 member.admitted = stamp
         before = {entry.node for entry in self.state.roster if entry.standing is Standing.MEMBER}
-        self.state = ClusterState(stamp, self._me, roster, kept)
+        self.state = ClusterState(stamp, self._me, roster, kept, self.maintenance)
         after = [entry.node for entry in roster if entry.standing is Standing.MEMBER]
         if before != set(after) or stamp.view == 1:
             text = f"view {stamp.epoch}.{stamp.view}: {', '.join(self.members)}"
@@ -156,6 +158,9 @@ class Coordinator:
     # -- fencing ------------------------------------------------------------------------------------------------
 
     def want_fences(self, now: float, load: int) -> None:
+        if self.maintenance:
+            self.fencing.forget_automatic()
+            return
         for peer in self._membership.peers.values():
             member = self.members.get(peer.name)
             if member is not None:
@@ -274,6 +279,9 @@ class Coordinator:
                 )
             return
         self._judge_health(now)
+        if self.maintenance:
+            self._leave_alone(send)
+            return
         grants = {node: Grant(set(member.run), set(member.keep)) for node, member in self.members.items()}
         candidates = {
             node: Candidate(
@@ -299,6 +307,21 @@ class Coordinator:
             member.run = frozenset(grant.run)
             member.keep = frozenset(grant.keep)
             send(node, self._order(member))
+
+    def _leave_alone(self, send: Callable[[str, Order], None]) -> None:
+        """Maintenance: whoever has something keeps it, and nobody is given anything."""
+        for group in self._spec.groups:
+            self.targets[group.name] = self.owner(group.name)
+            running = self.targets[group.name] != ""
+            self.waits[group.name] = () if running else ("waits for the end of the maintenance: hamgr maintenance off",)
+        for node, member in self.members.items():
+            if not member.number:
+                self._number += 1
+                member.number = self._number
+                member.keep = frozenset(group.name for group in self._spec.groups if not member.stopped(group.name))
+                for name in member.keep:
+                    self._run_sent[(node, member.incarnation, name)] = self._number
+                send(node, self._order(member))
 
     def _judge_health(self, now: float) -> None:
         """A difference in health counts when no member's score has changed for a while: when all lose the same gateway,
@@ -430,7 +453,7 @@ class Coordinator:
         if not member.number:
             return
         report = member.report
-        if report is not None and report.number >= member.number:
+        if report is not None and report.number >= member.number and not self.maintenance:
             # It had the order and yet it does not run the group: its lease ran out in between.
             member.renew = any(member.stopped(group) for group in member.run | member.keep)
         open_ = any(state not in SETTLED for state in (member.state(group.name) for group in self._spec.groups))

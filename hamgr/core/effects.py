@@ -149,6 +149,7 @@ class Kind(enum.Enum):
     PAUSED = "paused"
     LATE = "late"
     HEALTH = "health"
+    MAINTENANCE = "maintenance"
     DISK_FAILED = "disk-failed"
     DISK_OK = "disk-ok"
     SELF_FENCE = "self-fence"

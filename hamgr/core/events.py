@@ -70,6 +70,8 @@ class Verb(enum.Enum):
     FENCE = "fence"
     CONFIRM_FENCED = "fence-ack"
     CLEANUP = "cleanup"
+    MAINTENANCE_ON = "maintenance-on"
+    MAINTENANCE_OFF = "maintenance-off"
     LEAVE = "leave"
 
 
@@ -79,6 +81,7 @@ class OperatorAsked:
 
     STANDBY node (with one of `SELECTIONS` but "all" as group: only those groups leave it, now, and it stays online) ·
     ONLINE node · TAKEOVER group (all if "", or one of `SELECTIONS`) to node · FENCE node · CONFIRM_FENCED node ·
+    MAINTENANCE_ON/OFF of the whole cluster ·
     CLEANUP group on node (forget its failures) · LEAVE (this node stops its groups and says farewell).
     operator: who asks, kept in the record of a confirmed fence.
     """

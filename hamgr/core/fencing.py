@@ -74,6 +74,12 @@ class Fencing:
         if plan is not None and plan.state is not PlanState.RUNNING:
             del self.plans[node]
 
+    def forget_automatic(self) -> None:
+        """Nobody is fenced now but whom an operator wants to be."""
+        for plan in list(self.plans.values()):
+            if not plan.by_operator:
+                self.forget(plan.node)
+
     def abandon(self) -> None:
         """We are no longer coordinator: begin nothing more."""
         for node in list(self.plans):

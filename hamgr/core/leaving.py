@@ -33,6 +33,10 @@ class Leaving:
     def go_on(self, now: float) -> None:
         """Give up what runs, then say farewell, then go."""
         node = self._node
+        if node.stored.maintenance and self.until is None:
+            node.urgent.append(Exit(f"maintenance: {node.name} ends and leaves its groups as they are"))
+            node.condemned = "ended in maintenance"
+            return
         if self.until is not None:
             if set(node.membership.alive()) <= self._acknowledged or now >= self.until:
                 node.urgent.append(Exit("left cleanly"))

@@ -75,6 +75,8 @@ class Member:
         self.changed = False
         self.may_start = False
         """Set by the node before each step: it holds its lease and is fit to run something."""
+        self.hands_off = False
+        """Set by the node too: in maintenance, as it is on disk here, nothing is started or stopped, whatever fails."""
 
     @property
     def load(self) -> int:
@@ -130,6 +132,8 @@ class Member:
 
     def give_up(self, now: float, reason: str, out: list[Effect]) -> None:
         """Stop everything, whatever its state."""
+        if self.hands_off:
+            return
         for name, group in self.groups.items():
             group.instruction = Instruction.RELEASE
             if group.active and group.busy is not Busy.STOP and group.state is not GroupState.STOP_FAILED:
@@ -142,7 +146,7 @@ class Member:
         group.restarts = 0
         group.detail = ""
         self.changed = True
-        if group.state is GroupState.STOP_FAILED:
+        if group.state is GroupState.STOP_FAILED and not self.hands_off:
             self._stop(now, name, group, "an operator asked for another try", out)
         else:
             self._reconcile(now, name, group, out)
@@ -179,6 +183,9 @@ class Member:
             group.restarts = 0
         group.failed_at = now
         text = f"{name} failed on {self.me}: {group.detail}"
+        if self.hands_off:
+            out.append(Announce(Kind.GROUP_FAILED, f"{text}; it is left as it is (maintenance)", self.me, name))
+            return
         if group.instruction is Instruction.KEEP:
             text += "; it is stopped until the takeover rule lets it be started"
         elif group.restarts < group.spec.restarts:
@@ -190,6 +197,8 @@ class Member:
         out.append(Announce(Kind.GROUP_FAILED, text, self.me, name))
 
     def _reconcile(self, now: float, name: str, group: LocalGroup, out: list[Effect]) -> None:
+        if self.hands_off:
+            return
         run = group.instruction is Instruction.RUN and not group.barred and self.may_start
         if group.state is GroupState.STOPPED and group.instruction is Instruction.RUN and not run:
             # Our report of it lets the coordinator give the group to another: only a new order may start it here.

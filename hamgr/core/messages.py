@@ -53,6 +53,8 @@ class ClusterState:
     roster: tuple[RosterEntry, ...] = ()
     pins: tuple[tuple[str, str], ...] = ()
     """(group, node): an operator asked for this group to run there (takeover), until that node leaves."""
+    maintenance: bool = False
+    """Nothing is started, stopped or fenced, until an operator ends it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,7 @@ class Node:
         self.urgent = []
         self.prompt = []
         self.now = now
+        self.member.hands_off = self.stored.maintenance
         if not self._started:
             self._begin(now)
         match event:
@@ -509,6 +510,9 @@ class Node:
         if not self.voting.authority() or now >= self.leases.until:
             return self.dirty or self.report_due
         self.requests.settle_standbys()
+        self.requests.settle_maintenance(now)
+        if self.coordinator is not coordinator:
+            return True
         coordinator.want_fences(now, self.member.load)
         self._run_fences(now, coordinator)
         coordinator.decide(now, self._stored_by_quorum, self._send_order, self.prompt)

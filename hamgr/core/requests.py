@@ -44,6 +44,15 @@ class _Standby:
     forward: Forward
 
 
+@dataclass(slots=True)
+class _Maintenance:
+    """The coordinator waits until every member has stored that it begins or ends."""
+
+    wanted: bool
+    until: float
+    requester: Requester
+
+
 class Requests:
     """The operators' requests at one node."""
 
@@ -52,6 +61,7 @@ class Requests:
         self._pending: dict[int, _Pending] = {}
         self._standbys: dict[str, _Standby] = {}
         self._answers: dict[Requester, ForwardReply | None] = {}
+        self._maintenance: _Maintenance | None = None
 
     def asked(self, now: float, event: OperatorAsked) -> None:
         node = self._node
@@ -166,6 +176,8 @@ class Requests:
                 self._serve_confirmation(coordinator, requester, forward)
             case Verb.CLEANUP:
                 self._serve_cleanup(now, coordinator, requester, forward)
+            case Verb.MAINTENANCE_ON | Verb.MAINTENANCE_OFF:
+                self._serve_maintenance(now, coordinator, requester, forward)
             case Verb.LEAVE:
                 self._answer(requester, False, "a node is asked to leave at the node itself")
 
@@ -241,10 +253,51 @@ class Requests:
                 for requester in wish.requests:
                     self._answer(requester, True, f"{target} is {word}")
 
+    def _serve_maintenance(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
+        wanted = forward.verb == Verb.MAINTENANCE_ON.value
+        lost = [
+            peer.name
+            for peer in self._node.membership.peers.values()
+            if peer.name not in coordinator.members and coordinator.verdict_standing(peer) is None
+        ]
+        if lost and not wanted:
+            names = ", ".join(lost)
+            text = f"{names} would be fenced: start hamgrd there first, or say `hamgr fence ack` if it is off"
+            self._answer(requester, False, text)
+            return
+        if wanted != coordinator.maintenance:
+            who = forward.operator or "an operator"
+            what = "begins: nothing is started, stopped or fenced" if wanted else "ends"
+            self._node.tell(Kind.MAINTENANCE, f"maintenance {what} ({who})", operator=forward.operator)
+        coordinator.maintenance = wanted
+        self._maintenance = _Maintenance(wanted, now + REQUEST_TIMEOUT, requester)
+
+    def settle_maintenance(self, now: float) -> None:
+        """Every member must have stored it. At its end everything is probed anew, under a new epoch: who knows what the
+        humans did meanwhile."""
+        node = self._node
+        wish, coordinator = self._maintenance, node.coordinator
+        if wish is None or coordinator is None or coordinator.state.maintenance is not wish.wanted:
+            return
+        stored = [node.stored.stamp]
+        for name in coordinator.members:
+            beat = node.membership.peers[name].heartbeat if name != node.name else None
+            if beat is not None:
+                stored.append(beat.stored)
+        if min(stored) < coordinator.state.stamp:
+            return
+        self._maintenance = None
+        self._answer(wish.requester, True, "maintenance is on" if wish.wanted else "maintenance is over")
+        if not wish.wanted:
+            node.later_epoch(now, node.election.epoch + 1)
+
     def _serve_takeover(self, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         spec = self._node.spec
         target = forward.node or requester[0]
         member = coordinator.members.get(target)
+        if coordinator.maintenance:
+            self._answer(requester, False, "in maintenance nothing is moved: hamgr maintenance off")
+            return
         if member is None:
             self._answer(requester, False, f"{target} is not a member of the view now")
             return
@@ -337,6 +390,9 @@ class Requests:
                 self._serve(now, node.coordinator, node.name, pending.forward)
             elif node.election.following:
                 node.send(node.election.following, pending.forward)
+        if self._maintenance is not None and (node.coordinator is None or now >= self._maintenance.until):
+            requester, self._maintenance = self._maintenance.requester, None
+            self._answer(requester, False, "not every member stored it in time; look at `hamgr status`")
         for target in list(self._standbys):
             wish = self._standbys[target]
             if now >= wish.until or node.coordinator is None or target not in node.coordinator.members:

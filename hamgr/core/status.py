@@ -95,3 +95,5 @@ class Status:
     fences: tuple[FenceStatus, ...]
     waits: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    maintenance: bool = False
+    """Nothing is started, stopped or fenced until an operator ends it."""

@@ -62,6 +62,7 @@ def status_of(node: Node, now: float) -> Status:
         fences=_fences(node),
         waits=tuple(_waits(node, now)),
         warnings=tuple(_warnings(node)),
+        maintenance=node.stored.maintenance,
     )
 
 

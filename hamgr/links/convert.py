@@ -56,6 +56,7 @@ def _state_out(state: core.ClusterState) -> pb.ClusterState:
             for entry in state.roster
         ],
         pins=[pb.Pin(group=group, node=node) for group, node in state.pins],
+        maintenance=state.maintenance,
     )
 
 
@@ -65,6 +66,7 @@ def _state_in(state: pb.ClusterState) -> core.ClusterState:
         state.coordinator,
         tuple(core.RosterEntry(entry.node, entry.incarnation, _standing(entry.standing)) for entry in state.roster),
         tuple((pin.group, pin.node) for pin in state.pins),
+        state.maintenance,
     )
 
 

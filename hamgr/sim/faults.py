@@ -165,6 +165,10 @@ def _ask(verb: Verb) -> Action:
     return act
 
 
+def _maintenance(world: World, args: tuple[str, ...]) -> None:
+    world.operators.ask(Verb.MAINTENANCE_ON if args[0] == "on" else Verb.MAINTENANCE_OFF)
+
+
 def _fence_mode(world: World, args: tuple[str, ...]) -> None:
     world.power.modes[args[0]] = FenceMode(args[1])
 
@@ -214,6 +218,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "fence": ("NODE", _ask(Verb.FENCE)),
     "fence-ack": ("NODE", _fence_ack),
     "leave": ("NODE", _ask(Verb.LEAVE)),
+    "maintenance": ("on|off", _maintenance),
 }
 
 USAGE = {verb: f"{verb} {usage}".strip() for verb, (usage, _) in _ACTIONS.items()}

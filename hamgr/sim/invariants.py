@@ -107,8 +107,9 @@ class Checker:
         self._acknowledged[node] = self._world.engine.now
 
     def exits(self, process: Process) -> None:
-        """The daemon ends by itself."""
-        self._leaves(process.machine)
+        """The daemon ends by itself. In maintenance it says no farewell, and leaves what runs."""
+        if not process.node.stored.maintenance or process.node.leaving.until is not None:
+            self._leaves(process.machine)
 
     def _leaves(self, machine: Machine) -> None:
         active = [name for name, service in machine.services.items() if service.active]
@@ -117,6 +118,11 @@ class Checker:
         self._left[machine.name] = self._world.engine.now
 
     # -- votes, epochs, records ---------------------------------------------------------------------------------
+
+    def touches(self, process: Process, group: str) -> None:
+        """A daemon starts or stops a group; never one that knows of a maintenance."""
+        if process.node.stored.maintenance:
+            raise Violation("maintenance", f"{process.machine.name} touches {group} in maintenance")
 
     def sends(self, process: Process, to: str, body: Body) -> None:
         """The process sends this now."""

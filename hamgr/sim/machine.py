@@ -143,9 +143,11 @@ class Process:
                 world.trace.announce(world.engine.now, wall, machine.name, effect)
             case StartGroup(group):
                 self.note(f"start of {group} begins")
+                world.checker.touches(self, group)
                 machine.services[group].start(self)
             case StopGroup(group):
                 self.note(f"stop of {group} begins")
+                world.checker.touches(self, group)
                 machine.services[group].stop(self)
             case Probe(group):
                 machine.services[group].probe(self)

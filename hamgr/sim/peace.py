@@ -46,6 +46,8 @@ def peace(world: World) -> None:
 
 def _encourage(world: World) -> None:
     """The operators take back what keeps groups from running."""
+    if any(m.process is not None and m.process.node.stored.maintenance for m in world.machines.values()):
+        world.operators.ask(Verb.MAINTENANCE_OFF)
     for name, machine in world.machines.items():
         process = machine.process
         if process is None:

@@ -66,6 +66,7 @@ class _Drawn:
             self._gateway: 2,
             self._flap: 1,
             self._own_link: 2,
+            self._maintenance: 2,
         }
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
@@ -244,6 +245,16 @@ class _Drawn:
                     yield 10.0, f"heal {node} {other}"
         yield self._time(0.0, 0.1), f"own-link {node} {link} down"
         yield self._time(1.0, 20.0), f"own-link {node} {link} up"
+
+    def _maintenance(self) -> Lines:
+        """Somebody works on the cluster: daemons are restarted, groups fail, and all of it is left alone."""
+        node, end = self._node(), self._time(5.0, 30.0)
+        yield 0.0, "maintenance on"
+        work = (f"leave {node}", f"kill {node}", f"fail {node} {self._group_name()}")
+        yield self._time(1.0, 4.0), self._rng.choice(work)
+        yield end - 1.0, f"start {node}"
+        yield end, "maintenance off"
+        yield end + 5.0, "maintenance off"
 
     def _arbiter_down(self) -> Lines:
         yield 0.0, "arbiter-down"

@@ -89,6 +89,11 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.LeaveRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
                 _registered_method=True)
+        self.Maintenance = channel.unary_unary(
+                '/hamgr.v1.Admin/Maintenance',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -160,6 +165,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Maintenance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -216,6 +227,11 @@ def add_AdminServicer_to_server(servicer, server):
             'Leave': grpc.unary_unary_rpc_method_handler(
                     servicer.Leave,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.LeaveRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
+            ),
+            'Maintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.Maintenance,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
             ),
     }
@@ -515,6 +531,33 @@ class Admin:
             target,
             '/hamgr.v1.Admin/Leave',
             hamgr_dot_v1_dot_admin__pb2.LeaveRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Maintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/Maintenance',
+            hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
             options,
             channel_credentials,

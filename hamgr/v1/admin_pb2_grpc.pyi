@@ -42,6 +42,7 @@ class AdminStub:
     ConfirmFenced: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ConfirmFencedRequest, _admin_pb2.Answer]
     Cleanup: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CleanupRequest, _admin_pb2.Answer]
     Leave: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]
+    Maintenance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -57,6 +58,7 @@ class AdminAsyncStub(AdminStub):
     ConfirmFenced: _aio.UnaryUnaryMultiCallable[_admin_pb2.ConfirmFencedRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Cleanup: _aio.UnaryUnaryMultiCallable[_admin_pb2.CleanupRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Leave: _aio.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]  # type: ignore[assignment]
+    Maintenance: _aio.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -133,6 +135,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
     def Leave(
         self,
         request: _admin_pb2.LeaveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
+
+    @_abc_1.abstractmethod
+    def Maintenance(
+        self,
+        request: _admin_pb2.MaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
 

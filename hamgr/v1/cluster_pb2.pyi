@@ -128,16 +128,18 @@ class Pin(_message.Message):
     def __init__(self, group: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
 
 class ClusterState(_message.Message):
-    __slots__ = ("stamp", "coordinator", "roster", "pins")
+    __slots__ = ("stamp", "coordinator", "roster", "pins", "maintenance")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
     PINS_FIELD_NUMBER: _ClassVar[int]
+    MAINTENANCE_FIELD_NUMBER: _ClassVar[int]
     stamp: Stamp
     coordinator: str
     roster: _containers.RepeatedCompositeFieldContainer[RosterEntry]
     pins: _containers.RepeatedCompositeFieldContainer[Pin]
-    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ...) -> None: ...
+    maintenance: bool
+    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., maintenance: _Optional[bool] = ...) -> None: ...
 
 class Echo(_message.Message):
     __slots__ = ("node", "incarnation", "sent_us")

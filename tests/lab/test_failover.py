@@ -291,3 +291,30 @@ def test_strangers_change_nothing(lab) -> None:
     assert kinds(cluster, "b") == before
     assert cluster.node("b").log().count("dropped") < 10, "the log is rate-limited"
     assert {answer.node for answer in prober.answers()} == {"a"}
+
+
+def test_in_maintenance_a_daemon_is_restarted_and_a_machine_is_not_fenced(lab) -> None:
+    cluster: Lab = lab(**FAST, service=True)
+    cluster.wait_for_owner("a")
+    cluster.wait(lambda: cluster.status("a")["groups"][0]["state"] == "started", 10, "web to run on a")
+    config = str(cluster.layout.config)
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        assert cluster.node("b").exec(["hamgr", "--config", config, "maintenance", "on"]).returncode == 0
+        assert "MAINTENANCE" in cluster.node("a").exec(["hamgr", "--config", config, "status"]).stdout
+        cluster.node("a").kill_daemon(signal.SIGTERM)
+        cluster.wait(lambda: not cluster.layout.daemon_pid("a").exists(), 10, "the daemon of a to end")
+        cluster.wait(lambda: "node-dead" in kinds(cluster, "b"), 10, "b to miss a")
+        refused = cluster.node("b").exec(["hamgr", "--config", config, "maintenance", "off"], check=False)
+        assert refused.returncode == 1
+        assert "a would be fenced" in refused.stderr
+        cluster.node("a").start_daemon()
+        cluster.wait(lambda: cluster.status("a")["quorate"], 20, "a to be back")
+        off = ["hamgr", "--config", config, "maintenance", "off"]
+        cluster.wait(lambda: cluster.node("b").exec(off, check=False).returncode == 0, 20, "the maintenance to end")
+        cluster.wait(lambda: cluster.status("a")["groups"][0]["owner"] == "a", 10, "a to own the group")
+        assert cluster.owners() == ["a"]
+    assert {answer.node for answer in prober.answers()} == {"a"}
+    assert all(outage.end is not None for outage in prober.outages())
+    assert "fence-asked" not in kinds(cluster, "b")
+    assert cluster.node("a").is_on()
