@@ -162,6 +162,13 @@ class Checker:
             if self._votes[voter, epoch] == voter and epoch not in self._coordinators:
                 del self._votes[voter, epoch]
 
+    def arbiter_wiped(self) -> None:
+        """The arbiter forgets its votes. Those of epochs that nobody won may be given once more: whoever won one has
+        written it down himself, and the arbiter learns of it before it votes. `one-coordinator` watches over that."""
+        self._arbiter_votes = {
+            epoch: name for epoch, name in self._arbiter_votes.items() if epoch in self._coordinators
+        }
+
     def announces(self, process: Process, announce: Announce) -> None:
         if announce.kind is Kind.COORDINATOR and announce.node == process.machine.name:
             self._coordinates(process.machine.name, process.node.election.epoch)
