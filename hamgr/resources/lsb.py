@@ -11,7 +11,7 @@ from typing import IO
 
 from hamgr.config.model import ResourceConfig
 from hamgr.resources.resource import ResourceError, ResourceStatus
-from hamgr.spawn import by_shell, why_not_loaded
+from hamgr.spawn import by_shell, our_turn, why_not_loaded
 
 TAIL = 4096
 """Bytes of a script's output that are kept for the explanation."""
@@ -59,6 +59,7 @@ class Lsb:
     async def _run(self, action: str) -> tuple[int, str]:
         """Run the script to its end. Output goes to a file, in memory: a child that keeps it open keeps nobody waiting.
         """
+        await our_turn()
         try:
             with os.fdopen(os.memfd_create("output"), "w+b") as output:
                 # Not asyncio's: a cancellation while it spawns would kill the script, but not the script's children.
