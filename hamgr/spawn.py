@@ -24,7 +24,8 @@ def by_shell(command: Sequence[str]) -> list[str]:
 async def our_turn() -> None:
     """Wait until we may start a script: one at a time, with a turn of the loop between two.
 
-    Each takes a few ms, and hundreds that start together must not hold the heartbeats up. Fence agents don't queue here.
+    Each takes a few ms, and hundreds that start together must not hold the heartbeats up. Fence agents don't
+    queue here.
     """
     lock = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
     async with lock:

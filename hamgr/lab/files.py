@@ -16,6 +16,7 @@ from hamgr.lab.namespaces import LabError
 from hamgr.lab.plan import (
     ARBITER_ADDRESS,
     VIP,
+    VIP_OF_B,
     Fencing,
     Layout,
     Options,
@@ -27,6 +28,7 @@ from hamgr.lab.plan import (
 
 CLUSTER = "lab"
 GROUP = "web"
+SECOND_GROUP = "mail"
 BMC_USER = "hamgr"
 BMC_PASSWORD_LENGTH = 16
 """Bytes; RMCP+ takes up to 20 (IPMI 2.0, 22.30)."""
@@ -85,6 +87,12 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
     if options.service:
         lines += ["", f"[[group.{GROUP}.resource]]", 'kind = "lsb"', 'name = "nginx"']
         lines += [f'script = "{layout.nginx_script}"', 'monitor_interval = "1s"']
+    if options.reserve:
+        others = ", ".join(f'"{node}"' for node in reversed(options.node_names))
+        lines += ["", f"[group.{SECOND_GROUP}]", f"nodes = [{others}]"]
+        lines.append(f"auto_failback = {'true' if options.auto_failback else 'false'}")
+        lines += ["", f"[[group.{SECOND_GROUP}.resource]]", 'kind = "vip"', f'address = "{VIP_OF_B}/24"']
+        lines.append('interface = "eth0"')
     return "\n".join([*lines, ""])
 
 

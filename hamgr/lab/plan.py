@@ -18,6 +18,8 @@ NODE_NAMES = ("a", "b", "c", "d")
 ARBITER = "arbiter"
 CLIENT = "client"
 VIP = "10.77.1.100"
+VIP_OF_B = "10.77.1.101"
+"""The address of the second group (`Options.reserve`)."""
 RESPONDER_PORT = 7007
 ARBITER_ADDRESS = "10.77.9.10"
 MAX_DIRECTORY = 80
@@ -43,7 +45,8 @@ class Options:
     nodes: 2 to 4. service: the group runs a real nginx beside the address. daemons: machines start hamgrd at
     boot. powered: which nodes are on after `up` (None: all of them). settle "": as hamgr chooses. links: names of
     `hamgr.lab.links`. baud: of the serial line. tls: gRPC links use it. pings: the client machine is a ping target.
-    key_method: of the cluster key ("" for the default).
+    key_method: of the cluster key ("" for the default). reserve: a second group with another
+    address is at home on b, so that each node is the other's reserve.
     """
 
     nodes: int = 2
@@ -65,6 +68,7 @@ class Options:
     pings: bool = False
     realtime: bool = False
     key_method: str = ""
+    reserve: bool = False
 
     def __post_init__(self) -> None:
         for link in self.links:
