@@ -87,6 +87,9 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
     if options.service:
         lines += ["", f"[[group.{GROUP}.resource]]", 'kind = "lsb"', 'name = "nginx"']
         lines += [f'script = "{layout.nginx_script}"', 'monitor_interval = "1s"']
+    if options.check:
+        lines += ["", f"[[group.{GROUP}.resource]]", 'kind = "http"', 'url = "http://127.0.0.1/"']
+        lines.append('monitor_interval = "200ms"')
     if options.reserve:
         others = ", ".join(f'"{node}"' for node in reversed(options.node_names))
         lines += ["", f"[group.{SECOND_GROUP}]", f"nodes = [{others}]"]

@@ -46,7 +46,7 @@ class Options:
     boot. powered: which nodes are on after `up` (None: all of them). settle "": as hamgr chooses. links: names of
     `hamgr.lab.links`. baud: of the serial line. tls: gRPC links use it. pings: the client machine is a ping target.
     key_method: of the cluster key ("" for the default). reserve: a second group with another
-    address is at home on b, so that each node is the other's reserve.
+    address is at home on b, so that each node is the other's reserve. check: nginx is asked over HTTP too.
     """
 
     nodes: int = 2
@@ -69,6 +69,7 @@ class Options:
     realtime: bool = False
     key_method: str = ""
     reserve: bool = False
+    check: bool = False
 
     def __post_init__(self) -> None:
         for link in self.links:

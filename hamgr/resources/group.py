@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.core.cluster import GroupState
-from hamgr.resources.resource import RESOURCE_KINDS, Resource, ResourceError, ResourceStatus
+from hamgr.resources.resource import RESOURCE_KINDS, Explaining, Resource, ResourceError, ResourceStatus
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,8 @@ class GroupRunner:
                 for other in monitors:
                     if other is not asyncio.current_task():
                         other.cancel()
-                why = problem or f"is {status.value}"
+                told = resource.reason if isinstance(resource, Explaining) else ""
+                why = problem or told or f"is {status.value}"
                 self._report(self._name, GroupState.FAILED, f"{config.name}: {why}")
                 return
 

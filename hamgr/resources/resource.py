@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 import ipaddress
 import os
+import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from hamgr.config.addresses import check_interface
 from hamgr.config.model import ResourceConfig
@@ -43,6 +44,14 @@ class Resource(Protocol):
 
     async def close(self) -> None:
         """Let go of sockets and processes, without starting or stopping anything."""
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A resource that can say more than its last status."""
+
+    reason: str
+    """Why it does not run; "" when it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,39 @@ def _lsb(config: ResourceConfig) -> Resource:
     return Lsb(config)
 
 
+def _check_ip(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return "an IPv4 or IPv6 address of the service, on the node that runs it"
+    return ""
+
+
+def _check_port(value: int) -> str:
+    return "" if 1 <= value <= 65535 else "1 to 65535"
+
+
+def _check_url(value: str) -> str:
+    allowed = 'a URL with an address in it, such as "http://127.0.0.1:8080/health"'
+    try:
+        parts = urllib.parse.urlsplit(value)
+        return "" if parts.scheme == "http" and not _check_ip(parts.hostname or "") and parts.port != 0 else allowed
+    except ValueError:
+        return allowed
+
+
+def _tcp(config: ResourceConfig) -> Resource:
+    from hamgr.resources.check import PATIENCE_SHARE, Check, Tcp
+
+    return Check(Tcp(config), config.start_timeout * PATIENCE_SHARE)
+
+
+def _http(config: ResourceConfig) -> Resource:
+    from hamgr.resources.check import PATIENCE_SHARE, Check, Http
+
+    return Check(Http(config), config.start_timeout * PATIENCE_SHARE)
+
+
 RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
     {
         "vip": ResourceKind(
@@ -110,6 +152,20 @@ RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
                 Option("args", list, default=[]),
             ),
             _lsb,
+        ),
+        "tcp": ResourceKind(
+            (
+                Option("address", str, required=True, check=_check_ip),
+                Option("port", int, required=True, check=_check_port),
+            ),
+            _tcp,
+        ),
+        "http": ResourceKind(
+            (
+                Option("url", str, required=True, check=_check_url),
+                Option("contains", str),
+            ),
+            _http,
         ),
     }
 )

@@ -318,3 +318,19 @@ def test_in_maintenance_a_daemon_is_restarted_and_a_machine_is_not_fenced(lab) -
     assert all(outage.end is not None for outage in prober.outages())
     assert "fence-asked" not in kinds(cluster, "b")
     assert cluster.node("a").is_on()
+
+
+def test_a_service_that_lives_but_answers_errors_is_restarted_then_moved(lab) -> None:
+    cluster: Lab = lab(**FAST, service=True, check=True)
+    cluster.wait_for_owner("a")
+    cluster.wait(lambda: cluster.status("a")["groups"][0]["state"] == "started", 10, "web to run on a")
+    home = f"{cluster.layout.here}/nginx"
+    spoil = f"sed -i 's/return 200/return 500/' {home}/nginx.conf && nginx -s reload -c {home}/nginx.conf"
+    with watched(cluster):
+        cluster.node("a").exec(["sh", "-c", spoil])
+        cluster.wait(lambda: kinds(cluster, "a").count("group-started") == 2, 20, "nginx to be started again on a")
+        cluster.node("a").exec(["sh", "-c", spoil])
+        cluster.wait_for_owner("b")
+    assert any("http: it answers 500" in event.text for event in cluster.events("a"))
+    for name in "ab":
+        assert "fence-asked" not in kinds(cluster, name)

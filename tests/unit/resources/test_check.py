@@ -1,0 +1,127 @@
+"""Checks of services that are really there, or hang, or answer nonsense."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from hamgr.config.model import ResourceConfig
+from hamgr.resources.resource import RESOURCE_KINDS, Resource, ResourceError, ResourceStatus
+
+RUNNING, STOPPED = ResourceStatus.RUNNING, ResourceStatus.STOPPED
+
+
+def resource(kind: str, start_timeout: float = 1.0, **options: str | int) -> Resource:
+    return RESOURCE_KINDS[kind].build(ResourceConfig("check", kind, dict(options), start_timeout=start_timeout))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.strip("/").split("?")[0] or 200))
+        self.end_headers()
+        self.wfile.write(b"all is well here")
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@contextmanager
+def web(port: int = 0) -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
+async def test_a_port_that_takes_connections_runs() -> None:
+    port = free_port()
+    check = resource("tcp", address="127.0.0.1", port=port)
+    assert await check.status() is STOPPED
+    with socket.create_server(("127.0.0.1", port)):
+        assert await check.status() is RUNNING
+    assert await check.status() is STOPPED
+
+
+async def test_a_web_server_runs_while_it_answers_well() -> None:
+    with web() as port:
+        assert await resource("http", url=f"http://127.0.0.1:{port}/").status() is RUNNING
+        assert await resource("http", url=f"http://127.0.0.1:{port}/204?x=1").status() is RUNNING
+        assert await resource("http", url=f"http://127.0.0.1:{port}/503").status() is STOPPED
+        assert await resource("http", url=f"http://127.0.0.1:{port}/", contains="well").status() is RUNNING
+        assert await resource("http", url=f"http://127.0.0.1:{port}/", contains="ill").status() is STOPPED
+    assert await resource("http", url=f"http://127.0.0.1:{port}/").status() is STOPPED
+
+
+async def test_what_answers_nonsense_does_not_run() -> None:
+    async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\xff\x00 220 what do you want\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        assert await resource("tcp", address="127.0.0.1", port=port).status() is RUNNING
+        assert await resource("http", url=f"http://127.0.0.1:{port}/").status() is STOPPED
+
+
+async def test_a_start_waits_for_the_first_good_answer() -> None:
+    port = free_port()
+    check = resource("http", start_timeout=20.0, url=f"http://127.0.0.1:{port}/")
+    starting = asyncio.create_task(check.start())
+    await asyncio.sleep(0.2)
+    assert not starting.done()
+    with web(port):
+        await starting
+
+
+async def test_a_start_that_waits_in_vain_says_why() -> None:
+    port = free_port()
+    with pytest.raises(ResourceError, match=f"127.0.0.1 port {port}: Connect"):
+        await resource("tcp", start_timeout=0.3, address="127.0.0.1", port=port).start()
+    with web() as port, pytest.raises(ResourceError, match="/500: it answers 500 Internal Server Error"):
+        await resource("http", start_timeout=0.3, url=f"http://127.0.0.1:{port}/500").start()
+
+
+async def test_what_answers_on_another_machine_is_not_our_service() -> None:
+    """The address may be on the other node now: there it is looked at by that node."""
+    check = resource("tcp", start_timeout=0.2, address="203.0.113.9", port=80)
+    assert await check.status() is STOPPED
+    with pytest.raises(ResourceError, match="the address is not on this machine"):
+        await check.start()
+
+
+async def test_a_stop_stops_nothing() -> None:
+    with web() as port:
+        check = resource("http", url=f"http://127.0.0.1:{port}/")
+        await check.stop()
+        assert await check.status() is RUNNING
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/",
+        "http://localhost/",
+        "ftp://127.0.0.1/",
+        "127.0.0.1",
+        "http://[::1/",
+        "http://127.0.0.1:99999/",
+    ],
+)
+def test_a_url_that_can_not_be_asked_is_a_mistake(url: str) -> None:
+    option = next(option for option in RESOURCE_KINDS["http"].options if option.name == "url")
+    assert option.check is not None
+    assert option.check(url).startswith("a URL with an address in it")
