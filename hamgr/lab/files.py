@@ -131,6 +131,7 @@ def nginx_script(here: Path) -> str:
 # nginx as one process and one user: without root on the outside there is no other to change to.
 home={here}/nginx
 mkdir -p "$home"
+[ "$1" != start ] || rm -f "$home/broken"  # what a test makes, so that nginx lives and answers errors
 cat >"$home/nginx.conf" <<END
 user root root;
 master_process off;
@@ -141,7 +142,10 @@ http {{
   access_log off;
   client_body_temp_path $home/body; proxy_temp_path $home/proxy; fastcgi_temp_path $home/fastcgi;
   uwsgi_temp_path $home/uwsgi; scgi_temp_path $home/scgi;
-  server {{ listen 0.0.0.0:80; location / {{ return 200 "$(hostname)\\n"; }} }}
+  server {{ listen 0.0.0.0:80; location / {{
+    if (-f $home/broken) {{ return 500; }}
+    return 200 "$(hostname)\\n";
+  }} }}
 }}
 END
 running() {{ read -r pid <"$home/pid" && kill -0 "$pid"; }} 2>/dev/null
