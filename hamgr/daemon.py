@@ -34,6 +34,7 @@ from hamgr.realtime import enter
 from hamgr.resources.group import GroupRunner
 from hamgr.resources.resource import RESOURCE_KINDS
 from hamgr.store import StateStore, StoreError, Writer
+from hamgr.windows import FailbackWindows
 
 log = logging.getLogger("hamgr")
 
@@ -62,6 +63,10 @@ async def run(config: Config, node_name: str) -> int:
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
     groups = {group.name: GroupRunner(group, host.group_reported) for group in config.groups}
+    windows = FailbackWindows(
+        {group.name: group.failback_window for group in config.groups if group.failback_window is not None},
+        host.failback_closed,
+    )
     pinger = Pinger(config.pings, host.health_changed)
     desk = LinksDesk(host.status, links, host.lateness, pinger)
     keys_desk = KeysDesk(host.status, codec, config.key_file)
@@ -74,6 +79,7 @@ async def run(config: Config, node_name: str) -> int:
         for group in groups.values():
             await group.prepare()
         await pinger.start()
+        windows.start()
         if arbiter is not None:
             await arbiter.start()
         _end_on_signals(loop, host)
@@ -92,6 +98,7 @@ async def run(config: Config, node_name: str) -> int:
         await host.close()
         for group in groups.values():
             await group.close()
+        windows.close()
         await pinger.close()
         if arbiter is not None:
             await arbiter.close()

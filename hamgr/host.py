@@ -38,6 +38,7 @@ from hamgr.core.events import (
     ArbiterAnswered,
     ArbiterLost,
     Event,
+    FailbackClosed,
     FenceFinished,
     FenceOutcome,
     HealthChanged,
@@ -188,6 +189,9 @@ class Host:
 
     def health_changed(self, score: int, detail: str) -> None:
         self.post(HealthChanged(score, detail))
+
+    def failback_closed(self, groups: frozenset[str]) -> None:
+        self.post(FailbackClosed(groups))
 
     def arbiter_answered(self, answer: ArbiterAnswer) -> None:
         self.post(ArbiterAnswered(answer))

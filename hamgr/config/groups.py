@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -15,6 +16,7 @@ from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec
 HIGHEST_PRIORITY = 1000
 MOST_RESTARTS = 1000
 _COMMON = ("kind", "name", "start_timeout", "stop_timeout", "monitor_interval", "monitor_timeout")
+_WINDOW = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _TYPES = {str: "a text", int: "a whole number", bool: "true or false", list: "an array of texts"}
 
 
@@ -50,7 +52,7 @@ def read(
                 after=_others(table, "after", name, root),
             )
         )
-        groups.append(GroupConfig(name, resources))
+        groups.append(GroupConfig(name, resources, _window(table)))
         table.finish()
     _check_order(root, specs)
     return tuple(specs), tuple(groups)
@@ -66,6 +68,24 @@ def _check_order(root: Table, specs: list[GroupSpec]) -> None:
     except ValueError as error:
         found = f"a circle: {error} look at each other (together_with, apart_from, after)"
         root.mistakes.note("group", found, "groups of which one comes first")
+
+
+def _window(table: Table) -> tuple[int, int] | None:
+    """ "22:00-05:30" as minutes since midnight."""
+    wanted = 'a time of day from and to, such as "22:00-05:30"'
+
+    def convert(value: Any) -> tuple[int, int]:
+        match = _WINDOW.fullmatch(value) if isinstance(value, str) else None
+        if match is None or match[1] == match[2]:
+            raise ValueError(wanted)
+        begin, end = (int(time[:2]) * 60 + int(time[3:]) for time in match.groups())
+        return begin, end
+
+    nothing: tuple[int, int] | None = None
+    found = table.take("failback_window", nothing, convert)
+    if found is not None and table.values.get("auto_failback") is False:
+        table.wrong("failback_window", "none with auto_failback = false")
+    return found
 
 
 def _others(table: Table, key: str, name: str, root: Table) -> tuple[str, ...]:

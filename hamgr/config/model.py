@@ -107,10 +107,15 @@ class ResourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class GroupConfig:
-    """A group's resources in start order. Its placement policy is the `GroupSpec` of the same name."""
+    """A group's resources in start order. Its placement policy is the `GroupSpec` of the same name.
+
+    failback_window: the only time of day at which it fails back, from and to in minutes since midnight (local time);
+    None for any.
+    """
 
     name: str
     resources: tuple[ResourceConfig, ...]
+    failback_window: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

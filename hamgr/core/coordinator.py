@@ -58,6 +58,7 @@ class Coordinator:
         self.targets: dict[str, str] = {}
         self.joined: list[str] = []
         """Members that the last `update_view` took in: they have not been sent the view yet."""
+        self.failback_closed: frozenset[str] = frozenset()
         self.health: dict[str, int] | None = None
         """The members' ping scores that placement goes by; None while they differ and may still change."""
         self._scores: dict[str, int] = {}
@@ -355,7 +356,8 @@ class Coordinator:
         owner = owner or (holders[0] if holders else "")
         near, away = company(group, self.targets)
         pin = self._pins.get(name, "")
-        target = place(self._spec, group, candidates, owner, pin, self.health is not None, near, away)
+        goes_home = group.auto_failback and name not in self.failback_closed
+        target = place(self._spec, group, candidates, owner, pin, self.health is not None, near, away, goes_home)
         self.targets[name] = target
         first = to_be_moved(group, self.members, self.targets)
         needed = needed_by(name, self._spec.groups, self.members)

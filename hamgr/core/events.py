@@ -119,6 +119,13 @@ class HealthChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class FailbackClosed:
+    """The groups that don't fail back now: it is not the time of day for it."""
+
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Persisted:
     serial: int
 
@@ -133,5 +140,5 @@ class PersistFailed:
 
 Event: TypeAlias = (
     Tick | PacketReceived | ArbiterAnswered | ArbiterLost | FenceFinished | ResourceReported | OperatorAsked | Paused
-    | LinkChanged | HealthChanged | Persisted | PersistFailed
+    | LinkChanged | HealthChanged | FailbackClosed | Persisted | PersistFailed
 )

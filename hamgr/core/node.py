@@ -33,6 +33,7 @@ from hamgr.core.events import (
     ArbiterAnswered,
     ArbiterLost,
     Event,
+    FailbackClosed,
     FenceFinished,
     FenceOutcome,
     HealthChanged,
@@ -104,6 +105,7 @@ class Node:
         self.election = Election(spec, name, durable.epoch, durable.voted_for, durable.initialised)
         self.member = Member(name, spec.groups)
         self.coordinator: Coordinator | None = None
+        self.failback_closed: frozenset[str] = frozenset()
         self.health = 0
         """The sum of the weights of the ping targets that answer."""
         self.delivery = Delivery(spec.timing.keepalive)
@@ -173,6 +175,9 @@ class Node:
                 self.beats.changes(now, self.membership.link_changed(link, up, reason))
             case HealthChanged(score, detail):
                 self._health(score, detail)
+            case FailbackClosed(groups):
+                self.failback_closed = groups
+                self.dirty = True
             case Persisted(serial):
                 self.delivery.persisted(serial)
                 self.records.persisted(now, serial)
@@ -515,6 +520,7 @@ class Node:
             return True
         coordinator.want_fences(now, self.member.load)
         self._run_fences(now, coordinator)
+        coordinator.failback_closed = self.failback_closed
         coordinator.decide(now, self._stored_by_quorum, self._send_order, self.prompt)
         return self.dirty or self.report_due or self.member.changed
 

@@ -33,14 +33,15 @@ def place(
     judged: bool = True,
     near: frozenset[str] | None = None,
     away: frozenset[str] = frozenset(),
+    goes_home: bool = True,
 ) -> str:
     """The node that shall run the group; "" when no member can.
 
     owner: the member that has it now ("" for none). pin: where an operator's takeover put it. In this order: the
-    pin; then, of the nodes with the best health, the best preferred one if `auto_failback`, the one that has it, the
+    pin; then, of the nodes with the best health, the best preferred one if it goes home, the one that has it, the
     best preferred one. An operator knows more than a ping does, so the pin goes first. judged: False while the members'
     health may still change; until then the group stays where it is. near: the only nodes that will do (None: any), and
-    away: those that won't, for the sake of other groups.
+    away: those that won't, for the sake of other groups. goes_home: it fails back now (`auto_failback`, in its window).
     """
     able = [
         name
@@ -59,6 +60,6 @@ def place(
         return owner
     best = max(members[name].health for name in able)
     able = [name for name in able if members[name].health == best]
-    if owner in able and not group.auto_failback:
+    if owner in able and not goes_home:
         return owner
     return able[0]

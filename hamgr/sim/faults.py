@@ -178,6 +178,12 @@ def _health(world: World, args: tuple[str, ...]) -> None:
     world.machines[args[0]].set_health(int(args[1]))
 
 
+def _failback(world: World, args: tuple[str, ...]) -> None:
+    """The time of day for the failback of a group comes or goes, on every node."""
+    for machine in world.machines.values():
+        machine.set_failback(args[0], args[1] == "open")
+
+
 def _own_link(world: World, args: tuple[str, ...]) -> None:
     """The kernel says so of a link, and may be wrong: nothing is cut by it."""
     world.machines[args[0]].set_link(args[1], args[2] == "up")
@@ -200,6 +206,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "heal": ("[PAIR]", _heal),
     "loss": ("PART", _loss),
     "health": ("NODE SCORE", _health),
+    "failback": ("GROUP open|closed", _failback),
     "own-link": ("NODE LINK up|down", _own_link),
     "fence-mode": ("NODE MODE", _fence_mode),
     "arbiter-down": ("", _arbiter(up=False)),

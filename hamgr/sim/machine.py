@@ -26,6 +26,7 @@ from hamgr.core.effects import (
 )
 from hamgr.core.events import (
     Event,
+    FailbackClosed,
     HealthChanged,
     LinkChanged,
     Paused,
@@ -226,6 +227,7 @@ class Machine:
         self._fed = 0
         self._armed = False
         self._health = 0
+        self._closed: frozenset[str] = frozenset()
         self._links_down: dict[str, None] = {}
         self.lease_ended = float("-inf")
         """When the last lease of its past lives ended or would have ended, in true time."""
@@ -268,6 +270,8 @@ class Machine:
         process.note(f"the daemon starts, life {process.incarnation:x}")
         if self._health:
             process.post(HealthChanged(self._health))
+        if self._closed:
+            process.post(FailbackClosed(self._closed))
         for link in self._links_down:
             process.post(LinkChanged(link, False, "it has no carrier"))
         process.post(Tick())
@@ -278,6 +282,11 @@ class Machine:
         self._health = score
         if self.process is not None:
             self.process.post(HealthChanged(score, "some ping targets answer"))
+
+    def set_failback(self, group: str, is_open: bool) -> None:
+        self._closed = self._closed - {group} if is_open else self._closed | {group}
+        if self.process is not None:
+            self.process.post(FailbackClosed(self._closed))
 
     def set_link(self, link: str, up: bool) -> None:
         """What the kernel says of a link from now on."""

@@ -70,3 +70,19 @@ def test_a_circle(tmp_path: Path) -> None:
 def test_a_group_is_not_named_like_a_word_of_takeover(tmp_path: Path) -> None:
     (sentence,) = mistakes(tmp_path, group("local"))
     assert sentence.startswith('group.local: found "local", allowed a name that is no word of `hamgr takeover`')
+
+
+def test_a_window_for_the_failback(tmp_path: Path) -> None:
+    found = read(tmp_path, group("web", 'failback_window = "22:00-05:30"') + group("db"))
+    assert [g.failback_window for g in found.groups] == [(1320, 330), None]
+
+
+@pytest.mark.parametrize("text", ['"22-5"', '"24:00-05:00"', '"22:00"', '"22:00-22:00"', "7"])
+def test_a_mistaken_window(tmp_path: Path, text: str) -> None:
+    (sentence,) = mistakes(tmp_path, group("web", f"failback_window = {text}"))
+    assert sentence.endswith('allowed a time of day from and to, such as "22:00-05:30"')
+
+
+def test_a_window_without_a_failback(tmp_path: Path) -> None:
+    (sentence,) = mistakes(tmp_path, group("web", 'auto_failback = false\nfailback_window = "22:00-05:30"'))
+    assert sentence.endswith("allowed none with auto_failback = false")

@@ -29,7 +29,7 @@ def test_auto_failback_brings_the_group_home() -> None:
 
 
 def test_without_auto_failback_it_stays() -> None:
-    assert place(SPEC, GroupSpec("web", ("a", "b"), auto_failback=False), members("a", "b"), owner="b") == "b"
+    assert place(SPEC, GroupSpec("web", ("a", "b")), members("a", "b"), owner="b", goes_home=False) == "b"
 
 
 def test_standby_and_failures_move_it_away() -> None:
@@ -56,8 +56,8 @@ def test_the_healthier_node_gets_the_group() -> None:
     group = GroupSpec("web", ("a", "b"))
     assert place(SPEC, group, with_health(a=1, b=2), owner="a") == "b"
     assert place(SPEC, group, with_health(a=2, b=2), owner="b") == "a"
-    assert place(SPEC, GroupSpec("web", auto_failback=False), with_health(a=2, b=2), owner="b") == "b"
-    assert place(SPEC, GroupSpec("web", auto_failback=False), with_health(a=2, b=1), owner="b") == "a"
+    assert place(SPEC, GroupSpec("web"), with_health(a=2, b=2), owner="b", goes_home=False) == "b"
+    assert place(SPEC, GroupSpec("web"), with_health(a=2, b=1), owner="b", goes_home=False) == "a"
 
 
 def test_the_health_of_a_node_that_may_not_run_the_group_says_nothing() -> None:
