@@ -131,13 +131,22 @@ class Member:
         self.changed = True
 
     def give_up(self, now: float, reason: str, out: list[Effect]) -> None:
-        """Stop everything, whatever its state."""
+        """Stop everything, whatever its state: each group after those that were started after it. To be called again
+        until all is stopped."""
         if self.hands_off:
             return
         for name, group in self.groups.items():
             group.instruction = Instruction.RELEASE
-            if group.active and group.busy is not Busy.STOP and group.state is not GroupState.STOP_FAILED:
+            busy = group.busy is Busy.STOP or group.state is GroupState.STOP_FAILED
+            if group.active and not busy and not self._needed(name):
                 self._stop(now, name, group, reason, out)
+
+    def _needed(self, name: str) -> bool:
+        """A group that was started after this one still runs here. One that can't be stopped is not waited for."""
+        return any(
+            name in other.spec.after and other.active and other.state is not GroupState.STOP_FAILED
+            for other in self.groups.values()
+        )
 
     def cleanup(self, now: float, name: str, out: list[Effect]) -> None:
         """An operator mended what was broken: forget the failures, try a failed stop again."""
