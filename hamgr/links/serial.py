@@ -52,6 +52,7 @@ class SerialLink:
         """What the kernel did not take yet of the frame that is being sent."""
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._beat_was_last = False
 
     async def open(self) -> None:
         with suppress(OSError):
@@ -130,11 +131,20 @@ class SerialLink:
         self._timer = None
         if self._line is None or not self._waiting:
             return
-        slot = FIRST_SLOT if FIRST_SLOT in self._waiting else next(iter(self._waiting))
+        slot = self._next_slot()
         self._rest = enframe(self._waiting.pop(slot))
         seconds = len(self._rest) * BITS_PER_BYTE / self._baud
         self._timer = asyncio.get_running_loop().call_later(seconds, self._sent)
         self._write()
+
+    def _next_slot(self) -> str:
+        """A heartbeat goes first, but not twice in a row while others wait: on a line that is too slow for its
+        keepalive nothing else would ever be said."""
+        others = (slot for slot in self._waiting if slot != FIRST_SLOT)
+        beat = FIRST_SLOT in self._waiting and not self._beat_was_last
+        slot = FIRST_SLOT if beat else next(others, FIRST_SLOT)
+        self._beat_was_last = slot == FIRST_SLOT
+        return slot
 
     def _write(self) -> None:
         line = self._line

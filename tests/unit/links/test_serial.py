@@ -135,6 +135,19 @@ async def test_a_slow_line_carries_the_newest_of_each_kind_and_heartbeats_first(
     assert said == ["Order 000", "Heartbeat 099", "Report 099", "Order 099"]
 
 
+async def test_more_heartbeats_than_the_line_can_carry_leave_room_for_the_rest(cable: Cable) -> None:
+    a, b = End("a", cable, baud=9600), End("b", cable, baud=9600)
+    async with opened(a, b):
+        a.link.send("b", b"beat" + bytes(150), "Heartbeat")
+        a.link.send("b", b"order", "Order")
+        a.link.send("b", b"report", "Report")
+        async with asyncio.timeout(DEADLINE):
+            while b"report" not in b.heard:
+                a.link.send("b", b"beat" + bytes(150), "Heartbeat")
+                await asyncio.sleep(0.02)  # a keepalive far too short for this line
+    assert [frame.rstrip(b"\0") for frame in b.heard[:4]] == [b"beat", b"order", b"beat", b"report"]
+
+
 async def test_a_line_gets_no_more_than_it_can_carry(cable: Cable) -> None:
     a, b = End("a", cable, baud=9600), End("b", cable, baud=9600)
     async with opened(a, b):
