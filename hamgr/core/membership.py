@@ -168,6 +168,16 @@ class Membership:
             changes += self._link_heard(now, peer, link)
         return changes
 
+    def is_copy(self, now: float, link: str, sender: str, incarnation: int, beat: Heartbeat) -> bool:
+        """A heartbeat that another link brought already: noted for its link, and there is nothing more to it."""
+        peer = self.peers.get(sender)
+        if peer is None or incarnation != peer.incarnation or not peer.heard or not peer.link_up.get(link):
+            return False
+        if not 0 <= peer.newest_us - beat.sent_us <= microseconds(self.timing.deadtime):
+            return False
+        peer.link_heard[link] = now
+        return True
+
     def _echo_of_me(self, beat: Heartbeat, now: float) -> int:
         newest = 0
         for echo in beat.echoes:

@@ -142,7 +142,7 @@ class Node:
 
     def step(self, now: float, event: Event) -> list[Effect]:
         """Take one event at time `now`; the effects are to be performed in their order."""
-        if self.condemned:
+        if self.condemned or (now < self._wake and isinstance(event, PacketReceived) and self._is_copy(now, event)):
             return []
         out: list[Effect] = []
         self.out = out
@@ -216,6 +216,13 @@ class Node:
         self.member.new_epoch(self.prompt)
 
     # -- packets ------------------------------------------------------------------------------------------------
+
+    def _is_copy(self, now: float, event: PacketReceived) -> bool:
+        """With four links, three of four heartbeats are: nothing is decided anew for them."""
+        packet = event.packet
+        if not isinstance(packet.body, Heartbeat) or packet.to != self.name:
+            return False
+        return self.membership.is_copy(now, event.link, packet.sender, packet.incarnation, packet.body)
 
     def _packet(self, now: float, link: str, packet: Packet) -> None:
         peer = self.membership.peers.get(packet.sender)

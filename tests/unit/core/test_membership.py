@@ -179,3 +179,17 @@ def test_a_suspect_is_trusted_again_when_it_is_heard_whatever_the_kernel_says(me
         membership.link_changed(link, False, "no carrier")
     assert membership.peers["b"].liveness is Liveness.SUSPECT
     assert kinds(membership.heartbeat(10.1, "ha", "b", 7, beat(50.1, 10.05))) == [Change.TRUSTED]
+
+
+def test_a_copy_over_another_link_counts_for_that_link_and_for_nothing_else(membership: Membership) -> None:
+    meet(membership, 10.0)
+    newest = beat(50.1, 10.05)
+    membership.heartbeat(10.1, "ha", "b", 7, newest)
+    assert not membership.is_copy(10.1, "lan", "b", 7, newest), "lan was not heard yet: that is news"
+    membership.heartbeat(10.1, "lan", "b", 7, newest)
+    assert membership.is_copy(10.2, "lan", "b", 7, newest)
+    assert membership.peers["b"].link_heard["lan"] == 10.2
+    assert membership.peers["b"].heard_at == 10.1
+    assert not membership.is_copy(10.2, "lan", "b", 7, beat(50.2, 10.15)), "a newer heartbeat"
+    assert not membership.is_copy(10.2, "lan", "b", 8, newest), "another life"
+    assert not membership.is_copy(10.2, "lan", "z", 7, newest)
