@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import gc
 import logging
 import signal
@@ -32,7 +33,8 @@ from hamgr.links.transport import Transport
 from hamgr.logs import log_to
 from hamgr.realtime import enter
 from hamgr.resources.group import GroupRunner
-from hamgr.resources.resource import RESOURCE_KINDS
+from hamgr.resources.kinds import RESOURCE_KINDS
+from hamgr.resources.resource import Surroundings
 from hamgr.store import StateStore, StoreError, Writer
 from hamgr.windows import FailbackWindows
 
@@ -62,7 +64,21 @@ async def run(config: Config, node_name: str) -> int:
     links = Transport(config, node_name, codec, host.received, host.link_changed)
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
-    groups = {group.name: GroupRunner(group, host.group_reported) for group in config.groups}
+    groups = {
+        group.name: GroupRunner(
+            group,
+            host.group_reported,
+            Surroundings(
+                config.spec.name,
+                node_name,
+                config.spec.names,
+                group.name,
+                config.state_dir,
+                functools.partial(host.group_told, group.name),
+            ),
+        )
+        for group in config.groups
+    }
     windows = FailbackWindows(
         {group.name: group.failback_window for group in config.groups if group.failback_window is not None},
         host.failback_closed,
@@ -147,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
     lines = log_to(sys.stderr, logging.DEBUG if options.debug else logging.INFO)
     try:
         config = load(options.config, RESOURCE_KINDS)
-        problems = check_local(config, options.node)
+        problems = check_local(config, options.node, RESOURCE_KINDS)
         if problems:
             raise ConfigError(tuple(problems))
         for warning in (*warnings(config), *local_warnings(config, options.node)):

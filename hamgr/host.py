@@ -78,6 +78,7 @@ _LEVELS = {
     Kind.QUORUM_LOST: logging.ERROR,
     Kind.FENCE_FAILED: logging.ERROR,
     Kind.GROUP_FAILED: logging.ERROR,
+    Kind.ADDRESS_CONFLICT: logging.ERROR,
     Kind.DISK_FAILED: logging.ERROR,
     Kind.SELF_FENCE: logging.CRITICAL,
     Kind.PAUSED: logging.WARNING,
@@ -201,6 +202,10 @@ class Host:
 
     def group_reported(self, group: str, state: GroupState, detail: str) -> None:
         self.post(ResourceReported(group, state, detail))
+
+    def group_told(self, group: str, kind: Kind, text: str) -> None:
+        """A resource of the group has something to say to the operators; it changes nothing."""
+        self._announce(Announce(kind, text, self.node.name, group))
 
     # -- effects ------------------------------------------------------------------------------------------------
 

@@ -148,13 +148,14 @@ def check(args: argparse.Namespace) -> int:
     from hamgr.config.local import check_local, local_warnings
     from hamgr.config.problems import ConfigError
     from hamgr.config.toml import warnings
+    from hamgr.resources.kinds import RESOURCE_KINDS
 
     hurts = []
     try:
         config = load_config(args.file)
         hurts = warnings(config)
         if args.node:
-            if problems := check_local(config, args.node):
+            if problems := check_local(config, args.node, RESOURCE_KINDS):
                 raise ConfigError(tuple(problems))
             hurts += local_warnings(config, args.node)
     except ConfigError as error:
@@ -218,7 +219,7 @@ def config_path(args: argparse.Namespace) -> Path:
 
 def load_config(path: Path) -> Config:
     from hamgr.config.toml import load
-    from hamgr.resources.resource import RESOURCE_KINDS
+    from hamgr.resources.kinds import RESOURCE_KINDS
 
     return load(path, RESOURCE_KINDS)
 

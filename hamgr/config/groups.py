@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from hamgr.config import durations
 from hamgr.config.addresses import check_name
 from hamgr.config.kinds import Kind, Kinds, Option
 from hamgr.config.model import GroupConfig, ResourceConfig
@@ -17,7 +18,16 @@ HIGHEST_PRIORITY = 1000
 MOST_RESTARTS = 1000
 _COMMON = ("kind", "name", "start_timeout", "stop_timeout", "monitor_interval", "monitor_timeout")
 _WINDOW = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
-_TYPES = {str: "a text", int: "a whole number", bool: "true or false", list: "an array of texts"}
+_TYPES = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    list: "an array of texts",
+    dict: "a table of texts, numbers and booleans",
+    float: durations.FORM,
+}
+_TIMEOUTS = {"start_timeout": 20.0, "stop_timeout": 20.0, "monitor_interval": 10.0, "monitor_timeout": 20.0}
+"""Seconds, where neither the file nor the kind says anything."""
 
 
 def read(
@@ -110,17 +120,16 @@ def _resources(group: Table, kinds: Kinds | None) -> tuple[ResourceConfig, ...]:
         if name in names:
             table.wrong("name", "a name that no other resource of the group has")
         names.add(name)
-        timeouts = {
-            "start_timeout": table.duration("start_timeout", 20.0),
-            "stop_timeout": table.duration("stop_timeout", 20.0),
-            "monitor_interval": table.duration("monitor_interval", 10.0),
-            "monitor_timeout": table.duration("monitor_timeout", 20.0),
-        }
+        said = {key: table.optional_duration(key) for key in _TIMEOUTS}
+        timeouts = _TIMEOUTS
         if kinds is not None and kind in kinds:
             options = _options(table, kinds[kind])
             table.finish()
+            if None in said.values():
+                timeouts = {**timeouts, **kinds[kind].advised_timeouts(options)}
         else:
             options = {key: value for key, value in table.values.items() if key not in _COMMON}
+        timeouts = {**timeouts, **{key: value for key, value in said.items() if value is not None}}
         found.append(ResourceConfig(name, kind, options, **timeouts))
     return tuple(found)
 
@@ -148,6 +157,10 @@ def _required(option: Option) -> str:
 
 def _converter(option: Option) -> Any:
     def convert(value: Any) -> Any:
+        if option.type is float:
+            value = durations.parse(value)
+        elif option.type is dict and isinstance(value, dict):
+            value = {key: _plain(one) for key, one in value.items()}
         right = isinstance(value, option.type) and (option.type is bool or not isinstance(value, bool))
         if option.type is list and right:
             right = all(isinstance(item, str) for item in value)
@@ -158,3 +171,12 @@ def _converter(option: Option) -> Any:
         return value
 
     return convert
+
+
+def _plain(value: Any) -> str:
+    """A value of a table as programs read it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise ValueError(_TYPES[dict])

@@ -10,16 +10,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from hamgr.config.kinds import Kinds
 from hamgr.config.model import Config
 from hamgr.config.problems import ConfigWarning, Problem, describe
 from hamgr.config.toml import known_node
 
 
-def check_local(config: Config, node: str) -> list[Problem]:
+def check_local(config: Config, node: str, kinds: Kinds) -> list[Problem]:
     """The mistakes that only this machine can see, as node `node`; an empty list when its daemon may start."""
     if (unknown := known_node(config, node)) is not None:
         return [unknown]
-    checks = (_key_file(config), _tls(config), _state_dir(config), _scripts(config), _agents(config))
+    checks = (_key_file(config), _tls(config), _state_dir(config), _resources(config, node, kinds), _agents(config))
     return [Problem(config.path, *facts) for check in checks for facts in check]
 
 
@@ -89,13 +90,15 @@ def _state_dir(config: Config) -> Iterator[tuple[str, str, str]]:
         yield "cluster.state_dir", f"{existing}, which can't be written", "a directory that hamgrd can write"
 
 
-def _scripts(config: Config) -> Iterator[tuple[str, str, str]]:
+def _resources(config: Config, node: str, kinds: Kinds) -> Iterator[tuple[str, str, str]]:
+    """What the groups need that may run here."""
     for group in config.groups:
+        nodes = config.spec.group(group.name).nodes
+        if nodes and node not in nodes:
+            continue
         for resource in group.resources:
-            script = resource.options.get("script")
-            if isinstance(script, str) and not _executable(Path(script)):
-                key = f"group.{group.name}.resource.{resource.name}.script"
-                yield key, describe(script), "a file that can be executed on this machine"
+            for option, found, allowed in kinds[resource.kind].problems_here(resource.options):
+                yield f"group.{group.name}.resource.{resource.name}.{option}", found, allowed
 
 
 def _agents(config: Config) -> Iterator[tuple[str, str, str]]:

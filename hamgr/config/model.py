@@ -17,6 +17,9 @@ DEFAULT_LINK_PORT = 694
 DEFAULT_ARBITER_PORT = 5410
 DEFAULT_BAUD = 19200
 
+OptionValue = str | int | float | bool | list[str] | dict[str, str]
+"""The value of one option of a resource."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkConfig:
@@ -98,7 +101,7 @@ class ResourceConfig:
 
     name: str
     kind: str
-    options: dict[str, str | int | bool | list[str]]
+    options: dict[str, OptionValue]
     start_timeout: float = 20.0
     stop_timeout: float = 20.0
     monitor_interval: float = 10.0

@@ -145,6 +145,7 @@ class Kind(enum.Enum):
     GROUP_STOPPING = "group-stopping"
     GROUP_STOPPED = "group-stopped"
     GROUP_FAILED = "group-failed"
+    ADDRESS_CONFLICT = "address-conflict"
     STANDBY = "standby"
     PAUSED = "paused"
     LATE = "late"

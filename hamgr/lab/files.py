@@ -74,8 +74,13 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
     if options.fencing is not Fencing.NONE:
         for node in options.node_names:
             lines += ["", *_fence_device(options, layout, node)]
+    lines += ["", layout.placed(options.groups)] if options.groups else _groups(options, layout)
+    return "\n".join([*lines, ""])
+
+
+def _groups(options: Options, layout: Layout) -> list[str]:
     nodes = ", ".join(f'"{node}"' for node in options.node_names)
-    lines += ["", f"[group.{GROUP}]", f"nodes = [{nodes}]"]
+    lines = ["", f"[group.{GROUP}]", f"nodes = [{nodes}]"]
     lines.append(f"auto_failback = {'true' if options.auto_failback else 'false'}")
     lines += [
         "",
@@ -96,7 +101,7 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
         lines.append(f"auto_failback = {'true' if options.auto_failback else 'false'}")
         lines += ["", f"[[group.{SECOND_GROUP}.resource]]", 'kind = "vip"', f'address = "{VIP_OF_B}/24"']
         lines.append('interface = "eth0"')
-    return "\n".join([*lines, ""])
+    return lines
 
 
 def _address(node: str, link: LabLink) -> str:
@@ -184,6 +189,8 @@ def write(options: Options, layout: Layout) -> None:
     _write_secret(layout.bmc_password, secrets.token_hex(BMC_PASSWORD_LENGTH // 2) + "\n")
     layout.nginx_script.write_text(nginx_script(layout.here))
     layout.nginx_script.chmod(0o755)
+    if options.boot:
+        layout.boot_script.write_text(layout.placed(options.boot))
 
 
 def _make_key(path: Path, method: str) -> None:

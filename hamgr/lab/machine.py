@@ -48,6 +48,7 @@ class Machine:
         if self._name in self._options.node_names:
             self._spawn("responder", [sys.executable, "-m", "hamgr.lab.responder", self._name])
             self._initialise()
+            self._run_boot_script()
         self.start_daemon()
 
     def start_daemon(self) -> None:
@@ -84,6 +85,15 @@ class Machine:
         with self._log("init").open("ab") as log:
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
         first_boot.unlink()
+
+    def _run_boot_script(self) -> None:
+        if not self._options.boot:
+            return
+        places = {"NODE": self._name, "HERE": str(self._layout.here), "LAB": str(self._layout.directory)}
+        with self._log("boot").open("ab") as log:
+            command = ["/bin/sh", "-e", str(self._layout.boot_script)]
+            environment = {**os.environ, **places}
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, check=True)
 
     def _spawn(self, service: str, command: list[str]) -> int:
         with self._log(service).open("ab") as log:

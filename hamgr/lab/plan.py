@@ -47,6 +47,9 @@ class Options:
     `hamgr.lab.links`. baud: of the serial line. tls: gRPC links use it. pings: the client machine is a ping target.
     key_method: of the cluster key ("" for the default). reserve: a second group with another
     address is at home on b, so that each node is the other's reserve. check: nginx is asked over HTTP too.
+    groups: the text of the group tables, in place of all that the other options make of them. boot: a shell script that
+    each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
+    for all) are in its environment. In both, @HERE@ and @LAB@ stand for those paths.
     """
 
     nodes: int = 2
@@ -70,6 +73,8 @@ class Options:
     key_method: str = ""
     reserve: bool = False
     check: bool = False
+    groups: str = ""
+    boot: str = ""
 
     def __post_init__(self) -> None:
         for link in self.links:
@@ -205,6 +210,14 @@ class Layout:
     @property
     def bmc_password(self) -> Path:
         return self.directory / "bmc.password"
+
+    @property
+    def boot_script(self) -> Path:
+        return self.directory / "boot"
+
+    def placed(self, text: str) -> str:
+        """The text with @HERE@ and @LAB@ replaced by their paths."""
+        return text.replace("@HERE@", str(self.here)).replace("@LAB@", str(self.directory))
 
     @property
     def nginx_script(self) -> Path:

@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable
 
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.core.cluster import GroupState
-from hamgr.resources.resource import RESOURCE_KINDS, Explaining, Resource, ResourceError, ResourceStatus
+from hamgr.resources.kinds import RESOURCE_KINDS
+from hamgr.resources.resource import Explaining, Resource, ResourceError, ResourceStatus, Surroundings
 
 log = logging.getLogger(__name__)
+
+NOWHERE = Surroundings()
 
 Report = Callable[[str, GroupState, str], None]
 Member = tuple[ResourceConfig, Resource]
@@ -24,10 +27,10 @@ class GroupRunner:
     operation came first: that one ends the older, whose end is then not reported.
     """
 
-    def __init__(self, config: GroupConfig, report: Report) -> None:
+    def __init__(self, config: GroupConfig, report: Report, surroundings: Surroundings = NOWHERE) -> None:
         self._name = config.name
         self._members: list[Member] = [
-            (resource, RESOURCE_KINDS[resource.kind].build(resource)) for resource in config.resources
+            (resource, RESOURCE_KINDS[resource.kind].build(resource, surroundings)) for resource in config.resources
         ]
         self._report = report
         self._task: asyncio.Task[None] | None = None

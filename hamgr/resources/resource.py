@@ -1,18 +1,16 @@
-"""What a resource is: something that a group starts, stops and watches; and the registry of its kinds."""
+"""What a resource is: something that a group starts, stops and watches, and what a kind of them declares of itself."""
 
 from __future__ import annotations
 
 import enum
-import ipaddress
-import os
-import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from hamgr.config.addresses import check_interface
-from hamgr.config.model import ResourceConfig
+from hamgr.config.kinds import Fact
+from hamgr.config.model import DEFAULT_STATE_DIR, OptionValue, ResourceConfig
+from hamgr.core.effects import Kind
 
 
 class ResourceStatus(enum.Enum):
@@ -54,9 +52,27 @@ class Explaining(Protocol):
     """Why it does not run; "" when it does."""
 
 
+def _tell_nobody(kind: Kind, text: str) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a resource runs. tell: announces something to the operators, once each time it is called; may be called
+    from the loop's thread only."""
+
+    cluster: str = ""
+    node: str = ""
+    nodes: tuple[str, ...] = ()
+    group: str = ""
+    state_dir: Path = DEFAULT_STATE_DIR
+    tell: Callable[[Kind, str], None] = _tell_nobody
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One key of a kind. check: what is allowed, as a phrase, when the value is wrong; "" when it is right."""
+    """One key of a kind. type: as in `hamgr.config.kinds.Option`. check: what is allowed, as a phrase, when the value
+    is wrong; "" when it is right."""
 
     name: str
     type: type
@@ -65,108 +81,19 @@ class Option:
     check: Callable[[Any], str] | None = None
 
 
+def no_facts(options: Mapping[str, OptionValue]) -> Iterable[Fact]:
+    return ()
+
+
+def no_advice(options: Mapping[str, OptionValue]) -> Mapping[str, float]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceKind:
+    """A kind of resource: its keys, and how one is made; the rest as in `hamgr.config.kinds.Kind`."""
+
     options: tuple[Option, ...]
-    build: Callable[[ResourceConfig], Resource]
-
-
-def _check_interface_address(value: str) -> str:
-    try:
-        interface = ipaddress.ip_interface(value)
-    except ValueError:
-        return 'an IPv4 or IPv6 address with its prefix, as "192.0.2.10/24"'
-    if "/" not in value:
-        return f'the prefix of its network too, as "{value}/24"'
-    if interface.ip.is_multicast or interface.ip.is_unspecified or interface.ip.is_loopback:
-        return "an address that clients can reach"
-    return ""
-
-
-def _check_count(value: int) -> str:
-    return "" if 0 <= value <= 1000 else "0 to 1000"
-
-
-def _check_script(value: str) -> str:
-    return "" if os.path.isabs(value) else "an absolute path"
-
-
-def _vip(config: ResourceConfig) -> Resource:
-    from hamgr.resources.vip import Vip
-
-    return Vip(config)
-
-
-def _lsb(config: ResourceConfig) -> Resource:
-    from hamgr.resources.lsb import Lsb
-
-    return Lsb(config)
-
-
-def _check_ip(value: str) -> str:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return "an IPv4 or IPv6 address of the service, on the node that runs it"
-    return ""
-
-
-def _check_port(value: int) -> str:
-    return "" if 1 <= value <= 65535 else "1 to 65535"
-
-
-def _check_url(value: str) -> str:
-    allowed = 'a URL with an address in it, such as "http://127.0.0.1:8080/health"'
-    try:
-        parts = urllib.parse.urlsplit(value)
-        return "" if parts.scheme == "http" and not _check_ip(parts.hostname or "") and parts.port != 0 else allowed
-    except ValueError:
-        return allowed
-
-
-def _tcp(config: ResourceConfig) -> Resource:
-    from hamgr.resources.check import PATIENCE_SHARE, Check, Tcp
-
-    return Check(Tcp(config), config.start_timeout * PATIENCE_SHARE)
-
-
-def _http(config: ResourceConfig) -> Resource:
-    from hamgr.resources.check import PATIENCE_SHARE, Check, Http
-
-    return Check(Http(config), config.start_timeout * PATIENCE_SHARE)
-
-
-RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
-    {
-        "vip": ResourceKind(
-            (
-                Option("address", str, required=True, check=_check_interface_address),
-                Option("interface", str, required=True, check=check_interface),
-                Option("announcements", int, default=5, check=_check_count),
-            ),
-            _vip,
-        ),
-        "lsb": ResourceKind(
-            (
-                Option("script", str, required=True, check=_check_script),
-                Option("args", list, default=[]),
-            ),
-            _lsb,
-        ),
-        "tcp": ResourceKind(
-            (
-                Option("address", str, required=True, check=_check_ip),
-                Option("port", int, required=True, check=_check_port),
-            ),
-            _tcp,
-        ),
-        "http": ResourceKind(
-            (
-                Option("url", str, required=True, check=_check_url),
-                Option("contains", str),
-            ),
-            _http,
-        ),
-    }
-)
-"""The kinds by name. Their modules are loaded when the first resource of the kind is built."""
+    build: Callable[[ResourceConfig, Surroundings], Resource]
+    problems_here: Callable[[Mapping[str, OptionValue]], Iterable[Fact]] = no_facts
+    advised_timeouts: Callable[[Mapping[str, OptionValue]], Mapping[str, float]] = no_advice

@@ -9,6 +9,7 @@ import pytest
 from hamgr.config.local import check_local, find_agent, local_warnings
 from hamgr.config.toml import load
 from hamgr.links.keyfile import write_key_file
+from hamgr.resources.kinds import RESOURCE_KINDS
 
 CONFIG = """
 [cluster]
@@ -50,7 +51,7 @@ def problems(directory: Path, node: str = "a", old: str = "", new: str = "") -> 
     text = CONFIG.format(dir=directory)
     assert old in text
     path.write_text(text.replace(old, new) if old else text)
-    return [str(problem).removeprefix(f"{path}: ") for problem in check_local(load(path), node)]
+    return [str(problem).removeprefix(f"{path}: ") for problem in check_local(load(path), node, RESOURCE_KINDS)]
 
 
 def test_a_machine_with_all_that_it_needs_may_start(directory: Path) -> None:

@@ -12,13 +12,15 @@ from contextlib import contextmanager
 import pytest
 
 from hamgr.config.model import ResourceConfig
-from hamgr.resources.resource import RESOURCE_KINDS, Resource, ResourceError, ResourceStatus
+from hamgr.resources.kinds import RESOURCE_KINDS
+from hamgr.resources.resource import Resource, ResourceError, ResourceStatus, Surroundings
 
 RUNNING, STOPPED = ResourceStatus.RUNNING, ResourceStatus.STOPPED
 
 
 def resource(kind: str, start_timeout: float = 1.0, **options: str | int) -> Resource:
-    return RESOURCE_KINDS[kind].build(ResourceConfig("check", kind, dict(options), start_timeout=start_timeout))
+    config = ResourceConfig("check", kind, dict(options), start_timeout=start_timeout)
+    return RESOURCE_KINDS[kind].build(config, Surroundings())
 
 
 def free_port() -> int:

@@ -1,0 +1,22 @@
+"""The registry: every kind of resource by its name.
+
+A module here says which keys a kind has, and is loaded with every configuration; the kind's own module, which may be
+large, is loaded when the first resource of the kind is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from hamgr.resources.kinds import checks, lsb, vip
+from hamgr.resources.resource import ResourceKind
+
+RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
+    {
+        "vip": vip.KIND,
+        "lsb": lsb.KIND,
+        "tcp": checks.TCP,
+        "http": checks.HTTP,
+    }
+)
