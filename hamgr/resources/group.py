@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.core.cluster import GroupState
 from hamgr.resources.kinds import RESOURCE_KINDS
-from hamgr.resources.resource import Explaining, Resource, ResourceError, ResourceStatus, Surroundings
+from hamgr.resources.resource import Explaining, Resource, ResourceError, ResourceStatus, Surroundings, Watching
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,11 @@ class GroupRunner:
         self._report = report
         self._task: asyncio.Task[None] | None = None
         self._monitors: list[asyncio.Task[None]] = []
+        self._lost: dict[str, str] = {}
+        """Of the operation under way: which resources ended meanwhile, and why."""
+        for resource_config, member in self._members:
+            if isinstance(member, Watching):
+                member.watch(functools.partial(self._noticed, resource_config.name))
 
     async def prepare(self) -> None:
         """Make ready what takes time; to be called once, before the first operation."""
@@ -65,9 +71,12 @@ class GroupRunner:
     async def _run(self, operation: Operation, older: list[asyncio.Task[None]]) -> None:
         if older:
             await asyncio.wait(older)
+        self._lost.clear()
         state, detail = await operation()
         if self._task is not asyncio.current_task():
             return
+        if state is GroupState.STARTED and self._lost:
+            state, detail = GroupState.FAILED, "; ".join(f"{name}: {why}" for name, why in self._lost.items())
         if state is GroupState.STARTED:
             self._monitors = [asyncio.create_task(self._monitor(member)) for member in self._members]
         self._report(self._name, state, detail)
@@ -77,6 +86,8 @@ class GroupRunner:
             problem = await _timed(resource.start(), config.start_timeout, "start")
             if problem:
                 return GroupState.FAILED, f"{config.name}: {problem}"
+            # What it was before, and on the way, its start has mended.
+            self._lost.pop(config.name, None)
         return GroupState.STARTED, ""
 
     async def _stop(self) -> tuple[GroupState, str]:
@@ -114,14 +125,24 @@ class GroupRunner:
             if asyncio.current_task() not in self._monitors:
                 return
             if status is not ResourceStatus.RUNNING:
-                monitors, self._monitors = self._monitors, []
-                for other in monitors:
-                    if other is not asyncio.current_task():
-                        other.cancel()
                 told = resource.reason if isinstance(resource, Explaining) else ""
-                why = problem or told or f"is {status.value}"
-                self._report(self._name, GroupState.FAILED, f"{config.name}: {why}")
+                self._fail(config.name, problem or told or f"is {status.value}")
                 return
+
+    def _noticed(self, name: str, why: str) -> None:
+        """A resource says by itself that it ended."""
+        if self._monitors:
+            self._fail(name, why)
+        else:
+            self._lost[name] = why
+
+    def _fail(self, name: str, why: str) -> None:
+        """Report it, and watch no more: what comes next is the coordinator's to say."""
+        monitors, self._monitors = self._monitors, []
+        for monitor in monitors:
+            if monitor is not asyncio.current_task():
+                monitor.cancel()
+        self._report(self._name, GroupState.FAILED, f"{name}: {why}")
 
     async def close(self) -> None:
         """End what is under way, without stopping any resource."""

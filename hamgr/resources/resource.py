@@ -52,6 +52,17 @@ class Explaining(Protocol):
     """Why it does not run; "" when it does."""
 
 
+@runtime_checkable
+class Watching(Protocol):
+    """A resource that notices its own end at once, and does not wait to be asked."""
+
+    def watch(self, failed: Callable[[str], None]) -> None:
+        """Call `failed` with the reason, in the loop's thread, whenever it ends. Called once, before `prepare`.
+
+        It may be called at any time, also for a stop that was asked for: the group counts it only while it runs.
+        """
+
+
 def _tell_nobody(kind: Kind, text: str) -> None:
     return
 

@@ -13,6 +13,7 @@ import pytest
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.core.cluster import GroupState
 from hamgr.resources.group import GroupRunner
+from hamgr.resources.resource import ResourceKind, ResourceStatus, Surroundings
 
 Reports = asyncio.Queue[tuple[GroupState, str]]
 
@@ -196,3 +197,89 @@ async def test_closing_stops_no_service(make) -> None:
     await group.runner.close()
     assert (group.here / "web.on").exists()
     assert group.reports.empty()
+
+
+class Noticing:
+    """A resource of this process that says by itself when it ended."""
+
+    def __init__(self) -> None:
+        self.failed: Callable[[str], None] = lambda why: None
+        self.begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    def watch(self, failed: Callable[[str], None]) -> None:
+        self.failed = failed
+
+    async def prepare(self) -> None:
+        return
+
+    async def start(self) -> None:
+        self.begun.set()
+        await self.may_end.wait()
+
+    async def stop(self) -> None:
+        self.failed("was stopped")
+
+    async def status(self) -> ResourceStatus:
+        return ResourceStatus.RUNNING
+
+    async def close(self) -> None:
+        return
+
+
+@pytest.fixture
+async def watched(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[GroupRunner, list[Noticing], Reports]]:
+    """A group of "disk" and "web" that notice their end by themselves, and are not asked within this test."""
+    resources: list[Noticing] = []
+
+    def build(config: ResourceConfig, surroundings: Surroundings) -> Noticing:
+        resources.append(Noticing())
+        return resources[-1]
+
+    monkeypatch.setattr("hamgr.resources.group.RESOURCE_KINDS", {"noticing": ResourceKind((), build)})
+    configs = tuple(ResourceConfig(name, "noticing", {}, 5.0, 1.0, 1000.0, 1.0) for name in ("disk", "web"))
+    reports: Reports = asyncio.Queue()
+    runner = GroupRunner(GroupConfig("g", configs), lambda _group, state, why: reports.put_nowait((state, why)))
+    yield runner, resources, reports
+    await runner.close()
+
+
+@pytest.mark.parametrize("operation", ["start", "probe"])
+async def test_a_death_that_the_resource_notices_is_reported_at_once_and_once(watched, operation: str) -> None:
+    runner, (disk, web), reports = watched
+    getattr(runner, operation)()
+    assert await reports.get() == (GroupState.STARTED, "")
+    web.failed("was killed")
+    disk.failed("lost its disk")
+    assert reports.get_nowait() == (GroupState.FAILED, "web: was killed")
+    assert reports.empty()
+
+
+async def test_a_death_while_the_next_one_still_starts_is_not_forgotten(watched) -> None:
+    runner, (disk, web), reports = watched
+    web.may_end.clear()
+    runner.start()
+    await web.begun.wait()
+    disk.failed("was killed")
+    web.may_end.set()
+    assert await reports.get() == (GroupState.FAILED, "disk: was killed")
+
+
+async def test_what_ended_before_its_start_has_not_failed(watched) -> None:
+    runner, (disk, web), reports = watched
+    disk.may_end.clear()
+    runner.start()
+    await disk.begun.wait()
+    web.failed("was killed long ago")
+    disk.failed("comes and goes while it starts")
+    disk.may_end.set()
+    assert await reports.get() == (GroupState.STARTED, "")
+
+
+async def test_the_end_that_a_stop_brings_is_no_failure(watched) -> None:
+    runner, _resources, reports = watched
+    for state in (GroupState.STARTED, GroupState.STOPPED, GroupState.STARTED):
+        runner.stop() if state is GroupState.STOPPED else runner.start()
+        assert await reports.get() == (state, "")
+    assert reports.empty()
