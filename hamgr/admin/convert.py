@@ -51,6 +51,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
                 waits=group.waits,
                 states=group.states,
                 home=group.home,
+                disabled=not group.enabled,
             )
             for group in status.groups
         ],
@@ -89,7 +90,9 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         arbiter=ArbiterStatus(arbiter.configured, arbiter.connected, answered, arbiter.voter, arbiter.detail),
         nodes=tuple(_node(x) for x in proto.nodes),
         groups=tuple(
-            GroupStatus(x.name, x.owner, GroupState(x.state), x.target, tuple(x.waits), dict(x.states), x.home)
+            GroupStatus(
+                x.name, x.owner, GroupState(x.state), x.target, tuple(x.waits), dict(x.states), x.home, not x.disabled
+            )
             for x in proto.groups
         ),
         fences=tuple(FenceStatus(x.node, x.outcome, x.level, x.attempts, x.reason, x.detail) for x in proto.fences),

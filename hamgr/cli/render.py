@@ -59,7 +59,8 @@ def _wrong(status: Status) -> Iterator[str]:
     if not status.quorate:
         yield "NO QUORUM, nothing is started"
     for group in status.groups:
-        if group.state is not GroupState.STARTED or not group.owner:
+        wanted = GroupState.STARTED if group.enabled else GroupState.STOPPED
+        if group.state is not wanted or (group.enabled and not group.owner):
             yield f"group {group.name} is {group.state.value}{f' on {group.owner}' if group.owner else ''}"
     for node in status.nodes:
         if node.state not in _GOOD_STATES:
@@ -99,7 +100,8 @@ def _advice(status: Status) -> list[str]:
 def _group(group: GroupStatus) -> str:
     where = f"on {group.owner}" if group.owner else "nowhere"
     target = f", to run on {group.target}" if group.target and group.target != group.owner else ""
-    return f"{group.name}  {group.state.value} {where}{target}"
+    disabled = "" if group.enabled else ", disabled"
+    return f"{group.name}  {group.state.value} {where}{target}{disabled}"
 
 
 def _node(node: NodeStatus, pinged: bool) -> str:

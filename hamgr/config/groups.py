@@ -16,6 +16,7 @@ from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec
 
 HIGHEST_PRIORITY = 1000
 MOST_RESTARTS = 1000
+HIGHEST_STICKINESS = 1_000_000
 _COMMON = ("kind", "name", "start_timeout", "stop_timeout", "monitor_interval", "monitor_timeout")
 _WINDOW = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _TYPES = {
@@ -53,19 +54,30 @@ def read(
                 nodes=where,
                 auto_failback=table.flag("auto_failback", True),
                 priority=table.number("priority", 1, 0, HIGHEST_PRIORITY),
-                restarts=table.number("restarts", 1, 0, MOST_RESTARTS),
+                restarts=_restarts(table),
                 failure_timeout=table.duration("failure_timeout", 600.0),
                 start_timeout=sum(resource.start_timeout for resource in resources),
                 stop_timeout=sum(resource.stop_timeout for resource in resources),
                 together_with=_others(table, "together_with", name, root),
                 apart_from=_others(table, "apart_from", name, root),
                 after=_others(table, "after", name, root),
+                stickiness=table.number("stickiness", 0, 0, HIGHEST_STICKINESS),
+                enabled=table.flag("enabled", True),
             )
         )
         groups.append(GroupConfig(name, resources, _window(table)))
         table.finish()
     _check_order(root, specs)
     return tuple(specs), tuple(groups)
+
+
+def _restarts(table: Table) -> int:
+    """`restarts`, or Pacemaker's `migration_threshold`: the failure with this number moves the group."""
+    restarts = table.number("restarts", 1, 0, MOST_RESTARTS)
+    threshold = table.number("migration_threshold", restarts + 1, 1, MOST_RESTARTS + 1)
+    if "restarts" in table.values and "migration_threshold" in table.values:
+        table.wrong("migration_threshold", "restarts or migration_threshold (one more than restarts), not both")
+    return threshold - 1
 
 
 def _check_order(root: Table, specs: list[GroupSpec]) -> None:

@@ -76,6 +76,8 @@ class GroupSpec:
     which a node on which it failed may be tried again. stop_timeout: seconds, the whole group.
     together_with: groups on whose node it runs; it follows them. apart_from: groups on whose node it never runs; it
     gives way to them. after: groups that are started before it is, and not stopped before it is.
+    stickiness: another node's health that is better by up to so many points is no reason to leave the one that has it.
+    enabled: if not, it runs nowhere.
     """
 
     name: str
@@ -89,6 +91,8 @@ class GroupSpec:
     together_with: tuple[str, ...] = ()
     apart_from: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    stickiness: int = 0
+    enabled: bool = True
 
     @property
     def leaders(self) -> frozenset[str]:

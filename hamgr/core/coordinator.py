@@ -417,6 +417,8 @@ class Coordinator:
             out.append(Announce(Kind.IP_REQUEST, f"{node} is asked to release {group} for {target}", node, group))
 
     def _nobody(self, group: GroupSpec) -> tuple[str, ...]:
+        if not group.enabled:
+            return ()
         reasons = []
         near, away = company(group, self.targets)
         for node in candidates_of(self._spec, group):

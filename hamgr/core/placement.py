@@ -41,7 +41,8 @@ def place(
     pin; then, of the nodes with the best health, the best preferred one if it goes home, the one that has it, the
     best preferred one. An operator knows more than a ping does, so the pin goes first. judged: False while the members'
     health may still change; until then the group stays where it is. near: the only nodes that will do (None: any), and
-    away: those that won't, for the sake of other groups. goes_home: it fails back now (`auto_failback`, in its window).
+    away: those that won't, for the sake of other groups. The node that has the group may have a health that is worse by
+    the group's stickiness. goes_home: it fails back now (`auto_failback`, in its window).
     """
     able = [
         name
@@ -52,14 +53,14 @@ def place(
         and (near is None or name in near)
         and name not in away
     ]
-    if not able:
+    if not able or not group.enabled:
         return ""
     if pin in able:
         return pin
     if owner in able and not judged:
         return owner
     best = max(members[name].health for name in able)
-    able = [name for name in able if members[name].health == best]
+    able = [name for name in able if members[name].health + (group.stickiness if name == owner else 0) >= best]
     if owner in able and not goes_home:
         return owner
     return able[0]

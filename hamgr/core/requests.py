@@ -305,6 +305,10 @@ class Requests:
             self._answer(requester, False, f"{target} can't run groups now: it is on standby or unfit")
             return
         groups = _selected(spec, forward.group, target, giving=False)
+        if [group.name for group in groups if not group.enabled] == [forward.group]:
+            self._answer(requester, False, f"{forward.group} runs nowhere: enabled = false in the configuration")
+            return
+        groups = [group for group in groups if group.enabled]
         if not groups:
             self._answer(requester, True, f"there is no {forward.group} group of {target}")
             return

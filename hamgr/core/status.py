@@ -45,6 +45,7 @@ class GroupStatus:
     states: dict[str, str] = field(default_factory=dict)
     home: str = ""
     """The node that is preferred for it."""
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def _ago(peer: Peer, link: str, now: float) -> float | None:
 
 def _group(node: Node, group: GroupSpec) -> GroupStatus:
     found = _group_as_known(node, group)
-    return dataclasses.replace(found, home=candidates_of(node.spec, group)[0])
+    return dataclasses.replace(found, home=candidates_of(node.spec, group)[0], enabled=group.enabled)
 
 
 def _group_as_known(node: Node, group: GroupSpec) -> GroupStatus:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hamgr.core.cluster import ClusterSpec, GroupState
+from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
 from hamgr.core.events import Verb
 from hamgr.core.placement import candidates_of
 from hamgr.sim.conditions import CALM
@@ -59,6 +59,12 @@ def _encourage(world: World) -> None:
             world.operators.ask(Verb.CLEANUP, name)
 
 
+def _wanted(spec: ClusterSpec, group: GroupSpec) -> bool:
+    """It shall run: it is enabled, and so are those without which it can't."""
+    needed = (*group.together_with, *group.after)
+    return group.enabled and all(_wanted(spec, spec.group(name)) for name in needed)
+
+
 def _not_running(world: World) -> list[str]:
     """What is not as it should be, in sentences."""
     found = []
@@ -69,6 +75,9 @@ def _not_running(world: World) -> list[str]:
             found.append(f"{name} follows no coordinator")
     for group in world.spec.groups:
         owners = world.checker.owners(group.name)
+        if not _wanted(world.spec, group):
+            found += [f"{group.name} is active on {' and '.join(owners)}, and shall not be"] if owners else []
+            continue
         if len(owners) != 1 or owners[0] not in candidates_of(world.spec, group):
             found.append(f"{group.name} is active on {' and '.join(owners) or 'no node'}")
             continue

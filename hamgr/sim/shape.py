@@ -120,6 +120,8 @@ def _group(rng: random.Random, index: int, names: str) -> GroupSpec:
         failure_timeout=20.0,
         start_timeout=4.0,
         stop_timeout=rng.choice((2.0, 4.0)),
+        stickiness=rng.choice((0, 0, 0, 1, 2)),
+        enabled=index == 0 or rng.random() < 0.95,
     )
 
 

@@ -41,7 +41,7 @@ class NodeStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., standby: _Optional[bool] = ..., links: _Optional[_Iterable[_Union[LinkStatus, _Mapping]]] = ..., unfit: _Optional[str] = ..., health: _Optional[int] = ...) -> None: ...
 
 class GroupStatus(_message.Message):
-    __slots__ = ("name", "owner", "state", "target", "waits", "states", "home")
+    __slots__ = ("name", "owner", "state", "target", "waits", "states", "home", "disabled")
     class StatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,7 @@ class GroupStatus(_message.Message):
     WAITS_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
     name: str
     owner: str
     state: str
@@ -63,7 +64,8 @@ class GroupStatus(_message.Message):
     waits: _containers.RepeatedScalarFieldContainer[str]
     states: _containers.ScalarMap[str, str]
     home: str
-    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., state: _Optional[str] = ..., target: _Optional[str] = ..., waits: _Optional[_Iterable[str]] = ..., states: _Optional[_Mapping[str, str]] = ..., home: _Optional[str] = ...) -> None: ...
+    disabled: bool
+    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., state: _Optional[str] = ..., target: _Optional[str] = ..., waits: _Optional[_Iterable[str]] = ..., states: _Optional[_Mapping[str, str]] = ..., home: _Optional[str] = ..., disabled: _Optional[bool] = ...) -> None: ...
 
 class FenceStatus(_message.Message):
     __slots__ = ("node", "outcome", "level", "attempts", "reason", "detail")

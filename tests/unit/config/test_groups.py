@@ -86,3 +86,19 @@ def test_a_mistaken_window(tmp_path: Path, text: str) -> None:
 def test_a_window_without_a_failback(tmp_path: Path) -> None:
     (sentence,) = mistakes(tmp_path, group("web", 'auto_failback = false\nfailback_window = "22:00-05:30"'))
     assert sentence.endswith("allowed none with auto_failback = false")
+
+
+def test_migration_threshold_is_one_more_than_restarts(tmp_path: Path) -> None:
+    (spec,) = read(tmp_path, group("web", "migration_threshold = 3")).spec.groups
+    assert spec.restarts == 2
+    (sentence,) = mistakes(tmp_path, group("web", "migration_threshold = 3\nrestarts = 2"))
+    assert sentence.endswith("found 3, allowed restarts or migration_threshold (one more than restarts), not both")
+    (sentence,) = mistakes(tmp_path, group("web", "migration_threshold = 0"))
+    assert sentence.endswith("allowed a whole number from 1 to 1001")
+
+
+def test_stickiness_and_enabled_are_read(tmp_path: Path) -> None:
+    (spec,) = read(tmp_path, group("web", "stickiness = 5\nenabled = false")).spec.groups
+    assert (spec.stickiness, spec.enabled) == (5, False)
+    (sentence,) = mistakes(tmp_path, group("web", 'enabled = "no"'))
+    assert sentence.endswith("allowed true or false")

@@ -101,3 +101,16 @@ def test_a_circle_of_groups_is_named() -> None:
     groups = (GroupSpec("db"), GroupSpec("web", after=("mail",)), GroupSpec("mail", together_with=("web",)))
     with pytest.raises(ValueError, match="web and mail"):
         ClusterSpec("t", SPEC.nodes, groups).in_placing_order()
+
+
+def test_a_group_stays_while_another_node_is_better_by_no_more_than_its_stickiness() -> None:
+    group = GroupSpec("web", ("a", "b"), stickiness=1)
+    assert place(SPEC, group, with_health(a=1, b=2), owner="a") == "a"
+    assert place(SPEC, group, with_health(a=0, b=2), owner="a") == "b"
+    assert place(SPEC, group, with_health(a=2, b=1), owner="b") == "a", "home is as healthy, and it goes home"
+    assert place(SPEC, group, with_health(a=2, b=1), owner="b", goes_home=False) == "b"
+    assert place(SPEC, group, with_health(a=1, b=2), owner="") == "b", "a group that runs nowhere sticks to nothing"
+
+
+def test_a_disabled_group_runs_nowhere() -> None:
+    assert place(SPEC, GroupSpec("web", enabled=False), members("a", "b"), owner="a", pin="a") == ""
