@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 CLIENT_VIEW = "udp"
 ARP_VIEW = "arp"
+HTTP_VIEW = "http"
 SHORTEST_HAND_OVER = 0.010
 """Seconds. Giving the address to the other node and back takes four orders over the network, each acted upon.
 """
@@ -18,8 +19,8 @@ SHORTEST_HAND_OVER = 0.010
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`node` answered at `received` what was asked at `sent`; kind: "udp" (the client) or "arp" (the
-    witness).
+    """`node` answered at `received` what was asked at `sent`; kind: "udp" (the client), "arp" (the witness)
+    or "http" (a client of the web service; "http-error" and "http-silence" are no answers).
     """
 
     kind: str
@@ -57,9 +58,9 @@ class Overlap:
     time: float
 
 
-def outages(answers: Sequence[Answer], longest_gap: float, until: float) -> list[Outage]:
-    """The gaps between neighbouring client answers longer than `longest_gap` seconds, up to `until`."""
-    seen = sorted((a for a in answers if a.kind == CLIENT_VIEW), key=lambda answer: answer.received)
+def outages(answers: Sequence[Answer], longest_gap: float, until: float, kind: str = CLIENT_VIEW) -> list[Outage]:
+    """The gaps between neighbouring answers of a kind longer than `longest_gap` seconds, up to `until`."""
+    seen = sorted((a for a in answers if a.kind == kind), key=lambda answer: answer.received)
     found = [
         Outage(one.received, other.received, one.node, other.node)
         for one, other in itertools.pairwise(seen)

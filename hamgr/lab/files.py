@@ -189,6 +189,10 @@ def write(options: Options, layout: Layout) -> None:
     _write_secret(layout.bmc_password, secrets.token_hex(BMC_PASSWORD_LENGTH // 2) + "\n")
     layout.nginx_script.write_text(nginx_script(layout.here))
     layout.nginx_script.chmod(0o755)
+    for name, text in options.scripts.items():
+        script = layout.directory / name
+        script.write_text(layout.placed(text))
+        script.chmod(0o755)
     if options.boot:
         layout.boot_script.write_text(layout.placed(options.boot))
 

@@ -50,6 +50,7 @@ REQUEST_TIMEOUT = 30.0
 STATUS_TIMEOUT = 1.0
 POLL_INTERVAL = 0.02
 PROBE_INTERVAL = 0.002
+PAGE_INTERVAL = 0.02
 
 _LAST_WORDS = 800
 
@@ -68,6 +69,11 @@ def probe_command(address: str, interval: float, witness: str = "") -> list[str]
     """
     kind = ["arp", address, str(interval), witness] if witness else ["udp", address, str(interval)]
     return [sys.executable, "-m", "hamgr.lab.prober", *kind]
+
+
+def page_command(url: str, interval: float) -> list[str]:
+    """The command that asks a URL every `interval` seconds."""
+    return [sys.executable, "-m", "hamgr.lab.httpprober", url, str(interval)]
 
 
 class Machine:
@@ -329,11 +335,15 @@ class Lab:
         """Wait until this node, and no other, has the VIP."""
         return self.wait(lambda: self.owners() == [node], timeout, f"{node} to own {VIP}")
 
-    def watch_vip(self, address: str = VIP, interval: float = PROBE_INTERVAL, arp: bool = True) -> Prober:
+    def watch_vip(
+        self, address: str = VIP, interval: float = PROBE_INTERVAL, arp: bool = True, url: str = ""
+    ) -> Prober:
         """Ask the VIP from the client every `interval` seconds; by ARP, who holds it, at a fifth of that
-        pace.
+        pace; and the URL, if one is given, every `PAGE_INTERVAL` seconds.
         """
         commands = [self.client.command(probe_command(address, interval))]
+        if url:
+            commands.append(self.client.command(page_command(url, PAGE_INTERVAL)))
         if arp and ":" not in address:
             witness = probe_command(address, 5 * interval, witness="br-lan")
             commands.append(enter_world(self.world_pid, witness, is_rootless()))

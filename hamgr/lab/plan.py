@@ -7,7 +7,8 @@ of them can be seen from outside, so the addresses may be the same too.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -49,7 +50,8 @@ class Options:
     address is at home on b, so that each node is the other's reserve. check: nginx is asked over HTTP too.
     groups: the text of the group tables, in place of all that the other options make of them. boot: a shell script that
     each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
-    for all) are in its environment. In both, @HERE@ and @LAB@ stand for those paths.
+    for all) are in its environment. scripts: programs that are put into the lab's directory, text by name. In all
+    three, @HERE@ and @LAB@ stand for those paths.
     """
 
     nodes: int = 2
@@ -75,6 +77,7 @@ class Options:
     check: bool = False
     groups: str = ""
     boot: str = ""
+    scripts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for link in self.links:

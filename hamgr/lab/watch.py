@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
-from hamgr.lab.answers import CLIENT_VIEW, Answer, Outage, Overlap, outages, overlaps
+from hamgr.lab.answers import CLIENT_VIEW, HTTP_VIEW, Answer, Outage, Overlap, outages, overlaps
 from hamgr.lab.namespaces import LabError
 
 LONGEST_GAP_INTERVALS = 5
@@ -48,10 +48,10 @@ class Prober:
         with self._arrived:
             return list(self._answers)
 
-    def outages(self, longest_gap: float | None = None) -> list[Outage]:
+    def outages(self, longest_gap: float | None = None, kind: str = CLIENT_VIEW) -> list[Outage]:
         """The times without an answer to the client, longer than `longest_gap` seconds (5 intervals)."""
         gap = LONGEST_GAP_INTERVALS * self._interval if longest_gap is None else longest_gap
-        return outages(self.answers(), gap, self._stopped_at or time.monotonic())
+        return outages(self.answers(), gap, self._stopped_at or time.monotonic(), kind)
 
     def owners_overlapping(self) -> list[Overlap]:
         """Every moment at which two nodes held the address: must be empty."""
@@ -76,6 +76,15 @@ class Prober:
             lambda answer: answer.kind == CLIENT_VIEW and answer.node == node,
             timeout,
             f"an answer from {node}",
+        )
+
+    def wait_for_page(self, node: str = "", timeout: float = 20.0) -> Answer:
+        """The next good HTTP answer, of this node ("": any), to a question that is asked from now on."""
+        asked = time.monotonic()
+        return self.wait_for(
+            lambda answer: answer.kind == HTTP_VIEW and answer.sent >= asked and node in ("", answer.node),
+            timeout,
+            f"a page from {node or 'anybody'}",
         )
 
     def stop(self) -> None:

@@ -12,9 +12,9 @@ FAST = {"keepalive": "100ms", "warntime": "300ms", "deadtime": "600ms", "lease":
 
 
 @contextmanager
-def watched(lab: Lab) -> Iterator[Prober]:
-    """The VIP under watch; two owners at any moment are a failure."""
-    with lab.watch_vip() as prober:
+def watched(lab: Lab, url: str = "") -> Iterator[Prober]:
+    """The VIP under watch, and the page there; two owners at any moment are a failure."""
+    with lab.watch_vip(url=url) as prober:
         yield prober
     assert prober.owners_overlapping() == []
 

@@ -38,7 +38,7 @@ def test_a_mac_of_no_node_tells_none(mac: str) -> None:
 
 
 def test_options_survive_the_way_into_the_world() -> None:
-    options = Options(nodes=3, deadtime="150ms", fencing=Fencing.NULL, powered=("b",), arbiter=False)
+    options = Options(nodes=3, deadtime="150ms", fencing=Fencing.NULL, powered=("b",), scripts={"web": "exit"})
     assert Options.from_json(options.to_json()) == options
 
 
