@@ -68,6 +68,12 @@ async def test_status_codes_of_the_lsb(service: Make, code: int, status: str) ->
     assert await service(f"exit {code}").status() is ResourceStatus[status]
 
 
+async def test_a_failed_status_is_explained(service: Make) -> None:
+    lsb = service("echo 'no answer'; exit 1")
+    await lsb.status()
+    assert lsb.reason.endswith("service status ended with 1 (dead, and its pid file is still there): no answer")
+
+
 async def test_a_failure_says_the_code_and_the_end_of_the_output(service: Make) -> None:
     with pytest.raises(ResourceError, match=r"service start ended with 7: no such database$"):
         await service("echo 'no such database' >&2; exit 7").start()
