@@ -58,7 +58,7 @@ async def run(config: Config, node_name: str) -> int:
     incarnation = store.next_incarnation()
     loop = asyncio.get_running_loop()
     events = EventLog(node_name)
-    node = Node(config.spec, node_name, incarnation, store.load(), loop.time())
+    node = Node(config.spec, node_name, incarnation, store.load(), loop.time(), config.digest)
     host = Host(node, events)
     codec = Codec(config.spec.name, node_name, keys.keys, keys.active, incarnation)
     links = Transport(config, node_name, codec, host.received, host.link_changed)

@@ -39,6 +39,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
                 links=[pb.LinkStatus(link=x.link, up=x.up, heard_ago=x.heard_ago, detail=x.detail) for x in node.links],
                 unfit=node.unfit,
                 health=node.health,
+                config=node.config,
             )
             for node in status.nodes
         ],
@@ -105,7 +106,9 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
 def _node(proto: pb.NodeStatus) -> NodeStatus:
     links = tuple(map(_link, proto.links))
     health = proto.health if proto.HasField("health") else None
-    return NodeStatus(proto.name, proto.state, proto.incarnation, proto.standby, links, proto.unfit, health)
+    return NodeStatus(
+        proto.name, proto.state, proto.incarnation, proto.standby, links, proto.unfit, health, proto.config
+    )
 
 
 def _link(proto: pb.LinkStatus) -> LinkStatus:

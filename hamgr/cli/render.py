@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce
-from hamgr.core.status import GroupStatus, LinkStatus, NodeStatus, Status
+from hamgr.core.status import GroupStatus, LinkStatus, NodeStatus, Status, runs_another
 
 _GOOD_STATES = ("online", "self")
 _RED, _GREEN, _YELLOW = "31", "32", "33"
@@ -62,11 +62,14 @@ def _wrong(status: Status) -> Iterator[str]:
         wanted = GroupState.STARTED if group.enabled else GroupState.STOPPED
         if group.state is not wanted or (group.enabled and not group.owner):
             yield f"group {group.name} is {group.state.value}{f' on {group.owner}' if group.owner else ''}"
+    own = next((node.config for node in status.nodes if node.state == "self"), "")
     for node in status.nodes:
         if node.state not in _GOOD_STATES:
             yield f"node {node.name} is {node.state}"
         if node.unfit:
             yield f"node {node.name} can't run groups ({node.unfit})"
+        if runs_another(own, node.config):
+            yield f"node {node.name} runs another configuration file"
         for link in node.links:
             if not link.up and node.state in _GOOD_STATES:
                 yield f"link {link.link} to {node.name} is down"

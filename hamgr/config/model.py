@@ -140,6 +140,8 @@ class Config:
     realtime: bool = False
     realtime_priority: int = 1
     """Of SCHED_RR (sched(7)): 1 is above everything that is not real-time itself."""
+    digest: str = ""
+    """Of the text that it was read from (`hamgr.config.toml.digest`); nodes that run other texts are told of."""
 
     def devices(self, node: str, level: int) -> tuple[FenceDeviceConfig, ...]:
         """The devices of one fence level (from 0, as the core counts: the n-th level that the node has)."""

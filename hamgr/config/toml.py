@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
@@ -25,8 +26,9 @@ from hamgr.config.table import Mistakes, Table, did_you_mean, either
 from hamgr.config.warning import warnings
 from hamgr.core.cluster import MAX_NODES, ClusterSpec, LinkSpec, NodeSpec, QuorumLoss
 
-__all__ = ["ConfigError", "ConfigWarning", "Problem", "load", "warnings"]
+__all__ = ["ConfigError", "ConfigWarning", "Problem", "digest", "load", "parse", "warnings"]
 
+DIGEST_DIGITS = 16
 MOST_ATTEMPTS = 100
 HIGHEST_LEVEL = 9
 HIGHEST_PRIORITY = 99
@@ -41,19 +43,31 @@ _RESERVED_OPTIONS = ("action", "nodename")
 def load(path: Path, kinds: Kinds | None = None) -> Config:
     """The configuration in `path`. kinds: the registry of resource kinds; without it, the options of resources
     are taken unchecked. Raises ConfigError with every mistake."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error), "a file that can be read") from None
+    return parse(text, path, kinds)
+
+
+def parse(text: bytes, path: Path, kinds: Kinds | None = None) -> Config:
+    """As `load`, of what is or shall be in `path`."""
     mistakes = Mistakes(path)
-    root = Table(mistakes, "", _parse(path))
-    config = _read(root, path, kinds)
+    root = Table(mistakes, "", _tables(text, path))
+    config = _read(root, path, kinds, digest(text))
     if mistakes.problems:
         raise ConfigError(tuple(mistakes.problems))
     return config
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def digest(text: bytes) -> str:
+    """By what nodes tell whether they run the same file: the first 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(text).hexdigest()[:DIGEST_DIGITS]
+
+
+def _tables(text: bytes, path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise _unusable(path, error.strerror or str(error), "a file that can be read") from None
+        return tomllib.loads(text.decode())
     except UnicodeDecodeError as error:
         raise _unusable(path, f"a byte that is not UTF-8 at {error.start}", "TOML, which is UTF-8") from None
     except RecursionError:
@@ -66,7 +80,7 @@ def _unusable(path: Path, found: str, allowed: str) -> ConfigError:
     return ConfigError((Problem(path, "the file", found, allowed),))
 
 
-def _read(root: Table, path: Path, kinds: Kinds | None) -> Config:
+def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> Config:
     has_arbiter = "arbiter" in root.values
     cluster = root.table("cluster", required="a table [cluster]")
     arbiter_table = root.table("arbiter")
@@ -88,6 +102,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None) -> Config:
         table.finish()
     config = Config(
         path=path,
+        digest=digest_of_text,
         spec=ClusterSpec(
             name=cluster.text("name", required=addresses.NAME, check=addresses.check_name),
             nodes=nodes,

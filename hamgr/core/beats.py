@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hamgr.core.effects import Kind, Send
 from hamgr.core.membership import Change, Changed, Peer, microseconds
 from hamgr.core.messages import Heartbeat
+from hamgr.core.status import runs_another
 
 if TYPE_CHECKING:
     from hamgr.core.node import Node
@@ -27,6 +28,9 @@ class Beats:
             return
         if before is None or _substance(before) != _substance(beat):
             node.dirty = True
+        if (before is None or before.config != beat.config) and runs_another(node.config, beat.config):
+            text = f"{peer.name} runs another configuration file than {node.name}: what they do may not fit together"
+            node.tell(Kind.WARNING, text, peer.name, own=node.config, other=beat.config)
         election = node.election
         declares = beat.coordinator == peer.name
         if declares and beat.epoch >= election.epoch:
@@ -133,6 +137,7 @@ class Beats:
             leaving=node.leaving.began,
             echoes=node.membership.echoes(),
             running=node.member.running,
+            config=node.config,
         )
 
 

@@ -72,7 +72,7 @@ class Heartbeat:
 
     coordinator: whom the sender follows in `epoch` ("" for none). stored: the stamp of the cluster state that the
     sender has on disk. load: the sum of the priorities of the groups that it runs. running: those groups, for the
-    status on every node; nothing is decided by it.
+    status on every node; nothing is decided by it. config: the digest of the configuration that the sender runs with.
     """
 
     sent_us: int
@@ -84,6 +84,7 @@ class Heartbeat:
     leaving: bool = False
     echoes: tuple[Echo, ...] = ()
     running: tuple[str, ...] = ()
+    config: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,11 +88,15 @@ REPORT_REFRESH = 5
 class Node:
     """The decisions of one node. Every time is of this node's monotonic clock, in seconds."""
 
-    def __init__(self, spec: ClusterSpec, name: str, incarnation: int, durable: Durable, now: float) -> None:
+    def __init__(
+        self, spec: ClusterSpec, name: str, incarnation: int, durable: Durable, now: float, config: str = ""
+    ) -> None:
+        """config: the digest of the configuration that `spec` comes from; "" when it is no file."""
         assert incarnation > 0, "an incarnation is never 0"
         self.spec = spec
         self.name = name
         self.incarnation = incarnation
+        self.config = config
         self.started_at = now
         self.standby = durable.standby
         self.stored = _trusted(spec, durable.state)

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from hamgr.core.cluster import GroupState
 
 
+def runs_another(one: str, other: str) -> bool:
+    """Are these the digests of two configurations, both known?"""
+    return "" not in (one, other) and one != other
+
+
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
     """One link to one peer. heard_ago: seconds since its last verified packet; None if never. detail: why our own side
@@ -30,6 +35,8 @@ class NodeStatus:
     unfit: str = ""
     health: int | None = None
     """Its ping score, where it is known: on itself, and on the coordinator."""
+    config: str = ""
+    """The digest of the configuration that it runs with, while it is heard; "" when it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from hamgr.core.cluster import GroupSpec, GroupState
 from hamgr.core.membership import Liveness, Peer
 from hamgr.core.messages import Standing
 from hamgr.core.placement import candidates_of
-from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status
+from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status, runs_another
 
 if TYPE_CHECKING:
     from hamgr.core.node import Node
@@ -70,7 +70,9 @@ def _node(node: Node, name: str, now: float) -> NodeStatus:
     coordinator = node.coordinator
     if name == node.name:
         unfit = node.records.failure or ("it is leaving" if node.leaving.began else "")
-        return NodeStatus(name, "self", node.incarnation, node.standby, unfit=unfit, health=node.health)
+        return NodeStatus(
+            name, "self", node.incarnation, node.standby, unfit=unfit, health=node.health, config=node.config
+        )
     peer = node.membership.peers[name]
     state = _LIVENESS[peer.liveness]
     standby, unfit, health = False, "", None
@@ -88,7 +90,8 @@ def _node(node: Node, name: str, now: float) -> NodeStatus:
         LinkStatus(link, peer.link_up.get(link, False), _ago(peer, link, now), node.membership.own_down.get(link, ""))
         for link in (node.membership.links[name] or tuple(peer.link_up))
     )
-    return NodeStatus(name, state, peer.incarnation, standby, links, unfit, health)
+    config = peer.heartbeat.config if peer.heartbeat is not None else ""
+    return NodeStatus(name, state, peer.incarnation, standby, links, unfit, health, config)
 
 
 def _recorded(node: Node, peer: Peer) -> str:
@@ -191,6 +194,9 @@ def _warnings(node: Node) -> list[str]:
     elif node.spec.arbiter and node.arbitration.answer is not None and not node.arbitration.answer.voter:
         found.append("the arbiter has a new record of this cluster and does not vote until it heard a majority")
     own_down = node.membership.own_down
+    for peer in node.membership.peers.values():
+        if peer.heartbeat is not None and runs_another(node.config, peer.heartbeat.config):
+            found.append(f"{peer.name} runs another configuration file than {node.name} (compare them)")
     found += [f"own link {link} is down: {reason}" for link, reason in own_down.items()]
     for peer in node.membership.peers.values():
         if peer.heard:

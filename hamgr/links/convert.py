@@ -81,6 +81,7 @@ def _heartbeat_out(body: core.Heartbeat) -> pb.Heartbeat:
         leaving=body.leaving,
         echoes=[pb.Echo(node=echo.node, incarnation=echo.incarnation, sent_us=echo.sent_us) for echo in body.echoes],
         running=body.running,
+        config=bytes.fromhex(body.config),
     )
 
 
@@ -95,6 +96,7 @@ def _heartbeat_in(body: pb.Heartbeat) -> core.Heartbeat:
         body.leaving,
         tuple(core.Echo(echo.node, echo.incarnation, echo.sent_us) for echo in body.echoes),
         tuple(body.running),
+        body.config.hex(),
     )
 
 

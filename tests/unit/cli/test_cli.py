@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from hamgr.cli.render import event_line, render
@@ -55,6 +56,13 @@ def test_check_says_good_or_each_mistake(tmp_path: Path) -> None:
 
 def test_the_first_line_says_that_all_is_well() -> None:
     assert render(status("a", GroupState.STARTED)).splitlines()[0] == "office: all is well"
+
+
+def test_the_first_line_names_who_runs_another_configuration_file() -> None:
+    found = status("a", GroupState.STARTED)
+    nodes = [replace(node, config=config) for node, config in zip(found.nodes, ("0a", "0b"), strict=True)]
+    text = render(replace(found, nodes=tuple(nodes)))
+    assert text.splitlines()[0] == "office: node b runs another configuration file"
 
 
 def test_a_failed_fence_leads_to_the_whole_command() -> None:

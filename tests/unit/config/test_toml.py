@@ -103,6 +103,14 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert len(found) == 3
 
 
+def test_two_files_have_the_same_digest_when_they_are_the_same_to_the_byte(tmp_path: Path) -> None:
+    copy, other = tmp_path / "copy.toml", tmp_path / "other.toml"
+    copy.write_bytes(EXAMPLE.read_bytes())
+    other.write_bytes(EXAMPLE.read_bytes() + b"\n")
+    assert load(copy).digest == load(EXAMPLE).digest
+    assert load(other).digest != load(EXAMPLE).digest
+
+
 def test_a_syntax_error_names_line_and_column(tmp_path: Path) -> None:
     (sentence,) = problems(tmp_path, "[cluster\n")
     assert "line 1, column 9" in sentence

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, LinkSpec, NodeSpec, Timing
 from hamgr.core.durable import Durable
@@ -43,7 +44,8 @@ TIMING = Timing(keepalive=0.2, warntime=0.5, deadtime=1.0, initdead=3.0, lease=3
 class Cluster:
     """Three nodes on one link, with 1 ms a packet, 2 ms a write and 5 ms a script."""
 
-    def __init__(self, *groups: GroupSpec) -> None:
+    def __init__(self, *groups: GroupSpec, configs: Mapping[str, str] = MappingProxyType({})) -> None:
+        """configs: node name -> the digest of its configuration."""
         self.spec = ClusterSpec("t", tuple(NodeSpec(name) for name in "abc"), groups, TIMING, links=(LinkSpec("ha"),))
         self.now = 0.0
         self.told: list[tuple[float, str, Announce]] = []
@@ -56,7 +58,8 @@ class Cluster:
         self.withheld: Callable[[Packet], bool] = lambda packet: False
         """Which packets don't arrive."""
         self.nodes = {
-            name: Node(self.spec, name, life, Durable(initialised=True), 0.0) for life, name in enumerate("abc", 10)
+            name: Node(self.spec, name, life, Durable(initialised=True), 0.0, configs.get(name, ""))
+            for life, name in enumerate("abc", 10)
         }
         for name in "abc":
             self._at(0.0, name, Tick())
@@ -175,6 +178,25 @@ def test_a_start_never_stands_behind_a_barrier_where_a_later_stop_could_overtake
         barrier = next((i for i, effect in enumerate(effects) if isinstance(effect, Persist)), len(effects))
         assert not any(isinstance(effect, acts) for effect in effects[barrier:])
     assert any(isinstance(effect, StartGroup) for effects in steps for effect in effects)
+
+
+def test_a_node_with_another_configuration_file_is_told_of_once_and_is_in_every_status() -> None:
+    cluster = Cluster(configs={"a": "00000000000000aa", "b": "00000000000000aa", "c": "00000000000000cc"})
+    cluster.run(3.0)
+    told = [(name, said.node) for _time, name, said in cluster.told if "configuration file" in said.text]
+    assert sorted(told) == [("a", "c"), ("b", "c"), ("c", "a"), ("c", "b")]
+    warned = {
+        name: [text for text in node.status(3.0).warnings if "configuration file" in text]
+        for name, node in cluster.nodes.items()
+    }
+    assert {name: len(texts) for name, texts in warned.items()} == {"a": 1, "b": 1, "c": 2}
+    assert warned["a"] == ["c runs another configuration file than a (compare them)"]
+
+
+def test_a_configuration_that_is_no_file_is_compared_with_nothing() -> None:
+    cluster = Cluster(configs={"a": "00000000000000aa"})
+    cluster.run(3.0)
+    assert not any("configuration file" in said.text for _time, _name, said in cluster.told)
 
 
 def test_the_story_is_told_in_its_order() -> None:

@@ -28,7 +28,9 @@ STATE = core.ClusterState(
     (core.RosterEntry("a", A_LIFE, core.Standing.MEMBER), core.RosterEntry("b", B_LIFE, core.Standing.FENCED)),
     (("web", "b"),),
 )
-HEARTBEAT = core.Heartbeat(12345678, 4, "a", core.Stamp(4, 2), True, 10, False, (core.Echo("b", B_LIFE, 99),), ("web",))
+HEARTBEAT = core.Heartbeat(
+    12345678, 4, "a", core.Stamp(4, 2), True, 10, False, (core.Echo("b", B_LIFE, 99),), ("web",), "00ff00ff00ff00ff"
+)
 BODIES: list[core.Body] = [
     HEARTBEAT,
     core.VoteRequest(5),
