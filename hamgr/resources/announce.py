@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import socket
 import struct
+
+from hamgr.resources.kernel import Card, IPAddress
 
 ETHERTYPE_ARP = 0x0806
 BROADCAST = b"\xff" * 6
@@ -15,7 +16,6 @@ NEIGHBOUR_ADVERTISEMENT = 136
 OVERRIDE = 0x20000000
 TARGET_LINK_LAYER_ADDRESS = 2
 HOP_LIMIT = 255
-SIOCGIFHWADDR = 0x8927
 
 
 def arp_frame(operation: int, mac: bytes, address: ipaddress.IPv4Address) -> bytes:
@@ -38,15 +38,16 @@ def advertisement(mac: bytes, address: ipaddress.IPv6Address) -> bytes:
 class Announcer:
     """Announces one address on one interface. The socket stays open: closing such a one blocks for milliseconds."""
 
-    def __init__(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, interface: str) -> None:
+    def __init__(self, address: IPAddress) -> None:
         self._address = address
-        self._interface = interface
         self._socket: socket.socket | None = None
-        self._index = 0
+        self._card: Card | None = None
 
-    def open(self, index: int) -> None:
-        """Have a socket for the interface with this index. Raises OSError."""
-        if self._socket is not None and self._index == index:
+    def open(self, card: Card) -> None:
+        """Have a socket for the interface. Raises OSError."""
+        same = self._card is not None and self._card.index == card.index
+        self._card = card
+        if self._socket is not None and (self._address.version == 4 or same):
             return
         self.close()
         if self._address.version == 4:
@@ -59,27 +60,22 @@ class Announcer:
                 # It only sends: an ICMPv6 filter that passes nothing (RFC 3542, 3.2).
                 opened.setsockopt(socket.IPPROTO_ICMPV6, 1, b"\xff" * 32)
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOP_LIMIT)
-                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, card.index)
         except OSError:
             opened.close()
             raise
         self._socket = opened
-        self._index = index
-
-    def _mac(self, asked: socket.socket) -> bytes:
-        """The interface's hardware address. By ioctl (netdevice(7)): /sys may show another network namespace's."""
-        request = struct.pack("16s16x", self._interface.encode())
-        return fcntl.ioctl(asked, SIOCGIFHWADDR, request)[18:24]
 
     def announce(self) -> None:
         """Say it once. Raises OSError."""
         assert self._socket is not None, "announce before open"
-        mac = self._mac(self._socket)
+        assert self._card is not None
+        mac = self._card.mac
         if isinstance(self._address, ipaddress.IPv4Address):
             for operation in (ARP_REQUEST, ARP_REPLY):
-                self._socket.sendto(arp_frame(operation, mac, self._address), (self._interface, ETHERTYPE_ARP))
+                self._socket.sendto(arp_frame(operation, mac, self._address), (self._card.name, ETHERTYPE_ARP))
         else:
-            self._socket.sendto(advertisement(mac, self._address), (ALL_NODES, 0, 0, self._index))
+            self._socket.sendto(advertisement(mac, self._address), (ALL_NODES, 0, 0, self._card.index))
 
     def close(self) -> None:
         if self._socket is not None:

@@ -13,9 +13,7 @@ def _check_interface_address(value: str) -> str:
     try:
         interface = ipaddress.ip_interface(value)
     except ValueError:
-        return 'an IPv4 or IPv6 address with its prefix, as "192.0.2.10/24"'
-    if "/" not in value:
-        return f'the prefix of its network too, as "{value}/24"'
+        return 'an IPv4 or IPv6 address, with its prefix or without, as "192.0.2.10/24" or "192.0.2.10"'
     if interface.ip.is_multicast or interface.ip.is_unspecified or interface.ip.is_loopback:
         return "an address that clients can reach"
     return ""
@@ -34,7 +32,7 @@ def _build(config: ResourceConfig, surroundings: Surroundings) -> Resource:
 KIND = ResourceKind(
     (
         Option("address", str, required=True, check=_check_interface_address),
-        Option("interface", str, required=True, check=check_interface),
+        Option("interface", str, check=check_interface),
         Option("announcements", int, default=5, check=_check_count),
     ),
     _build,

@@ -86,6 +86,12 @@ def test_the_example_is_good_and_complete() -> None:
             'group.web.resource.vip.address: found "10.77.1.1/24", which node a has, '
             "allowed an address that nobody else has",
         ),
+        (
+            "10.77.1.100/24",
+            "10.77.2.2",
+            'group.web.resource.vip.address: found "10.77.2.2", which node b has, '
+            "allowed an address that nobody else has",
+        ),
     ],
 )
 def test_a_mistake_has_one_exact_sentence(tmp_path: Path, old: str, new: str, sentence: str) -> None:

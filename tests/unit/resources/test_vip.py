@@ -18,19 +18,25 @@ pytestmark = [
 ]
 
 RUN = """
-import asyncio, json, sys
+import asyncio, json, subprocess, sys
 from hamgr.config.model import ResourceConfig
 from hamgr.resources.resource import ResourceError
 from hamgr.resources.vip import Vip
 
 async def main():
-    vip = Vip(ResourceConfig("vip", "vip", {"address": sys.argv[1], "interface": sys.argv[2], "announcements": 2}))
+    options = {"address": sys.argv[1], "announcements": 2, **json.loads(sys.argv[2])}
+    vip = Vip(ResourceConfig("vip", "vip", options))
     await vip.prepare()
     said = []
     for word in sys.argv[3:]:
+        if word.startswith("ip "):
+            subprocess.run(word.split(), check=True)
+            said.append("done")
+            continue
         try:
             found = await getattr(vip, word)()
-            said.append(found.value if found is not None else "done")
+            why = f": {vip.reason}" if found is not None and found.value == "failed" else ""
+            said.append(found.value + why if found is not None else "done")
         except ResourceError as error:
             said.append(f"error: {error}")
     await vip.close()
@@ -64,19 +70,37 @@ class Net:
             self.ip(name, "address", "add", f"2001:db8::{number}/64", "dev", "eth0", "nodad")
             self.ip(name, "link", "set", "eth0", "up")
 
+    def card(self, name: str, interface: str) -> None:
+        """One more interface, with nobody at the other end of its cable."""
+        self.ip(name, "link", "add", "name", interface, "type", "veth", "peer", "name", f"{interface}-end")
+        for end in (interface, f"{interface}-end"):
+            self.ip(name, "link", "set", end, "up")
+
     def ns(self, name: str) -> str:
         return f"{self._prefix}{name}"
 
     def ip(self, name: str, *words: str) -> str:
         return ip("-n", self.ns(name), *words)
 
-    def vip(self, name: str, address: str, *words: str, interface: str = "eth0") -> list[str]:
-        command = ["ip", "netns", "exec", self.ns(name), sys.executable, "-c", RUN, address, interface, *words]
+    def vip(self, name: str, address: str, *words: str, **options: object) -> list[str]:
+        """The words are done one after the other on node `name`. Options that are None are not given."""
+        given = {key: value for key, value in {"interface": "eth0", **options}.items() if value is not None}
+        command = ["ip", "netns", "exec", self.ns(name), sys.executable, "-c", RUN, address, json.dumps(given), *words]
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
         return json.loads(done.stdout)
 
     def has(self, name: str, address: str) -> bool:
         return bool(json.loads(self.ip(name, "-json", "address", "show", "to", address) or "[]"))
+
+    def places(self, name: str, address: str) -> list[tuple[str, int]]:
+        """The interfaces that have the address, with the prefix there."""
+        shown = json.loads(self.ip(name, "-json", "address", "show"))
+        return [
+            (card["ifname"], one["prefixlen"])
+            for card in shown
+            for one in card.get("addr_info", [])
+            if one["local"] == address
+        ]
 
     def mac(self, name: str) -> str:
         return json.loads(self.ip(name, "-json", "link", "show", "eth0"))[0]["address"]
@@ -166,3 +190,59 @@ def test_an_interface_that_came_late_is_used(net: Net) -> None:
     net.ip("a", "link", "set", "late0", "name", "eth0")
     net.ip("a", "link", "set", "eth0", "up")
     assert net.vip("a", "192.0.2.100/24", "start", interface="eth0") == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix"), [("192.0.2.100", 24), ("198.51.100.9", 28), ("203.0.113.7", 16), ("2001:db8::100", 64)]
+)
+def test_an_address_finds_the_interface_whose_network_holds_it(net: Net, address: str, prefix: int) -> None:
+    for name, network in (("one", "198.51.100.1/24"), ("two", "198.51.100.2/28"), ("three", "203.0.1.1/8")):
+        net.card("a", name)
+        net.ip("a", "address", "add", network, "dev", name)
+    net.ip("a", "address", "add", "203.0.2.2/16", "dev", "one")
+    assert net.vip("a", address, "start", "status", interface=None) == ["done", "running"]
+    assert net.places("a", address) == [({24: "eth0", 28: "two", 16: "one", 64: "eth0"}[prefix], prefix)]
+    assert net.vip("a", address, "stop", "status", interface=None) == ["done", "stopped"]
+    assert not net.has("a", address)
+
+
+def test_an_address_takes_the_prefix_of_its_interfaces_network(net: Net) -> None:
+    net.vip("a", "192.0.2.100", "start")
+    assert net.places("a", "192.0.2.100") == [("eth0", 24)]
+
+
+def test_an_address_that_no_network_holds_says_what_to_add(net: Net) -> None:
+    assert net.vip("a", "10.9.9.9", "start", "status", "stop", interface=None) == [
+        'error: no interface has a network that holds 10.9.9.9: name one, as interface = "eth0",'
+        ' with the prefix, as "10.9.9.9/24"',
+        "stopped",
+        "done",
+    ]
+    assert net.vip("a", "10.9.9.9", "start") == [
+        'error: eth0 has no network that holds 10.9.9.9: give the address its prefix, as "10.9.9.9/24"'
+    ]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.100/24", "2001:db8::100/64"])
+def test_an_address_on_another_interface_is_seen_and_stopped_and_moved(net: Net, address: str) -> None:
+    """The interface in the file was changed, or someone added it by hand."""
+    plain = address.split("/")[0]
+    net.card("a", "other0")
+    nodad = ["nodad"] if ":" in address else []
+    net.ip("a", "address", "add", address, "dev", "other0", *nodad)
+    seen = f"failed: {plain} is on other0, and should be on eth0 alone"
+    assert net.vip("a", address, "status", "stop", "status") == [seen, "done", "stopped"]
+    net.ip("a", "address", "add", address, "dev", "other0", *nodad)
+    assert net.vip("a", address, "start", "status") == ["done", "running"]
+    assert [place[0] for place in net.places("a", plain)] == ["eth0"]
+
+
+def test_a_change_by_others_is_seen_at_the_next_look(net: Net) -> None:
+    command = "address add 192.0.2.100/24 dev eth0"
+    assert net.vip("a", "192.0.2.100/24", "status", f"ip {command}", "status", "ip link delete eth0", "status") == [
+        "stopped",
+        "done",
+        "running",
+        "done",
+        "stopped",
+    ]
