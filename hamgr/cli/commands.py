@@ -145,7 +145,7 @@ def _confirmed(node: str) -> bool:
 
 
 def check(args: argparse.Namespace) -> int:
-    from hamgr.config.local import check_local, local_warnings
+    from hamgr.config.local import check_local, examine_local, local_warnings
     from hamgr.config.problems import ConfigError
     from hamgr.config.toml import warnings
     from hamgr.resources.kinds import RESOURCE_KINDS
@@ -155,7 +155,9 @@ def check(args: argparse.Namespace) -> int:
         config = load_config(args.file)
         hurts = warnings(config)
         if args.node:
-            if problems := check_local(config, args.node, RESOURCE_KINDS):
+            if problems := check_local(config, args.node, RESOURCE_KINDS) or examine_local(
+                config, args.node, RESOURCE_KINDS
+            ):
                 raise ConfigError(tuple(problems))
             hurts += local_warnings(config, args.node)
     except ConfigError as error:

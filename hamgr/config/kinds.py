@@ -37,7 +37,8 @@ class Option(Protocol):
 class Kind(Protocol):
     """problems_here: what this machine lacks for a resource with these options; run on a node, and may run programs.
     advised_timeouts: start_timeout, stop_timeout, monitor_timeout or monitor_interval in seconds, as far as the file
-    does not say; {} where this machine can't tell."""
+    does not say; {} where this machine can't tell.
+    thorough_problems_here: what takes long to find out, or may be right later: for who asks, not for the daemon."""
 
     @property
     def options(self) -> Sequence[Option]: ...
@@ -45,6 +46,8 @@ class Kind(Protocol):
     def problems_here(self) -> Callable[[Mapping[str, OptionValue]], Iterable[Fact]]: ...
     @property
     def advised_timeouts(self) -> Callable[[Mapping[str, OptionValue]], Mapping[str, float]]: ...
+    @property
+    def thorough_problems_here(self) -> Callable[[Mapping[str, OptionValue]], Iterable[Fact]]: ...
 
 
 Kinds = Mapping[str, Kind]

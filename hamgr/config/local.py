@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hamgr.config.kinds import Kinds
-from hamgr.config.model import Config
+from hamgr.config.model import Config, ResourceConfig
 from hamgr.config.problems import ConfigWarning, Problem, describe
 from hamgr.config.toml import known_node
 
@@ -22,6 +22,16 @@ def check_local(config: Config, node: str, kinds: Kinds) -> list[Problem]:
         return [unknown]
     checks = (_key_file(config), _tls(config), _state_dir(config), _resources(config, node, kinds), _agents(config))
     return [Problem(config.path, *facts) for check in checks for facts in check]
+
+
+def examine_local(config: Config, node: str, kinds: Kinds) -> list[Problem]:
+    """What the agents of this machine object to after a thorough look. It may take long, and keeps no daemon from
+    starting: what a service needs may lie on a file system that another node has mounted now."""
+    found: list[Problem] = []
+    for prefix, resource in _resources_here(config, node):
+        facts = kinds[resource.kind].thorough_problems_here(resource.options)
+        found += [Problem(config.path, f"{prefix}.{option}", *rest) for option, *rest in facts]
+    return found
 
 
 def local_warnings(config: Config, node: str) -> list[ConfigWarning]:
@@ -92,13 +102,17 @@ def _state_dir(config: Config) -> Iterator[tuple[str, str, str]]:
 
 def _resources(config: Config, node: str, kinds: Kinds) -> Iterator[tuple[str, str, str]]:
     """What the groups need that may run here."""
+    for prefix, resource in _resources_here(config, node):
+        for option, found, allowed in kinds[resource.kind].problems_here(resource.options):
+            yield f"{prefix}.{option}", found, allowed
+
+
+def _resources_here(config: Config, node: str) -> Iterator[tuple[str, ResourceConfig]]:
     for group in config.groups:
         nodes = config.spec.group(group.name).nodes
-        if nodes and node not in nodes:
-            continue
-        for resource in group.resources:
-            for option, found, allowed in kinds[resource.kind].problems_here(resource.options):
-                yield f"group.{group.name}.resource.{resource.name}.{option}", found, allowed
+        if not nodes or node in nodes:
+            for resource in group.resources:
+                yield f"group.{group.name}.resource.{resource.name}", resource
 
 
 def _agents(config: Config) -> Iterator[tuple[str, str, str]]:

@@ -108,3 +108,4 @@ class ResourceKind:
     build: Callable[[ResourceConfig, Surroundings], Resource]
     problems_here: Callable[[Mapping[str, OptionValue]], Iterable[Fact]] = no_facts
     advised_timeouts: Callable[[Mapping[str, OptionValue]], Mapping[str, float]] = no_advice
+    thorough_problems_here: Callable[[Mapping[str, OptionValue]], Iterable[Fact]] = no_facts

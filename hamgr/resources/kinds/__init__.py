@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hamgr.resources.kinds import checks, lsb, vip
+from hamgr.resources.kinds import checks, lsb, ocf, vip
 from hamgr.resources.resource import ResourceKind
 
 RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
     {
         "vip": vip.KIND,
         "lsb": lsb.KIND,
+        "ocf": ocf.KIND,
         "tcp": checks.TCP,
         "http": checks.HTTP,
     }
