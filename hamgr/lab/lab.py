@@ -175,6 +175,7 @@ class Lab:
         self.layout = Layout(directory or Path(tempfile.gettempdir()) / f"hamgr-lab-{secrets.token_hex(4)}")
         self.environment = lab_environment(sys.executable, os.environ)
         self._shell: subprocess.Popen[str] | None = None
+        self._disk: subprocess.Popen[str] | None = None
         self._world_pid: int | None = None
 
     @classmethod
@@ -249,7 +250,9 @@ class Lab:
         if self._shell is not None:
             self._shell.kill()
             self._shell.communicate()
-        self._shell = self._world_pid = None
+        if self._disk is not None:
+            self._disk.communicate()
+        self._shell = self._world_pid = self._disk = None
         self.layout.world_pid.unlink(missing_ok=True)
         if not keep:
             shutil.rmtree(self.layout.directory, ignore_errors=True)
@@ -360,9 +363,44 @@ class Lab:
         tools = ["unshare", "nsenter", "ip", "nft", "mount"]
         tools += ["ipmi_sim"] if self.options.fencing is Fencing.IPMI else []
         tools += ["nginx"] if self.options.service else []
+        tools += ["mkfs.ext4"] if self.options.shared_disk else []
         require_tools(tools, search_path(sys.executable))
+        if self.options.shared_disk and is_rootless():
+            raise LabError("a shared disk is made of loop devices, and these need root")
+
+    def _attach_disk(self) -> int:
+        """Make the shared disk; it lasts for as long as anybody holds the returned descriptor."""
+        sizes = [self.options.shared_disk, *self.options.node_names]
+        command = [sys.executable, "-m", "hamgr.lab.shareddisk", str(self.layout.directory), *sizes]
+        inside, ours = os.pipe()
+        with self.layout.log("shareddisk").open("ab") as log:
+            self._disk = subprocess.Popen(
+                command,
+                stdin=inside,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self.environment,
+                text=True,
+                start_new_session=True,
+                cwd="/",
+            )
+        os.close(inside)
+        assert self._disk.stdout is not None
+        said = self._disk.stdout.readline().strip()
+        if said != "ready":
+            os.close(ours)
+            raise LabError(f"the lab did not come up: {said.removeprefix('failed: ')}{self._last_words()}")
+        return ours
 
     def _start_world(self, detached: bool) -> None:
+        held = [self._attach_disk()] if self.options.shared_disk else []
+        try:
+            self._start_world_with(detached, held)
+        finally:
+            for descriptor in held:  # From here on the world alone holds it, and it ends with the world.
+                os.close(descriptor)
+
+    def _start_world_with(self, detached: bool, held: Sequence[int]) -> None:
         command = [sys.executable, "-m", "hamgr.lab.world", str(self.layout.directory)]
         with self.layout.log("world").open("ab") as log:
             self._shell = subprocess.Popen(
@@ -374,6 +412,7 @@ class Lab:
                 text=True,
                 start_new_session=True,
                 cwd="/",
+                pass_fds=held,
             )
         assert self._shell.stdout is not None
         readable = select.select([self._shell.stdout], [], [], UP_TIMEOUT)[0]

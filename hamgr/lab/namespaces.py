@@ -18,6 +18,7 @@ _PACKAGES = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
     "mount": "mount",
+    "mkfs.ext4": "e2fsprogs",
 }
 _CAP_SYS_ADMIN = 21
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

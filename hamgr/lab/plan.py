@@ -51,7 +51,8 @@ class Options:
     groups: the text of the group tables, in place of all that the other options make of them. boot: a shell script that
     each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
     for all) are in its environment. scripts: programs that are put into the lab's directory, text by name. In all
-    three, @HERE@ and @LAB@ stand for those paths.
+    three, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a disk that all nodes reach, with
+    an empty ext4 on it, as @HERE@/shared; "" for none.
     """
 
     nodes: int = 2
@@ -78,6 +79,7 @@ class Options:
     groups: str = ""
     boot: str = ""
     scripts: Mapping[str, str] = field(default_factory=dict)
+    shared_disk: str = ""
 
     def __post_init__(self) -> None:
         for link in self.links:
@@ -197,6 +199,15 @@ class Layout:
     @property
     def here(self) -> Path:
         return self.directory / "here"
+
+    @property
+    def shared_disk(self) -> Path:
+        """The block device of `Options.shared_disk`, as each node sees it."""
+        return self.here / "shared"
+
+    @property
+    def disk_image(self) -> Path:
+        return self.directory / "shared.img"
 
     @property
     def config(self) -> Path:

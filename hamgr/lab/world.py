@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hamgr.lab import shareddisk
 from hamgr.lab.bmc import Bmc, BmcError
 from hamgr.lab.files import BMC_USER
 from hamgr.lab.links import LINKS, WIRE
@@ -124,8 +125,13 @@ class World:
             return
         began = time.monotonic()
         self._switch.darken(ports(name))
+        disk = self._shared_disk_of(name)
+        if disk is not None:
+            shareddisk.lose_power(disk, machine.pid)
         signal.pidfd_send_signal(machine.pidfd, signal.SIGKILL)
         self._await_death(name, machine)
+        if disk is not None:
+            shareddisk.await_release(disk)
         os.close(machine.pidfd)
         if name in self._wires:
             self._wires[name].show(on=False)
@@ -134,6 +140,10 @@ class World:
         for stream in (machine.shell.stdin, machine.shell.stdout):
             if stream is not None:
                 stream.close()
+
+    def _shared_disk_of(self, name: str) -> Path | None:
+        has_one = self._options.shared_disk and name in self._options.node_names
+        return self._layout.disk(name) / self._layout.shared_disk.name if has_one else None
 
     def _lay_wire(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "hamgr.lab.wire", str(self._layout.wire), str(self._options.baud)]

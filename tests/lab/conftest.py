@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,22 @@ def why_no_lab() -> str:
         return "no lab here: missing " + ", ".join(f"{tool} ({package})" for tool, package in missing)
     attempt = subprocess.run(new_world(["true"], is_rootless()), capture_output=True, text=True, check=False)
     return f"no lab here: {attempt.stderr.strip()}" if attempt.returncode != 0 else ""
+
+
+def why_no_shared_disk() -> str:
+    """What this machine lacks for `Options.shared_disk`, in a sentence; "" when it lacks nothing."""
+    if is_rootless():
+        return "no shared disk here: loop devices need root"
+    if missing_tools(["mkfs.ext4"], search_path(sys.executable)):
+        return "no shared disk here: missing mkfs.ext4 (e2fsprogs)"
+    return "" if Path("/dev/loop-control").exists() else "no shared disk here: no /dev/loop-control"
+
+
+@pytest.fixture
+def shared_disk() -> None:
+    """Skips the test, by name, where no lab can have a shared disk."""
+    if why_no_shared_disk():
+        pytest.skip(why_no_shared_disk())
 
 
 @pytest.fixture
