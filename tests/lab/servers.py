@@ -22,10 +22,11 @@ def needs(*programs: tuple[str, str]) -> None:
 
 
 LSB = """
-running() { read -r pid <"$pidfile" && kill -0 "$pid"; } 2>/dev/null
+# The file may be of the last boot, and its number another process's.
+running() { read -r pid <"$pidfile" && [ "$(cat /proc/$pid/comm)" = "$program" ]; } 2>/dev/null
 stop() {
   kill "$pid"
-  while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+  while running; do sleep 0.02; done
   rm -f "$pidfile"
 }
 case "$1" in
@@ -39,6 +40,7 @@ esac
 WEB = (
     f"""#!/bin/sh
 # nginx on port {WEB_PORT}, which says on which machine it runs.
+program=nginx
 home=@HERE@/web
 pidfile=$home/pid
 start() {{
@@ -69,6 +71,7 @@ _BACKENDS = "\n".join(
 HAPROXY = (
     f"""#!/bin/sh
 # haproxy on the shared address, in front of a web server on each node.
+program=haproxy
 home=@HERE@/haproxy
 pidfile=$home/pid
 start() {{
@@ -96,3 +99,47 @@ END
 """
     + LSB
 )
+
+MARIADB = """#!/bin/sh
+# MariaDB with its data on the shared disk; what it needs while it runs is on the machine's own.
+program=mariadbd
+home=@HERE@/mariadb
+data=@HERE@/mnt/mysql
+pidfile=$home/pid
+answers() { mariadb --no-defaults --socket="$home/sock" --execute="SELECT 1"; } >/dev/null 2>&1
+start() {
+  mkdir -p "$home/tmp"
+  rm -f "$pidfile"
+  if ! [ -d "$data" ]; then
+    rm -rf "$data.new"
+    mariadb-install-db --no-defaults --user=root --datadir="$data.new" --skip-test-db >"$home/install" || exit 1
+    sync -f "$data.new"
+    mv "$data.new" "$data"
+  fi
+  cat >"$home/init.sql" <<END
+CREATE DATABASE IF NOT EXISTS lab;
+CREATE TABLE IF NOT EXISTS lab.written (id BIGINT AUTO_INCREMENT PRIMARY KEY, number BIGINT NOT NULL,
+  attempt BIGINT NOT NULL, UNIQUE KEY once (number, attempt)) ENGINE=InnoDB;
+CREATE USER IF NOT EXISTS writer@'%' IDENTIFIED BY 'written';
+GRANT ALL ON lab.* TO writer@'%';
+END
+  mariadbd --no-defaults --user=root --datadir="$data" --tmpdir="$home/tmp" --socket="$home/sock" \\
+    --pid-file="$pidfile" --init-file="$home/init.sql" --log-error="$home/error.log" --bind-address=0.0.0.0 \\
+    --skip-name-resolve --innodb-flush-log-at-trx-commit=1 --innodb-buffer-pool-size=8M --innodb-log-file-size=8M \\
+    --key-buffer-size=1M --aria-pagecache-buffer-size=1M --performance-schema=off &
+  child=$!
+  until answers; do
+    kill -0 $child || { tail -3 "$home/error.log" >&2; exit 1; }
+    sleep 0.05
+  done
+}
+""" + LSB.replace("running || exit 3", "running || exit 3; answers || exit 1")
+
+MOUNT = """#!/bin/sh
+# The shared disk, by mount(8).
+case "$1" in
+  start) mountpoint -q @HERE@/mnt || { mkdir -p @HERE@/mnt; mount @HERE@/shared @HERE@/mnt; } ;;
+  stop) ! mountpoint -q @HERE@/mnt || umount @HERE@/mnt ;;
+  status) mountpoint -q @HERE@/mnt || exit 3 ;;
+esac
+"""
