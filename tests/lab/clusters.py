@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hamgr.lab.lab import Lab
@@ -21,3 +21,20 @@ def watched(lab: Lab, url: str = "") -> Iterator[Prober]:
 
 def kinds(lab: Lab, reporter: str) -> list[str]:
     return [event.kind for event in lab.events(reporter)]
+
+
+def runs(lab: Lab, **owners: str) -> Callable[[], bool]:
+    """Whether these groups are started on these nodes, as `hamgr status` says on one that is on."""
+
+    def all_run() -> bool:
+        asked = next(name for name in lab.options.node_names if lab.node(name).is_on())
+        found = {one["name"]: (one["owner"], one["state"]) for one in lab.status(asked)["groups"]}
+        return all(found[group] == (owner, "started") for group, owner in owners.items())
+
+    return all_run
+
+
+def insist(lab: Lab, node: str, *words: str) -> None:
+    """Say a command of `hamgr` until it is accepted."""
+    command = ["hamgr", "--config", str(lab.layout.config), *words]
+    lab.wait(lambda: lab.node(node).exec(command, check=False).returncode == 0, 20, f"`{words}` to be accepted")

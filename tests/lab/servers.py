@@ -143,3 +143,28 @@ case "$1" in
   status) mountpoint -q @HERE@/mnt || exit 3 ;;
 esac
 """
+
+GANESHA = """#!/bin/sh
+# NFSv4 in user space: exports a directory of the shared disk, where it also remembers its clients.
+program=ganesha.nfsd
+home=@HERE@/ganesha
+shared=@HERE@/mnt
+pidfile=$home/pid
+start() {
+  mkdir -p "$home" "$shared/export" "$shared/clients"
+  rm -f "$pidfile"
+  cat >"$home/ganesha.conf" <<END
+NFS_CORE_PARAM { Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; }
+NFSv4 { Grace_Period = 2; Lease_Lifetime = 2; RecoveryBackend = fs; RecoveryRoot = $shared/clients; }
+EXPORT {
+  Export_Id = 1; Path = $shared/export; Pseudo = /export; Protocols = 4; Transports = TCP;
+  Access_Type = RW; Squash = No_Root_Squash; SecType = sys; FSAL { Name = VFS; }
+}
+END
+  ganesha.nfsd -f "$home/ganesha.conf" -L "$home/log" -p "$pidfile" -N NIV_EVENT || exit 1
+  until grep -qs "NFS SERVER INITIALIZED" "$home/log" && running; do
+    ! grep -qs :FATAL: "$home/log" || { tail -3 "$home/log" >&2; exit 1; }
+    sleep 0.05
+  done
+}
+""" + LSB.replace("start) running || start", 'start) running || { rm -f "$home/log"; start; }')

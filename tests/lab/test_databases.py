@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from clusters import FAST, watched
+from clusters import FAST, insist, runs, watched
 from servers import MARIADB, MOUNT, WEB, WEB_PORT, needs
 
 from hamgr.lab.lab import Lab
@@ -95,18 +95,6 @@ class Written:
 
 def other(node: str) -> str:
     return "b" if node == "a" else "a"
-
-
-def started(cluster: Lab, asked: str) -> str:
-    """The node on which the database is started, as this node tells; "" when it is on none."""
-    (group,) = cluster.status(asked)["groups"]
-    return str(group["owner"]) if group["state"] == "started" else ""
-
-
-def insist(cluster: Lab, node: str, *words: str) -> None:
-    """Say a command until it is accepted."""
-    command = ["hamgr", "--config", str(cluster.layout.config), *words]
-    cluster.wait(lambda: cluster.node(node).exec(command, check=False).returncode == 0, 20, f"`{words}` to be accepted")
 
 
 def cut_the_power(cluster: Lab, owner: str) -> None:
@@ -213,7 +201,7 @@ def mariadb(lab: Callable[..., Lab]) -> Callable[..., Lab]:
 def database(mariadb: Callable[..., Lab]) -> Lab:
     """MariaDB, its data and the shared address on a."""
     cluster = mariadb()
-    cluster.wait(lambda: started(cluster, "a") == "a", 60, "the database to run on a")
+    cluster.wait(runs(cluster, db="a"), 60, "the database to run on a")
     return cluster
 
 
@@ -246,7 +234,7 @@ def test_in_maintenance_hamgrd_is_restarted_and_no_writer_notices(database: Lab)
             database.node(node).start_daemon()
             database.wait(lambda node=node: database.status(node)["quorate"], 20, f"{node} to be back")
         insist(database, "b", "maintenance", "off")
-        database.wait(lambda: started(database, "b") == "a", 20, "the database to be known as a's again")
+        database.wait(runs(database, db="a"), 20, "the database to be known as a's again")
         wait_for_commits(database, writer, "a")
     written = Written.read(journal(database))
     assert written.tried == written.acknowledged, "a try that failed"
@@ -257,24 +245,18 @@ def test_a_shop_starts_after_its_database_and_stops_before_it(mariadb: Callable[
     """The shop's script fails when the database does not answer, and a group that fails to stop has its node fenced."""
     cluster = mariadb(SHOP, web=WEB, shop=NEEDS_THE_DATABASE)
 
-    def run_on(db: str, shop: str) -> bool:
-        asked = next(name for name in "ab" if cluster.node(name).is_on())
-        found = {group["name"]: group for group in cluster.status(asked)["groups"]}
-        where = {name: group["owner"] for name, group in found.items() if group["state"] == "started"}
-        return where == {"db": db, "shop": shop}
-
     def failures(node: str) -> list[str]:
         return [event.text for event in cluster.events(node) if event.kind == "group-failed"]
 
     with watched(cluster, f"http://{VIP_OF_B}:{WEB_PORT}/") as prober:
-        cluster.wait(lambda: run_on("a", "b"), 60, "both to run, the shop on the other node")
+        cluster.wait(runs(cluster, db="a", shop="b"), 60, "both to run, the shop on the other node")
         insist(cluster, "b", "standby", "a")
-        cluster.wait(lambda: run_on("b", "b"), 30, "the database to have moved, and the shop to have waited")
+        cluster.wait(runs(cluster, db="b", shop="b"), 30, "the database to have moved, and the shop to have waited")
         prober.wait_for_page("b")
         assert failures("b") == []
         insist(cluster, "b", "online", "a")
         cluster.wait(lambda: cluster.status("a")["quorate"], 20, "a to be ready")
         cluster.node("b").power_off()
-        cluster.wait(lambda: run_on("a", "a"), 40, "both to run on a")
+        cluster.wait(runs(cluster, db="a", shop="a"), 40, "both to run on a")
         prober.wait_for_page("a")
     assert failures("a") == []

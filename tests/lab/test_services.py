@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from clusters import FAST, kinds, watched
+from clusters import FAST, insist, kinds, runs, watched
 from servers import HAPROXY, WEB, WEB_PORT, needs
 
 from hamgr.lab.answers import HTTP_VIEW
@@ -78,21 +76,6 @@ monitor_interval = "200ms"
 """
 
 
-def hamgr(cluster: Lab, node: str, *words: str) -> None:
-    cluster.node(node).exec(["hamgr", "--config", str(cluster.layout.config), *words])
-
-
-def runs(cluster: Lab, **owners: str) -> Callable[[], bool]:
-    """Whether these groups are started on these nodes, as `hamgr status` says on one that is on."""
-
-    def all_run() -> bool:
-        asked = next(name for name in cluster.options.node_names if cluster.node(name).is_on())
-        found = {one["name"]: (one["owner"], one["state"]) for one in cluster.status(asked)["groups"]}
-        return all(found[group] == (owner, "started") for group, owner in owners.items())
-
-    return all_run
-
-
 def errors(prober: Prober) -> list[str]:
     return [answer.node for answer in prober.answers() if answer.kind == "http-error"]
 
@@ -111,9 +94,9 @@ def test_pages_come_from_the_other_node_after_a_power_off_a_standby_and_a_servic
         prober.wait_for_page("b")
         cluster.node("a").power_on()
         prober.wait_for_page("a", 30)
-        hamgr(cluster, "b", "standby", "a")
+        insist(cluster, "b", "standby", "a")
         prober.wait_for_page("b")
-        hamgr(cluster, "b", "online", "a")
+        insist(cluster, "b", "online", "a")
         prober.wait_for_page("a")
         cluster.wait(runs(cluster, web="a"), 20, "web to run on a")
         started = kinds(cluster, "a").count("group-started")
