@@ -1,4 +1,4 @@
-"""Health checks of a service: it runs while it answers, over TCP or HTTP; something else starts and stops it.
+"""Health checks of a service: it runs while it answers, by TCP, HTTP or a command; something else starts and stops it.
 
 Put behind the service in its group: the group is started when the service answers, and fails when it no longer does.
 """
@@ -9,9 +9,13 @@ import asyncio
 import errno
 import http.client
 import socket
+import ssl
 import urllib.parse
+from typing import Protocol
 
 from hamgr.config.model import ResourceConfig
+from hamgr.resources.command import environment, words
+from hamgr.resources.program import run
 from hamgr.resources.resource import ResourceError, ResourceStatus
 
 FIRST_PAUSE = 0.05
@@ -31,6 +35,19 @@ GOOD = range(200, 400)
 """Status codes that say that the service works (RFC 9110, 15)."""
 
 
+class Service(Protocol):
+    """What a check looks at. host: its address, "" if it has none; where: its name in messages."""
+
+    @property
+    def where(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
+
+    async def ask(self) -> str:
+        """Why the service does not answer as it should; "" when it does."""
+
+
 class Tcp:
     """Options: address, port. The service runs while it takes connections."""
 
@@ -39,7 +56,6 @@ class Tcp:
         self._port = int(str(config.options["port"]))
 
     async def ask(self) -> str:
-        """Why the service does not answer as it should; "" when it does."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 _, writer = await asyncio.open_connection(self._address, self._port)
@@ -58,23 +74,33 @@ class Tcp:
 
 
 class Http:
-    """Options: url, contains (a text that must be in the answer)."""
+    """Options: url, contains (a text that must be in the answer), host (the name of the site), verify, ca."""
 
     def __init__(self, config: ResourceConfig) -> None:
         self._url = str(config.options["url"])
         self._contains = str(config.options.get("contains", ""))
         parts = urllib.parse.urlsplit(self._url)
         assert parts.hostname is not None
-        self._host, self._port = parts.hostname, parts.port or 80
+        self._secure = parts.scheme == "https"
+        self._host, self._port = parts.hostname, parts.port or (443 if self._secure else 80)
         self._path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        self._site = str(config.options.get("host", ""))
+        self._verify = config.options.get("verify", True) is True
+        self._ca = str(config.options.get("ca", ""))
 
     async def ask(self) -> str:
         return await asyncio.to_thread(self._get)
 
     def _get(self) -> str:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT)
+        headers = {"User-Agent": "hamgr", "Connection": "close"}
+        if self._site:
+            headers["Host"] = self._site
         try:
-            connection.request("GET", self._path, headers={"User-Agent": "hamgr", "Connection": "close"})
+            connection.connect()
+            if self._secure:
+                connection.sock = self._context().wrap_socket(connection.sock, server_hostname=self._site or self._host)
+            connection.request("GET", self._path, headers=headers)
             response = connection.getresponse()
             body = response.read(BODY)
         except (OSError, http.client.HTTPException) as error:
@@ -87,6 +113,14 @@ class Http:
             return f"its answer has no {self._contains!r} in it"
         return ""
 
+    def _context(self) -> ssl.SSLContext:
+        """Made anew each time: certificates are renewed."""
+        context = ssl.create_default_context(cafile=self._ca or None)
+        if not self._verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
     @property
     def where(self) -> str:
         return self._url
@@ -96,10 +130,28 @@ class Http:
         return self._host
 
 
+class Asked:
+    """Options: command, environment. The service runs while the command ends with 0."""
+
+    host = ""
+
+    def __init__(self, config: ResourceConfig) -> None:
+        self._command = words(config, "command")
+        self._environment = environment(config)
+
+    async def ask(self) -> str:
+        finished = await run(self._command, self._environment)
+        return "" if finished.code == 0 else str(finished)
+
+    @property
+    def where(self) -> str:
+        return " ".join(self._command)
+
+
 class Check:
     """A resource that only looks. What answers at an address of another machine is not our service."""
 
-    def __init__(self, service: Tcp | Http, patience: float) -> None:
+    def __init__(self, service: Service, patience: float) -> None:
         """patience: seconds for which a start waits for the first good answer."""
         self._service = service
         self._patience = patience
@@ -119,7 +171,7 @@ class Check:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _problem(self) -> str:
-        if not _is_here(self._service.host):
+        if self._service.host and not _is_here(self._service.host):
             return "the address is not on this machine"
         return await self._service.ask()
 
@@ -149,6 +201,8 @@ def _is_here(address: str) -> bool:
 def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer in {CONNECT_TIMEOUT:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

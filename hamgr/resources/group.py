@@ -174,7 +174,9 @@ async def _timed(operation: Awaitable[None], timeout: float, what: str) -> str:
 async def _status(config: ResourceConfig, resource: Resource) -> tuple[ResourceStatus, str]:
     try:
         async with asyncio.timeout(config.monitor_timeout):
-            return await resource.status(), ""
+            found = await resource.status()
+            failed = found is ResourceStatus.FAILED
+            return found, resource.reason if failed and isinstance(resource, Explaining) else ""
     except TimeoutError:
         return ResourceStatus.FAILED, f"status did not end within {config.monitor_timeout:g} s"
     except ResourceError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hamgr.config.model import ResourceConfig
-from hamgr.resources.program import Finished, run
+from hamgr.resources.program import Unkilled, run
 from hamgr.resources.resource import ResourceError, ResourceStatus
 
 STATUS_RUNNING = 0
@@ -20,6 +20,7 @@ class Lsb:
         args = config.options.get("args", [])
         assert isinstance(args, list)
         self._args = [str(arg) for arg in args]
+        self._unkilled = Unkilled()
         self.reason = ""
 
     async def prepare(self) -> None:
@@ -32,7 +33,10 @@ class Lsb:
         await self._do("stop")
 
     async def status(self) -> ResourceStatus:
-        finished = await self._run("status")
+        finished = await run([self._script, *self._args, "status"])
+        if hanging := self._unkilled.reason:
+            self.reason = hanging
+            return ResourceStatus.FAILED
         if finished.code in (STATUS_RUNNING, STATUS_STOPPED):
             self.reason = ""
             return ResourceStatus.RUNNING if finished.code == STATUS_RUNNING else ResourceStatus.STOPPED
@@ -41,12 +45,9 @@ class Lsb:
         return ResourceStatus.FAILED
 
     async def _do(self, action: str) -> None:
-        finished = await self._run(action)
+        finished = await run([self._script, *self._args, action], unkilled=self._unkilled)
         if finished.code != 0:
             raise ResourceError(f"{self._script} {action} {finished}")
-
-    async def _run(self, action: str) -> Finished:
-        return await run([self._script, *self._args, action])
 
     async def close(self) -> None:
         return

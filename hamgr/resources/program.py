@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from hamgr.resources.processes import Process, of_group, still_there
 from hamgr.resources.resource import ResourceError
 from hamgr.spawn import by_shell, our_turn, why_not_loaded
 
@@ -51,6 +53,10 @@ LAST_READS = 16
 """Full reads after the program's end, at most: a child may be writing for ever."""
 
 SINK = "exec 3<&0; exec >/dev/null 2>&1; cat <&3 3<&- &"
+
+
+UNKILLED_WAIT = 3.0
+"""Seconds to wait for the end of what an earlier operation left in the kernel, before that is the answer."""
 
 
 class CantRun(ResourceError):
@@ -88,12 +94,49 @@ class Finished:
         return f": {self.output[-SHOWN:]}" if self.output else ""
 
 
-async def run(command: Sequence[str], environment: Mapping[str, str] = ENVIRONMENT, *, whole: int = 0) -> Finished:
-    """Run a program, its path first, in a session of its own, without input. Raises CantRun.
+class Unkilled:
+    """What was killed and did not end: it hangs in the kernel, and what it began may yet be done, a mount for example.
+
+    As long as there is any, nobody knows what state its resource will have.
+    """
+
+    def __init__(self) -> None:
+        self._processes: list[Process] = []
+
+    async def note(self, group: int) -> None:
+        self._processes += await asyncio.to_thread(of_group, group)
+
+    @property
+    def reason(self) -> str:
+        """Which processes there are now; "" if there are none."""
+        self._processes = [process for process in self._processes if still_there(process)]
+        named = ", ".join(map(str, self._processes))
+        return f"{named} of an earlier operation was killed, but hangs in the kernel: see its disk" if named else ""
+
+    async def gone(self) -> None:
+        """Raises ResourceError if they do not end soon."""
+        until = asyncio.get_running_loop().time() + UNKILLED_WAIT
+        while reason := self.reason:
+            if asyncio.get_running_loop().time() >= until:
+                raise ResourceError(reason)
+            await asyncio.sleep(UNKILLED_WAIT / 20)
+
+
+async def run(
+    command: Sequence[str],
+    environment: Mapping[str, str] = ENVIRONMENT,
+    *,
+    whole: int = 0,
+    unkilled: Unkilled | None = None,
+) -> Finished:
+    """Run a program, its path or its name first, in a session of its own, without input. Raises CantRun.
 
     whole: keep the first bytes of its standard output, as many, apart from the rest of what it says.
+    unkilled: of the resource, for a program that changes something: it starts when nothing of an earlier one is left.
     A cancellation kills it with its whole process group before it goes on.
     """
+    if unkilled is not None:
+        await unkilled.gone()
     await our_turn()
     said = _Outlet(0, TAIL)
     told = _Outlet(whole, 0) if whole else said
@@ -116,7 +159,7 @@ async def run(command: Sequence[str], environment: Mapping[str, str] = ENVIRONME
     for outlet in outlets:
         outlet.drain()
     try:
-        code = await _ended(process)
+        code = await _ended(process, unkilled)
     finally:
         left = [outlet for outlet in outlets if outlet.finish()]
         try:
@@ -126,13 +169,17 @@ async def run(command: Sequence[str], environment: Mapping[str, str] = ENVIRONME
             for outlet in outlets:
                 outlet.close()
     output = " ".join(said.last.decode(errors="replace").split())
-    if why_not_loaded(command[0], code, output) and (reason := await asyncio.to_thread(why_not_run, command[0])):
+    if why_not_loaded(command[0], code, output) and (
+        reason := await asyncio.to_thread(why_not_run, command[0], environment.get("PATH"))
+    ):
         raise CantRun(f"{command[0]} can't be run: {reason}")
     return Finished(code, output, told.first if whole else b"")
 
 
-def why_not_run(program: str) -> str:
+def why_not_run(program: str, searched: str | None = None) -> str:
     """What is wrong with the file of a program, for the one who must repair it; "" if nothing is. Reads the disk."""
+    if "/" not in program:
+        return "" if shutil.which(program, path=searched) else f"No such file or directory: it is not in {searched}"
     path = Path(program)
     try:
         mode = path.stat().st_mode
@@ -243,7 +290,7 @@ async def _sink(reader: int) -> None:
         process.wait()
 
 
-async def _ended(process: subprocess.Popen[bytes]) -> int:
+async def _ended(process: subprocess.Popen[bytes], unkilled: Unkilled | None) -> int:
     """The exit code of the leader of a process group. Who does not wait for the end leaves nothing of the group."""
     try:
         await _exit(process)
@@ -255,6 +302,8 @@ async def _ended(process: subprocess.Popen[bytes]) -> int:
             async with asyncio.timeout(KILL_WAIT):
                 await _exit(process)
         process.poll()
+        if unkilled is not None:
+            await unkilled.note(process.pid)
         raise
     return process.wait()
 

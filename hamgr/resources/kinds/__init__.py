@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hamgr.resources.kinds import checks, lsb, ocf, vip
+from hamgr.resources.kinds import checks, command, filesystem, heartbeat, lsb, ocf, vip
 from hamgr.resources.resource import ResourceKind
 
 RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
@@ -17,7 +17,11 @@ RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
         "vip": vip.KIND,
         "lsb": lsb.KIND,
         "ocf": ocf.KIND,
+        "heartbeat": heartbeat.KIND,
+        "command": command.KIND,
+        "filesystem": filesystem.KIND,
         "tcp": checks.TCP,
         "http": checks.HTTP,
+        "check": checks.COMMAND,
     }
 )

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from hamgr.config.model import ResourceConfig
 from hamgr.resources.kinds import RESOURCE_KINDS
-from hamgr.resources.resource import Resource, ResourceError, ResourceStatus, Surroundings
+from hamgr.resources.resource import Explaining, Resource, ResourceError, ResourceStatus, Surroundings
 
 RUNNING, STOPPED = ResourceStatus.RUNNING, ResourceStatus.STOPPED
 
 
-def resource(kind: str, start_timeout: float = 1.0, **options: str | int) -> Resource:
+def resource(kind: str, start_timeout: float = 1.0, **options: object) -> Resource:
     config = ResourceConfig("check", kind, dict(options), start_timeout=start_timeout)
     return RESOURCE_KINDS[kind].build(config, Surroundings())
 
@@ -115,7 +123,7 @@ async def test_a_stop_stops_nothing() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://127.0.0.1/",
+        "https://localhost/",
         "http://localhost/",
         "ftp://127.0.0.1/",
         "127.0.0.1",
@@ -127,3 +135,90 @@ def test_a_url_that_can_not_be_asked_is_a_mistake(url: str) -> None:
     option = next(option for option in RESOURCE_KINDS["http"].options if option.name == "url")
     assert option.check is not None
     assert option.check(url).startswith("a URL with an address in it")
+
+
+async def test_a_command_says_by_its_exit_code_whether_the_service_works(tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    check = resource("check", command=["test", "-e", str(good)], environment={})
+    assert await check.status() is STOPPED
+    good.touch()
+    assert await check.status() is RUNNING
+
+
+async def test_a_command_that_fails_is_told_with_what_it_said() -> None:
+    check = resource("check", 0.2, command=["sh", "-c", "echo 'replica is 3 h behind'; exit 2"], environment={})
+    assert await check.status() is STOPPED
+    assert isinstance(check, Explaining)
+    assert check.reason == "ended with 2: replica is 3 h behind"
+    with pytest.raises(ResourceError, match="replica is 3 h behind"):
+        await check.start()
+
+
+async def test_a_check_that_can_not_be_run_says_nothing_of_the_service() -> None:
+    with pytest.raises(ResourceError, match="/nowhere/check can't be run: No such file or directory"):
+        await resource("check", command=["/nowhere/check"], environment={}).status()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed one for www.example.org and 127.0.0.1; key and certificate in one file."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "site")])
+    names = [x509.DNSName("www.example.org"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, secret.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(secret, hashes.SHA256())
+    )
+    key = secret.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = tmp_path_factory.mktemp("tls") / "site.pem"
+    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + key)
+    return file
+
+
+@contextmanager
+def secure_web(certificate: Path) -> Iterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
+async def test_https_is_spoken_and_the_certificate_checked(certificate: Path) -> None:
+    with secure_web(certificate) as port:
+        url, ca = f"https://127.0.0.1:{port}/", str(certificate)
+        assert await resource("http", url=url, ca=ca).status() is RUNNING
+        assert await resource("http", url=url, ca=ca, host="www.example.org").status() is RUNNING
+        assert await resource("http", url=url, verify=False).status() is RUNNING
+        assert await resource("http", url=f"{url}503", verify=False).status() is STOPPED
+        for options in ({}, {"ca": ca, "host": "www.example.com"}):
+            check = resource("http", url=url, **options)
+            assert await check.status() is STOPPED
+            assert isinstance(check, Explaining)
+            assert check.reason.startswith("its certificate is refused: ")
+
+
+async def test_the_site_is_named_to_the_server() -> None:
+    heard = asyncio.get_running_loop().create_future()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.set_result(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        assert await resource("http", url=f"http://127.0.0.1:{port}/", host="shop.example.org").status() is RUNNING
+    assert (await heard).lower().count(b"\r\nhost:") == 1
+    assert b"\r\nHost: shop.example.org\r\n" in await heard
