@@ -65,18 +65,7 @@ async def run(config: Config, node_name: str) -> int:
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
     groups = {
-        group.name: GroupRunner(
-            group,
-            host.group_reported,
-            Surroundings(
-                config.spec.name,
-                node_name,
-                config.spec.names,
-                group.name,
-                config.state_dir,
-                functools.partial(host.group_told, group.name),
-            ),
-        )
+        group.name: GroupRunner(group, host.group_reported, _surroundings(config, host, group.name))
         for group in config.groups
     }
     windows = FailbackWindows(
@@ -123,6 +112,22 @@ async def run(config: Config, node_name: str) -> int:
         await admin.close()
         writer.close()
         store.close()
+
+
+def _surroundings(config: Config, host: Host, group: str) -> Surroundings:
+    spec, node = config.spec.group(group), host.node
+    nodes = spec.nodes or config.spec.names
+    return Surroundings(
+        config.spec.name,
+        node.name,
+        config.spec.names,
+        group,
+        config.state_dir,
+        functools.partial(host.group_told, group),
+        group_nodes=nodes,
+        candidate=spec.enabled and node.name in nodes,
+        hands_off=lambda: node.member.hands_off,
+    )
 
 
 def _end_on_signals(loop: asyncio.AbstractEventLoop, host: Host) -> None:

@@ -67,10 +67,15 @@ def _tell_nobody(kind: Kind, text: str) -> None:
     return
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Where a resource runs. tell: announces something to the operators, once each time it is called; may be called
-    from the loop's thread only."""
+    from the loop's thread only. group_nodes: where its group may run. candidate: whether it may ever run here.
+    hands_off: whether nothing may be started or stopped now, as in maintenance."""
 
     cluster: str = ""
     node: str = ""
@@ -78,6 +83,9 @@ class Surroundings:
     group: str = ""
     state_dir: Path = DEFAULT_STATE_DIR
     tell: Callable[[Kind, str], None] = _tell_nobody
+    group_nodes: tuple[str, ...] = ()
+    candidate: bool = True
+    hands_off: Callable[[], bool] = _never
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from hamgr.config.local import check_local, examine_local
 from hamgr.config.model import ResourceConfig
 from hamgr.config.toml import load
 from hamgr.links.keyfile import write_key_file
-from hamgr.resources import ocf
+from hamgr.resources import ocf_calls
 from hamgr.resources.kinds import RESOURCE_KINDS
 from hamgr.resources.resource import Resource, ResourceError, ResourceStatus, Surroundings
 
@@ -55,7 +55,7 @@ Declare = Callable[[str], ResourceConfig]
 def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
     """`declare('agent = "ocf:heartbeat:Dummy"')`: a resource that the configuration and its agent approve of."""
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(ocf, "RUN_DIRECTORY", tmp_path / "run")
+    monkeypatch.setattr(ocf_calls, "RUN_DIRECTORY", tmp_path / "run")
     write_key_file(tmp_path / "key")
 
     def make(keys: str) -> ResourceConfig:
@@ -104,6 +104,18 @@ async def test_dummy(declare: Declare, tmp_path: Path) -> None:
     await life.begin()
     assert (tmp_path / "run" / "Dummy-web.ocf.state").exists()
     await life.end()
+
+
+async def test_stateful(declare: Declare, tmp_path: Path) -> None:
+    resource = build(declare('agent = "ocf:heartbeat:Stateful"\npromotable = true\n'), tmp_path)
+    state = tmp_path / "run" / "Stateful-web.ocf.state"
+    score = tmp_path / "run" / "hamgr-attributes" / "master-web.ocf"
+    life = Life(resource)
+    await life.begin()
+    assert (state.read_text(), score.read_text()) == ("master\n", "10\n")
+    await life.end()
+    assert (state.read_text(), score.read_text()) == ("slave\n", "5\n")
+    await resource.close()
 
 
 @pytest.fixture

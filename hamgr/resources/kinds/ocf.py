@@ -64,6 +64,10 @@ def _advised_timeouts(options: Mapping[str, OptionValue]) -> Mapping[str, float]
 
 
 def _build(config: ResourceConfig, surroundings: Surroundings) -> Resource:
+    if config.options.get("promotable") is True:
+        from hamgr.resources.promotable import Promotable
+
+        return Promotable(config, surroundings)
     from hamgr.resources.ocf import Ocf
 
     return Ocf(config, surroundings)
@@ -73,6 +77,7 @@ KIND = ResourceKind(
     (
         Option("agent", str, required=True, check=_check_agent),
         Option("parameters", dict, default={}, check=check_parameters),
+        Option("promotable", bool, default=False),
         Option("check_level", int, default=0, check=_check_level),
         Option("ocf_root", str, default=DEFAULT_ROOT, check=check_path),
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
-from hamgr.resources import ocf
+from hamgr.resources import ocf_calls
 from hamgr.resources.kinds import RESOURCE_KINDS
 from hamgr.resources.ocf import Ocf
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
@@ -27,7 +27,7 @@ esac"""
 @pytest.fixture(autouse=True)
 def run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(ocf, "RUN_DIRECTORY", tmp_path / "run")
+    monkeypatch.setattr(ocf_calls, "RUN_DIRECTORY", tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -199,7 +199,7 @@ async def test_the_directory_of_the_agents_state_is_made(service: Make, run_dire
 async def test_who_may_not_make_it_has_one_of_its_own(
     service: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ocf, "RUN_DIRECTORY", Path("/proc/resource-agents"))
+    monkeypatch.setattr(ocf_calls, "RUN_DIRECTORY", Path("/proc/resource-agents"))
     resource = service("env >$here/env")
     await resource.prepare()
     await resource.start()
@@ -208,9 +208,8 @@ async def test_who_may_not_make_it_has_one_of_its_own(
 
 async def test_two_groups_with_resources_of_one_name_do_not_meet(service: Make, tmp_path: Path) -> None:
     options = {"agent": "test:service", "ocf_root": str(tmp_path / "ocf")}
-    names = [
-        ocf.Calls(ResourceConfig("ip", "ocf", options), Surroundings(group=group)).instance for group in ("web", "mail")
-    ]
+    config = ResourceConfig("ip", "ocf", options)
+    names = [ocf_calls.Calls(config, Surroundings(group=group)).instance for group in ("web", "mail")]
     assert names == ["web.ip", "mail.ip"]
 
 

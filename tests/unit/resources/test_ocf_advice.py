@@ -135,6 +135,20 @@ def test_an_agent_that_is_missing_is_told_of(config: Config, tmp_path: Path) -> 
     assert found == f'agent: found "ocf:test:db", which is not at {place}, allowed an agent of this machine'
 
 
+def test_only_a_promotable_agent_can_be_promotable(agent: Agent, config: Config) -> None:
+    agent()
+    (found,) = problems(config('parameters = { path = "/x" }\npromotable = true'))
+    assert found == "promotable: found true, allowed false: ocf:test:db offers no promote and demote"
+
+
+
+def test_a_promotables_start_is_a_start_and_a_promotion(agent: Agent, config: Config) -> None:
+    more = '<action name="promote" timeout="50s"/><action name="demote" timeout="40s"/><action name="notify"/>'
+    role = '<action name="monitor" timeout="31s" interval="16s" role="Master"/>'
+    agent(metadata=METADATA.replace("</actions>", f"{more}{role}</actions>"))
+    assert times(config("promotable = true")) == (120 + 50 + 2 * 20, 40 + 2 * 20, 31, 16)
+
+
 @pytest.mark.parametrize("name", ["ocf:test:../../../bin/sh", "", "test db", "lsb:test:db", "ocf:a:b:c"])
 def test_what_is_no_agents_name_is_told(config: Config, name: str) -> None:
     path = config()
