@@ -8,8 +8,8 @@ import functools
 import gc
 import logging
 import signal
-import socket
 import sys
+import time
 from pathlib import Path
 
 from hamgr import __version__
@@ -19,7 +19,8 @@ from hamgr.admin.links import LinksDesk
 from hamgr.admin.service import AdminError, AdminServer
 from hamgr.config.local import check_local, local_warnings
 from hamgr.config.model import DEFAULT_CONFIG, Config
-from hamgr.config.toml import ConfigError, load, warnings
+from hamgr.config.problems import ConfigError, NotYet
+from hamgr.config.source import Loaded, load
 from hamgr.core.events import Verb
 from hamgr.core.node import Node
 from hamgr.fencing.runner import FenceRunner
@@ -46,6 +47,10 @@ USAGE = 2
 
 BROKEN = 70
 """Exit code after a fault of this program (EX_SOFTWARE, sysexits(3))."""
+
+
+LOOK_AGAIN = 1.0
+"""Seconds between two looks at a network that is not up yet, before anything runs."""
 
 
 async def run(config: Config, node_name: str) -> int:
@@ -158,22 +163,37 @@ def _reload_on_hangup(loop: asyncio.AbstractEventLoop, keys: KeysDesk) -> None:
     loop.add_signal_handler(signal.SIGHUP, asked)
 
 
+def _load(path: Path, node: str) -> Loaded:
+    """The configuration, once it can be told: with Heartbeat's files, only an interface that is up says who is who."""
+    told = ""
+    while True:
+        try:
+            return load(path, RESOURCE_KINDS, node)
+        except NotYet as error:
+            if told != str(error):
+                log.warning("waiting for the network: %s", error)
+                told = str(error)
+            time.sleep(LOOK_AGAIN)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="hamgrd", description="The node daemon of hamgr.")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"configuration file ({DEFAULT_CONFIG})")
-    parser.add_argument("--node", default=socket.gethostname().split(".")[0], help="this node's name (the host name)")
+    parser.add_argument("--ha-dir", type=Path, dest="config", metavar="DIR", help="or a directory of Heartbeat's files")
+    parser.add_argument("--node", default="", help="this node's name (the host name)")
     parser.add_argument("--debug", action="store_true", help="log more")
     parser.add_argument("--version", action="version", version=f"hamgrd {__version__}")
     options = parser.parse_args(argv)
     lines = log_to(sys.stderr, logging.DEBUG if options.debug else logging.INFO)
     try:
-        config = load(options.config, RESOURCE_KINDS)
-        problems = check_local(config, options.node, RESOURCE_KINDS)
+        loaded = _load(options.config, options.node)
+        config, node = loaded.config, loaded.node
+        problems = check_local(config, node, RESOURCE_KINDS)
         if problems:
             raise ConfigError(tuple(problems))
-        for warning in (*warnings(config), *local_warnings(config, options.node)):
+        for warning in (*loaded.warnings, *local_warnings(config, node)):
             log.warning("%s", warning)
-        return asyncio.run(run(config, options.node))
+        return asyncio.run(run(config, node))
     except (ConfigError, KeyFileError, StoreError, LinkError, AdminError) as error:
         lines.close()  # so that the error stands at the end, whole
         print(f"hamgrd: {error}", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hamgr.config.model import Config
+    from hamgr.config.source import Loaded
     from hamgr.v1 import admin_pb2 as pb
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -147,19 +148,19 @@ def _confirmed(node: str) -> bool:
 def check(args: argparse.Namespace) -> int:
     from hamgr.config.local import check_local, examine_local, local_warnings
     from hamgr.config.problems import ConfigError
-    from hamgr.config.toml import warnings
     from hamgr.resources.kinds import RESOURCE_KINDS
 
     hurts = []
+    file = args.file or config_path(args)
     try:
-        config = load_config(args.file)
-        hurts = warnings(config)
+        loaded = load(file, args.node)
+        hurts = loaded.warnings
         if args.node:
-            if problems := check_local(config, args.node, RESOURCE_KINDS) or examine_local(
-                config, args.node, RESOURCE_KINDS
+            if problems := check_local(loaded.config, loaded.node, RESOURCE_KINDS) or examine_local(
+                loaded.config, loaded.node, RESOURCE_KINDS
             ):
                 raise ConfigError(tuple(problems))
-            hurts += local_warnings(config, args.node)
+            hurts += local_warnings(loaded.config, loaded.node)
     except ConfigError as error:
         mistakes = error.problems
     else:
@@ -175,20 +176,18 @@ def check(args: argparse.Namespace) -> int:
     for line in (*mistakes, *hurts):
         print(line, file=sys.stderr)
     if not mistakes:
-        print(f"{args.file}: good" + (f", {len(hurts)} warnings" if hurts else ""))
+        print(f"{file}: good" + (f", {len(hurts)} warnings" if hurts else ""))
     return USAGE if mistakes else DONE
 
 
 def init(args: argparse.Namespace) -> int:
-    import socket
-
     from hamgr.config.problems import ConfigError
     from hamgr.config.toml import known_node
     from hamgr.store import StoreError, initialise
 
-    node = args.node or socket.gethostname().split(".")[0]
     try:
-        config = load_config(config_path(args))
+        loaded = load(config_path(args), args.node)
+        config, node = loaded.config, loaded.node
         if (unknown := known_node(config, node)) is not None:
             raise ConfigError((unknown,))
         initialise(config.state_dir, config.spec.name, node)
@@ -220,10 +219,15 @@ def config_path(args: argparse.Namespace) -> Path:
 
 
 def load_config(path: Path) -> Config:
-    from hamgr.config.toml import load
+    return load(path).config
+
+
+def load(path: Path, node: str = "") -> Loaded:
+    """A hamgr.toml, or a directory of Heartbeat's. node: who this machine is, "" to go by its host name."""
+    from hamgr.config import source
     from hamgr.resources.kinds import RESOURCE_KINDS
 
-    return load(path, RESOURCE_KINDS)
+    return source.load(path, RESOURCE_KINDS, node)
 
 
 def _answer(args: argparse.Namespace, answer: pb.Answer) -> int:

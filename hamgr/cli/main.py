@@ -51,6 +51,9 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hamgr {__version__}")
     parser.add_argument("--socket", metavar="PATH", help="the daemon's admin socket (or HAMGR_SOCKET)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="take the admin socket from this file")
+    parser.add_argument(
+        "--ha-dir", type=Path, dest="config", metavar="DIR", help="or from Heartbeat's files in this one"
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, carry_out: object, text: str, json: bool = True) -> argparse.ArgumentParser:
@@ -82,10 +85,11 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     cleanup.add_argument("group")
     cleanup.add_argument("--node", default="")
     check = command("check", commands.check, "check a configuration file")
-    check.add_argument("file", type=Path)
+    check.add_argument("file", type=Path, nargs="?", help="a hamgr.toml, or a directory of Heartbeat's")
     check.add_argument("--node", default="", help="check also what only this machine can see, as this node")
     init = command("init", commands.init, "say that this cluster is new, before hamgrd first starts", json=False)
     init.add_argument("--node", default="", help="this node's name (the host name)")
+    _import_arguments(command("import", _import, "turn Heartbeat's files into a hamgr.toml", json=False))
     _key_arguments(command("key", _key, "make, list and change the cluster's keys, while the daemons run"))
     tls = command("tls", _tls, "make certificates for the gRPC links: an authority, and one for each node", json=False)
     tls.add_argument("verb", choices=("ca", "issue"))
@@ -105,6 +109,20 @@ def _key_arguments(key: argparse.ArgumentParser) -> None:
     key.add_argument("words", nargs="*", metavar="[FILE] [NUMBER]", help="FILE: the configuration's key_file")
     key.add_argument("--method", default="hmac-sha256", help="(new) hmac-sha256, blake2s, sha1 or chacha20-poly1305")
     key.add_argument("--force", action="store_true", help="even if it cuts off a peer that is heard")
+
+
+def _import_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("directory", type=Path, nargs="?", default=Path("/etc/ha.d"), help="with ha.cf (/etc/ha.d)")
+    one.add_argument("-o", "--output", type=Path, metavar="FILE", help="a new file, in place of standard output")
+    one.add_argument("--key-file", type=Path, metavar="FILE", help="make this key file out of authkeys")
+    one.add_argument("--force", action="store_true", help="overwrite the output")
+    one.add_argument("--node", default="", help="this node's name (the host name)")
+
+
+def _import(args: argparse.Namespace) -> int:
+    from hamgr.cli.importing import import_directory
+
+    return import_directory(args)
 
 
 def _key(args: argparse.Namespace) -> int:

@@ -6,13 +6,14 @@ import ipaddress
 import re
 
 NAME = 'a name of letters, digits, "-" and "_", up to 63 characters'
-NODE_NAME = 'a host name: letters, digits and "-", up to 63 characters, no "-" at an end'
+NODE_NAME = 'a host name: letters, digits, "-" and ".", up to 63 characters, no "-" at an end'
 ADDRESS = "an IPv4 or IPv6 address (names would need a DNS server when the network fails)"
 INTERFACE = 'an interface name of up to 15 characters without space or "/"'
 HIGHEST_PORT = 65535
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
-_NODE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)  # RFC 1123, 2.1
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"  # RFC 1123, 2.1
+_NODE_NAME = re.compile(rf"(?=.{{1,63}}$){_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _INTERFACE = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}")  # the kernel's dev_valid_name()
 
 

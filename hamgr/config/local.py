@@ -46,14 +46,14 @@ def _not_here(config: Config, node: str) -> Iterator[tuple[str, str]]:
         if interface and interface not in interfaces:
             here = ", ".join(sorted(interfaces))
             yield f"link.{link.name}.interface", f"{interface} is not here (there is {here}): hamgrd waits for it"
-        if address and not _assigned(address):
+        if address and not has_address(address):
             yield f"node.{node}.address.{link.name}", f"this machine does not have {address}: hamgrd waits for it"
         if device and not Path(device).exists():
             yield f"link.{link.name}.device", f"{device} is not here: hamgrd waits for it"
 
 
-def _assigned(address: str) -> bool:
-    """Only an assigned address can be bound (ip(7): EADDRNOTAVAIL)."""
+def has_address(address: str) -> bool:
+    """Whether this machine has it: only an assigned address can be bound (ip(7): EADDRNOTAVAIL)."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

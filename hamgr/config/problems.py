@@ -42,6 +42,10 @@ class ConfigError(Exception):
         self.problems = problems
 
 
+class NotYet(ConfigError):
+    """Mistakes that may be none once the network of this machine is up: who can wait, tries again."""
+
+
 def describe(value: object) -> str:
     """A value of a TOML file as an administrator would write it, cut when it is long."""
     if isinstance(value, bool):

@@ -42,8 +42,7 @@ class Table:
         self._known: dict[str, None] = {}
 
     def key(self, name: str) -> str:
-        shown = name if _BARE_KEY.fullmatch(name) else describe(name)
-        return f"{self.path}.{shown}" if self.path else shown
+        return key_of(self.path, name)
 
     def wrong(self, name: str, allowed: str) -> None:
         found = describe(self.values[name]) if name in self.values else MISSING
@@ -170,6 +169,12 @@ class Table:
             if name not in self._known:
                 allowed = "one of " + ", ".join(self._known) + did_you_mean(name, self._known)
                 self.mistakes.note(self.key(name), "an unknown key", allowed)
+
+
+def key_of(path: str, name: str) -> str:
+    """A key below the table `path` ("" for the whole file), as TOML writes it."""
+    shown = name if _BARE_KEY.fullmatch(name) else describe(name)
+    return f"{path}.{shown}" if path else shown
 
 
 def either(words: Collection[str]) -> str:

@@ -26,7 +26,7 @@ from hamgr.config.table import Mistakes, Table, did_you_mean, either
 from hamgr.config.warning import warnings
 from hamgr.core.cluster import MAX_NODES, ClusterSpec, LinkSpec, NodeSpec, QuorumLoss
 
-__all__ = ["ConfigError", "ConfigWarning", "Problem", "digest", "load", "parse", "warnings"]
+__all__ = ["ConfigError", "ConfigWarning", "Problem", "build", "digest", "load", "parse", "tables_in", "warnings"]
 
 DIGEST_DIGITS = 16
 MOST_ATTEMPTS = 100
@@ -43,18 +43,18 @@ _RESERVED_OPTIONS = ("action", "nodename")
 def load(path: Path, kinds: Kinds | None = None) -> Config:
     """The configuration in `path`. kinds: the registry of resource kinds; without it, the options of resources
     are taken unchecked. Raises ConfigError with every mistake."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise _unusable(path, error.strerror or str(error), "a file that can be read") from None
-    return parse(text, path, kinds)
+    return parse(_content(path), path, kinds)
 
 
 def parse(text: bytes, path: Path, kinds: Kinds | None = None) -> Config:
     """As `load`, of what is or shall be in `path`."""
+    return build(path, _tables(text, path), kinds, digest(text))
+
+
+def build(path: Path, tables: dict[str, Any], kinds: Kinds | None, digest_of_text: str) -> Config:
+    """As `load`, from the tables of a file, or from tables that were made of files of another form."""
     mistakes = Mistakes(path)
-    root = Table(mistakes, "", _tables(text, path))
-    config = _read(root, path, kinds, digest(text))
+    config = _read(Table(mistakes, "", tables), path, kinds, digest_of_text)
     if mistakes.problems:
         raise ConfigError(tuple(mistakes.problems))
     return config
@@ -63,6 +63,18 @@ def parse(text: bytes, path: Path, kinds: Kinds | None = None) -> Config:
 def digest(text: bytes) -> str:
     """By what nodes tell whether they run the same file: the first 16 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(text).hexdigest()[:DIGEST_DIGITS]
+
+
+def tables_in(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, whatever they are. Raises ConfigError."""
+    return _tables(_content(path), path)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error), "a file that can be read") from None
 
 
 def _tables(text: bytes, path: Path) -> dict[str, Any]:

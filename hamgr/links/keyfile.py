@@ -13,7 +13,16 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hamgr.links.keys import KEY_BYTES, MAX_KEY_NUMBER, KeyFileError, Keys, parse_keys, read_private, words_of
+from hamgr.links.keys import (
+    KEY_BYTES,
+    MAX_KEY_NUMBER,
+    KeyFileError,
+    Keys,
+    is_authkeys,
+    parse_keys,
+    read_private,
+    words_of,
+)
 from hamgr.links.seal import Method
 
 _HEADING = "# hamgr cluster keys: the same file on every node and on the arbiter, mode 0600; the first key seals\n"
@@ -29,9 +38,20 @@ def new_key_line(number: int, method: Method = Method.HMAC_SHA256) -> str:
 
 def write_key_file(path: Path, method: Method = Method.HMAC_SHA256) -> None:
     """Make a new key file with one new key, mode 0600. Raises FileExistsError and other OSErrors."""
+    _write(path, new_key_line(1, method))
+
+
+def write_keys(path: Path, keys: Keys) -> None:
+    """Make a new key file with these keys, mode 0600. Raises FileExistsError and other OSErrors."""
+    order = [keys.active, *(number for number in keys.keys if number != keys.active)]
+    lines = (f"{number} {keys.keys[number].method.value} {keys.keys[number].secret.hex()}\n" for number in order)
+    _write(path, "".join(lines))
+
+
+def _write(path: Path, lines: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(_HEADING + new_key_line(1, method))
+        file.write(_HEADING + lines)
         file.flush()
         os.fsync(file.fileno())
     _sync_directory(path.parent)
@@ -98,6 +118,11 @@ def _change(path: Path, change: Callable[[Keys, list[str]], list[str]]) -> Keys:
     path = Path(os.path.realpath(path))  # a link to the file must not become a file of its own
     with _locked(path.parent):
         text = read_private(path, None)
+        if is_authkeys(text):
+            raise KeyChangeError(
+                f"{path} is a file of Heartbeat's, with secrets that hamgr derives its keys from: change it by hand, "
+                "and `hamgr key reload`; or take a key file of hamgr's own (`hamgr import DIR --key-file FILE`)"
+            )
         lines = [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
         changed = "".join(change(parse_keys(path, text), lines))
         keys = parse_keys(path, changed)

@@ -3,7 +3,7 @@
     # number  method  key (hexadecimal); the first line's key seals, all of them open
     1  hmac-sha256  6f1c...
 
-The method may be left out: hmac-sha256.
+The method may be left out: hmac-sha256. A file of Heartbeat's, authkeys, will do too (`hamgr.links.authkeys`).
 """
 
 from __future__ import annotations
@@ -90,7 +90,14 @@ def _check_private(path: Path, status: os.stat_result, owner: int | None) -> Non
 
 
 def parse_keys(path: Path, text: str) -> Keys:
-    """The keys in a file's text. Raises KeyFileError that names `path` and the line, and never tells a secret."""
+    """The keys in a file's text, Heartbeat's authkeys too.
+
+    Raises KeyFileError that names `path` and the line, and never tells a secret.
+    """
+    if is_authkeys(text):
+        from hamgr.links.authkeys import parse_authkeys
+
+        return parse_authkeys(path, text)
     keys: dict[int, Key] = {}
     for number, line in enumerate(text.split("\n"), 1):
         content = words_of(line)
@@ -102,6 +109,11 @@ def parse_keys(path: Path, text: str) -> Keys:
     if not keys:
         raise KeyFileError(path, "no key", "at least one line `NUMBER [METHOD] HEX`")
     return Keys(keys, next(iter(keys)))
+
+
+def is_authkeys(text: str) -> bool:
+    """Whether a key file is one of Heartbeat's: only those have an `auth` line."""
+    return any(line.split(None, 1)[:1] == ["auth"] for line in text.split("\n"))
 
 
 def words_of(line: str) -> list[str]:

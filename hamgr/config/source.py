@@ -1,0 +1,54 @@
+"""Loads a configuration wherever it stands: a TOML file, or a directory with Heartbeat's files."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from hamgr.config import toml
+from hamgr.config.kinds import Kinds
+from hamgr.config.model import Config
+from hamgr.config.problems import ConfigWarning
+from hamgr.config.warning import warnings
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """node: who this machine is in it; a name that the configuration does not know when it is none of the nodes.
+
+    notes: what Heartbeat's files say and hamgr does not do, or does differently.
+    """
+
+    config: Config
+    node: str
+    notes: tuple[ConfigWarning, ...] = ()
+
+    @property
+    def warnings(self) -> list[ConfigWarning]:
+        """Those of the files' translation, then those of the configuration."""
+        return [*self.notes, *warnings(self.config)]
+
+
+def load(path: Path, kinds: Kinds | None, node: str = "") -> Loaded:
+    """The configuration at `path`. node: who this machine is, "" to go by its host name.
+
+    Raises ConfigError with every mistake; NotYet, a kind of it, when this machine's network must be up first.
+    """
+    if not path.is_dir():
+        config = toml.load(path, kinds)
+        return Loaded(config, _this_node(config, node))
+    # Loaded here: most clusters have a hamgr.toml.
+    from hamgr.config.heartbeat.build import config_of
+    from hamgr.config.heartbeat.here import this_machine
+
+    config, draft = config_of(path, this_machine(node), kinds)
+    return Loaded(config, _this_node(config, node), tuple(draft.notes))
+
+
+def _this_node(config: Config, node: str) -> str:
+    """Host names ignore case, and a node may be called by its whole one (RFC 1123, uname -n)."""
+    known = {name.lower(): name for name in config.spec.names}
+    host = node or socket.gethostname()
+    short = host if node else host.partition(".")[0]
+    return known.get(host.lower()) or known.get(short.lower()) or short
