@@ -66,8 +66,8 @@ def test_of_three_nodes_two_addresses_that_nobody_knows_are_a_mistake_each(tmp_p
     lines = "ucast eth1 10.0.1.1\nucast eth1 10.0.1.2\nucast eth1 10.0.1.3\n"
     found = mistakes(ha_dir(tmp_path, lines + THREE), A)
     assert found == [
-        f'ha.cf: line {line} (ucast): found "10.0.1.{line}", allowed an address of this machine, or one that /etc/hosts '
-        f"gives to one of a, b, c, as in `10.0.1.{line} a-eth1`"
+        f'ha.cf: line {line} (ucast): found "10.0.1.{line}", allowed an address of this machine, or one that '
+        f"/etc/hosts gives to one of a, b, c, as in `10.0.1.{line} a-eth1`"
         for line in (2, 3)
     ]
 
@@ -96,7 +96,7 @@ def test_an_interface_that_is_not_up_yet_is_waited_for(tmp_path: Path) -> None:
     directory = ha_dir(tmp_path, BOTH + NODES)
     with pytest.raises(NotYet, match="eth1 has none yet that would tell"):
         read(directory, machine("a"))
-    with pytest.raises(NotYet, match="no address of this machine on eth1 that leads to 10.0.1.2"):
+    with pytest.raises(NotYet, match=r"no address of this machine on eth1 that leads to 10\.0\.1\.2"):
         read(ha_dir(tmp_path, "ucast eth1 10.0.1.2\n" + NODES), machine("a", hosts={"10.0.1.2": ("b",)}))
     # /etc/hosts is there before the network is.
     hosts = {"10.0.1.1": ("a",), "10.0.1.2": ("b",)}
