@@ -47,6 +47,7 @@ class Machine:
         self.told: list[str] = []
         self.maintenance = False
         self.looks = 0
+        self._read = 0
 
     @property
     def state(self) -> str:
@@ -60,9 +61,18 @@ class Machine:
     def calls(self) -> list[str]:
         """What the agent was called for since the last time, without the monitors."""
         path = self.here / "calls"
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        path.unlink(missing_ok=True)
+        every = path.read_text().split("\n")[:-1] if path.exists() else []
+        lines, self._read = every[self._read :], len(every)
         return [line for line in lines if line not in ("monitor", "meta-data")]
+
+    async def called(self, action: str) -> list[str]:
+        """Wait for this call; it and those before it, since the last time."""
+        seen: list[str] = []
+        async with asyncio.timeout(10):
+            while action not in seen:
+                seen += self.calls()
+                await asyncio.sleep(0.01)
+        return seen
 
     def break_(self, action: str, body: str) -> None:
         (self.here / action).write_text(body)
@@ -204,11 +214,8 @@ async def test_nothing_is_touched_in_maintenance(make: Make, machine: Machine) -
 async def test_what_does_not_start_is_tried_again_and_told_of_once(make: Make, machine: Machine) -> None:
     machine.break_("start", "echo 'ocf-exit-reason:no disk' >&2; exit 1")
     await make().prepare()
-    async with asyncio.timeout(10):
-        while machine.calls().count("start") < 1 or not machine.told:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        while not machine.calls():  # noqa: ASYNC110 - tried again
-            await asyncio.sleep(0.01)
+    await machine.called("start")
+    await machine.called("start")
     assert machine.told == ["db: ocf:test:db start: failed (1): no disk"]
     machine.mend("start")
     await machine.until("started")
@@ -216,16 +223,10 @@ async def test_what_does_not_start_is_tried_again_and_told_of_once(make: Make, m
 
 async def test_one_that_fails_unpromoted_is_stopped_and_started_again(make: Make, machine: Machine) -> None:
     await make().prepare()
-    await machine.until("started")
-    machine.calls()
+    await machine.called("notify post/start")
     machine.break_("monitor", "[ -e $here/stopped ] || exit 1")
     machine.break_("stop", "touch $here/stopped")
-    calls: list[str] = []
-    async with asyncio.timeout(10):
-        while "start" not in calls:
-            calls += machine.calls()
-            await asyncio.sleep(0.01)
-    assert calls[:2] == ["stop", "start"]
+    assert (await machine.called("start"))[:2] == ["stop", "start"]
     assert machine.told == ["db: ocf:test:db monitor: failed (1); it was stopped, and is started again"]
 
 
@@ -322,9 +323,7 @@ async def test_while_it_is_being_started_it_is_not_promoted(make: Make, machine:
     machine.break_("start", "sleep 1000")
     resource = make()
     await resource.prepare()
-    async with asyncio.timeout(10):
-        while "start" not in machine.calls():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await machine.called("start")
     assert await resource.status() is ResourceStatus.STOPPED
     assert resource.reason == "ocf:test:db is being started"
 
@@ -333,9 +332,8 @@ async def test_a_stop_waits_for_no_start(make: Make, machine: Machine) -> None:
     machine.break_("start", "sleep 1000")
     resource = make()
     await resource.prepare()
+    await machine.called("start")
     async with asyncio.timeout(10):
-        while "start" not in machine.calls():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
         await resource.stop()
 
 
