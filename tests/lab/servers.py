@@ -100,6 +100,14 @@ END
     + LSB
 )
 
+SCHEMA = """
+CREATE DATABASE IF NOT EXISTS lab;
+CREATE TABLE IF NOT EXISTS lab.written (id BIGINT AUTO_INCREMENT PRIMARY KEY, number BIGINT NOT NULL,
+  attempt BIGINT NOT NULL, UNIQUE KEY once (number, attempt)) ENGINE=InnoDB;
+CREATE USER IF NOT EXISTS writer@'%' IDENTIFIED BY 'written';
+GRANT ALL ON lab.* TO writer@'%';
+"""
+
 MARIADB = """#!/bin/sh
 # MariaDB with its data on the shared disk; what it needs while it runs is on the machine's own.
 program=mariadbd
@@ -116,15 +124,8 @@ start() {
     sync -f "$data.new"
     mv "$data.new" "$data"
   fi
-  cat >"$home/init.sql" <<END
-CREATE DATABASE IF NOT EXISTS lab;
-CREATE TABLE IF NOT EXISTS lab.written (id BIGINT AUTO_INCREMENT PRIMARY KEY, number BIGINT NOT NULL,
-  attempt BIGINT NOT NULL, UNIQUE KEY once (number, attempt)) ENGINE=InnoDB;
-CREATE USER IF NOT EXISTS writer@'%' IDENTIFIED BY 'written';
-GRANT ALL ON lab.* TO writer@'%';
-END
   mariadbd --no-defaults --user=root --datadir="$data" --tmpdir="$home/tmp" --socket="$home/sock" \\
-    --pid-file="$pidfile" --init-file="$home/init.sql" --log-error="$home/error.log" --bind-address=0.0.0.0 \\
+    --pid-file="$pidfile" --init-file=@LAB@/schema.sql --log-error="$home/error.log" --bind-address=0.0.0.0 \\
     --skip-name-resolve --innodb-flush-log-at-trx-commit=1 --innodb-buffer-pool-size=8M --innodb-log-file-size=8M \\
     --key-buffer-size=1M --aria-pagecache-buffer-size=1M --performance-schema=off &
   child=$!

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from clusters import FAST, insist, runs, watched
-from servers import MARIADB, MOUNT, WEB, WEB_PORT, needs
+from servers import MARIADB, MOUNT, SCHEMA, WEB, WEB_PORT, needs
 
 from hamgr.lab.lab import Lab
 from hamgr.lab.plan import VIP, VIP_OF_B
@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.usefixtures("shared
 FAILOVERS = int(os.environ.get("HAMGR_FAILOVERS", "3"))
 
 COMMITS = 50
+
+PROGRAMS = (("mariadbd", "mariadb-server-core"), ("mariadb", "mariadb-client-core"))
 
 PROGRAM = Path(__file__).with_name("sql_writer.py")
 
@@ -56,6 +58,59 @@ monitor_interval = "300ms"
 start_timeout = "60s"
 """
 
+
+BY_OCF_AGENTS = f"""
+[group.db]
+nodes = ["a", "b"]
+auto_failback = false
+restarts = 0
+failure_timeout = "1s"
+[[group.db.resource]]
+kind = "ocf"
+agent = "ocf:heartbeat:IPaddr2"
+parameters = {{ ip = "{VIP}", cidr_netmask = 24, nic = "eth0" }}
+[[group.db.resource]]
+kind = "ocf"
+agent = "ocf:heartbeat:Filesystem"
+parameters = {{ device = "@HERE@/shared", directory = "@HERE@/mnt", fstype = "ext4" }}
+[[group.db.resource]]
+kind = "ocf"
+agent = "ocf:heartbeat:mysql"
+monitor_interval = "500ms"
+[group.db.resource.parameters]
+binary = "/usr/sbin/mariadbd"
+client_binary = "mariadb"
+config = "@LAB@/my.cnf"
+user = "root"
+group = "root"
+datadir = "@HERE@/mnt/mysql"
+log = "@HERE@/mariadb.log"
+pid = "/run/db/pid"
+socket = "/run/db/sock"
+"""
+
+MY_CNF = """
+[mariadbd]
+user = root
+bind-address = 0.0.0.0
+skip-name-resolve
+init-file = @LAB@/schema.sql
+innodb-flush-log-at-trx-commit = 1
+innodb-buffer-pool-size = 8M
+innodb-log-file-size = 8M
+key-buffer-size = 1M
+aria-pagecache-buffer-size = 1M
+"""
+
+OWN_RUN_AND_FIRST_DATABASE = """
+mount -t tmpfs tmpfs /run  # What the agents keep there belongs to one boot of one machine.
+mkdir -p $HERE/mnt
+[ $NODE = a ] && ! [ -e $HERE/prepared ] || exit 0
+mount $HERE/shared $HERE/mnt
+mariadb-install-db --no-defaults --user=root --datadir=$HERE/mnt/mysql --skip-test-db
+umount $HERE/mnt
+touch $HERE/prepared
+"""
 
 SHOP = f"""
 [group.shop]
@@ -188,10 +243,10 @@ def assert_the_disk_is_whole(cluster: Lab, owner: str) -> None:
 @pytest.fixture
 def mariadb(lab: Callable[..., Lab]) -> Callable[..., Lab]:
     """A lab with MariaDB on a shared disk, and what else is given."""
-    needs(("mariadbd", "mariadb-server-core"), ("mariadb", "mariadb-client-core"))
+    needs(*PROGRAMS)
 
     def up(groups: str = "", **scripts: str) -> Lab:
-        ours = {"mariadb": MARIADB, "data": MOUNT}
+        ours = {"mariadb": MARIADB, "schema.sql": SCHEMA, "data": MOUNT}
         return lab(**FAST, groups=GROUPS + groups, scripts={**ours, **scripts}, shared_disk="192M")
 
     return up
@@ -218,6 +273,22 @@ def test_no_acknowledged_row_is_lost_in_any_failover(database: Lab) -> None:
             make_whole(database, left)
     assert_nothing_is_lost(database)
     assert_the_disk_is_whole(database, owner)
+
+
+@pytest.mark.skipif(not Path("/usr/lib/ocf/resource.d/heartbeat/mysql").exists(), reason="missing resource-agents")
+def test_mariadb_run_by_ocf_agents_loses_nothing_either(lab: Callable[..., Lab]) -> None:
+    needs(*PROGRAMS)
+    files = {"my.cnf": MY_CNF, "schema.sql": SCHEMA}
+    boot = OWN_RUN_AND_FIRST_DATABASE
+    cluster = lab(**FAST, groups=BY_OCF_AGENTS, scripts=files, boot=boot, shared_disk="192M")
+    cluster.wait(runs(cluster, db="a"), 60, "the database to run on a")
+    with watched(cluster), writing(cluster) as writer:
+        for owner, fault in (("a", cut_the_power), ("b", stand_by)):
+            wait_for_commits(cluster, writer, owner)
+            fault(cluster, owner)
+            wait_for_commits(cluster, writer, other(owner))
+            make_whole(cluster, owner)
+    assert_nothing_is_lost(cluster)
 
 
 def test_in_maintenance_hamgrd_is_restarted_and_no_writer_notices(database: Lab) -> None:
