@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hamgr.lab.plan import ARBITER, CLIENT, Layout, Options, ports
+from hamgr.lab.plan import ARBITER, CLIENT, SHARED_DISK, Layout, Options, ports
 from hamgr.lab.switch import run_tool
 
 FIRST_BOOT = "new"
@@ -46,6 +46,7 @@ class Machine:
         run_tool(["mount", "--bind", str(self._layout.disk(self._name)), str(self._layout.here)])
         self._set_addresses()
         if self._name in self._options.node_names:
+            self._find_shared_disk()
             self._spawn("responder", [sys.executable, "-m", "hamgr.lab.responder", self._name])
             self._initialise()
             self._run_boot_script()
@@ -73,6 +74,11 @@ class Machine:
             batch += [f"address add {address} dev {port.interface} nodad" for address in port.addresses]
             batch.append(f"link set {port.interface} up")
         run_tool(["ip", "-batch", "-"], "\n".join(batch))
+
+    def _find_shared_disk(self) -> None:
+        if self._options.shared_disk:
+            run_tool(["mount", "-t", "tmpfs", "tmpfs", str(SHARED_DISK.parent)])
+            SHARED_DISK.symlink_to(self._layout.shared_disk(self._name).readlink())
 
     def _initialise(self) -> None:
         """Tell the node once that its cluster is new; a node whose state was lost later must learn it by

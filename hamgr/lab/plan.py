@@ -23,6 +23,8 @@ VIP_OF_B = "10.77.1.101"
 """The address of the second group (`Options.reserve`)."""
 RESPONDER_PORT = 7007
 ARBITER_ADDRESS = "10.77.9.10"
+SHARED_DISK = Path("/dev/shm/shared")
+"""In a directory that each machine has for itself: /dev, like the kernel, is one for all of them."""
 MAX_DIRECTORY = 80
 """The longest allowed lab directory: a Unix socket's path ends at 107 characters (unix(7)), and ours lie in
 it.
@@ -51,8 +53,8 @@ class Options:
     groups: the text of the group tables, in place of all that the other options make of them. boot: a shell script that
     each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
     for all) are in its environment. scripts: programs that are put into the lab's directory, text by name. In all
-    three, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a disk that all nodes reach, with
-    an empty ext4 on it, as @HERE@/shared; "" for none.
+    three, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a disk that all nodes reach as
+    `SHARED_DISK`, with an empty ext4 on it; "" for none.
     """
 
     nodes: int = 2
@@ -200,10 +202,9 @@ class Layout:
     def here(self) -> Path:
         return self.directory / "here"
 
-    @property
-    def shared_disk(self) -> Path:
-        """The block device of `Options.shared_disk`, as each node sees it."""
-        return self.here / "shared"
+    def shared_disk(self, node: str) -> Path:
+        """The node's own block device for `Options.shared_disk`, which it sees as `SHARED_DISK`."""
+        return self.disk(node) / SHARED_DISK.name
 
     @property
     def disk_image(self) -> Path:

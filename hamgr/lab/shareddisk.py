@@ -105,7 +105,7 @@ def main() -> None:
         subprocess.run(make, check=True, capture_output=True, text=True)
         for node in nodes:
             devices.append(attach(layout.disk_image))
-            (layout.disk(node) / layout.shared_disk.name).symlink_to(devices[-1])
+            layout.shared_disk(node).symlink_to(devices[-1])
         print("ready", flush=True)
         sys.stdin.read()
     except subprocess.CalledProcessError as error:

@@ -143,7 +143,7 @@ class World:
 
     def _shared_disk_of(self, name: str) -> Path | None:
         has_one = self._options.shared_disk and name in self._options.node_names
-        return self._layout.disk(name) / self._layout.shared_disk.name if has_one else None
+        return self._layout.shared_disk(name) if has_one else None
 
     def _lay_wire(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "hamgr.lab.wire", str(self._layout.wire), str(self._options.baud)]

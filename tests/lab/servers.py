@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hamgr.lab.namespaces import search_path
-from hamgr.lab.plan import NODE_NAMES, VIP, node_address
+from hamgr.lab.plan import NODE_NAMES, SHARED_DISK, VIP, node_address
 
 WEB_PORT = 8080
 
@@ -136,14 +136,21 @@ start() {
 }
 """ + LSB.replace("running || exit 3", "running || exit 3; answers || exit 1")
 
-MOUNT = """#!/bin/sh
-# The shared disk, by mount(8).
-case "$1" in
-  start) mountpoint -q @HERE@/mnt || { mkdir -p @HERE@/mnt; mount @HERE@/shared @HERE@/mnt; } ;;
-  stop) ! mountpoint -q @HERE@/mnt || umount @HERE@/mnt ;;
-  status) mountpoint -q @HERE@/mnt || exit 3 ;;
-esac
+
+def mounted(group: str) -> str:
+    """The shared disk, as a resource of a group."""
+    return f"""
+[[group.{group}.resource]]
+kind = "filesystem"
+device = "{SHARED_DISK}"
+directory = "@HERE@/mnt"
+fstype = "ext4"
+monitor_interval = "500ms"
 """
+
+
+MOUNT_POINT = "mkdir -p $HERE/mnt"
+"""What each boot needs before `mounted` can be started."""
 
 GANESHA = """#!/bin/sh
 # NFSv4 in user space: exports a directory of the shared disk, where it also remembers its clients.

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 from clusters import FAST, insist, runs, watched
-from servers import MARIADB, MOUNT, SCHEMA, WEB, WEB_PORT, needs
+from servers import MARIADB, MOUNT_POINT, SCHEMA, WEB, WEB_PORT, mounted, needs
 
 from hamgr.lab.lab import Lab
-from hamgr.lab.plan import VIP, VIP_OF_B
+from hamgr.lab.plan import SHARED_DISK, VIP, VIP_OF_B
 from hamgr.lab.watch import Prober
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.usefixtures("shared_disk")]
@@ -46,11 +46,7 @@ failure_timeout = "1s"
 kind = "vip"
 address = "{VIP}/24"
 interface = "eth0"
-[[group.db.resource]]
-kind = "lsb"
-name = "data"
-script = "@LAB@/data"
-[[group.db.resource]]
+{mounted("db")}[[group.db.resource]]
 kind = "lsb"
 name = "mariadb"
 script = "@LAB@/mariadb"
@@ -72,7 +68,7 @@ parameters = {{ ip = "{VIP}", cidr_netmask = 24, nic = "eth0" }}
 [[group.db.resource]]
 kind = "ocf"
 agent = "ocf:heartbeat:Filesystem"
-parameters = {{ device = "@HERE@/shared", directory = "@HERE@/mnt", fstype = "ext4" }}
+parameters = {{ device = "{SHARED_DISK}", directory = "@HERE@/mnt", fstype = "ext4" }}
 [[group.db.resource]]
 kind = "ocf"
 agent = "ocf:heartbeat:mysql"
@@ -102,11 +98,11 @@ key-buffer-size = 1M
 aria-pagecache-buffer-size = 1M
 """
 
-OWN_RUN_AND_FIRST_DATABASE = """
+OWN_RUN_AND_FIRST_DATABASE = f"""
 mount -t tmpfs tmpfs /run  # What the agents keep there belongs to one boot of one machine.
 mkdir -p $HERE/mnt
 [ $NODE = a ] && ! [ -e $HERE/prepared ] || exit 0
-mount $HERE/shared $HERE/mnt
+mount {SHARED_DISK} $HERE/mnt
 mariadb-install-db --no-defaults --user=root --datadir=$HERE/mnt/mysql --skip-test-db
 umount $HERE/mnt
 touch $HERE/prepared
@@ -234,7 +230,7 @@ def assert_the_disk_is_whole(cluster: Lab, owner: str) -> None:
     cluster.node(other(owner)).power_off()
     cluster.wait(lambda: not cluster.layout.daemon_pid(owner).exists(), 20, "the group to be stopped")
     here = cluster.layout.here
-    look = f"mount -o ro {here}/shared {here}/mnt; innochecksum {here}/mnt/mysql/lab/written.ibd; umount {here}/mnt"
+    look = f"mount -o ro {SHARED_DISK} {here}/mnt; innochecksum {here}/mnt/mysql/lab/written.ibd; umount {here}/mnt"
     cluster.node(owner).exec(["sh", "-ec", look])
     checked = subprocess.run(["e2fsck", "-fn", cluster.layout.disk_image], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
@@ -246,8 +242,8 @@ def mariadb(lab: Callable[..., Lab]) -> Callable[..., Lab]:
     needs(*PROGRAMS)
 
     def up(groups: str = "", **scripts: str) -> Lab:
-        ours = {"mariadb": MARIADB, "schema.sql": SCHEMA, "data": MOUNT}
-        return lab(**FAST, groups=GROUPS + groups, scripts={**ours, **scripts}, shared_disk="192M")
+        ours = {"mariadb": MARIADB, "schema.sql": SCHEMA}
+        return lab(**FAST, groups=GROUPS + groups, scripts={**ours, **scripts}, boot=MOUNT_POINT, shared_disk="192M")
 
     return up
 

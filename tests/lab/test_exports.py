@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from clusters import FAST, insist, kinds, runs, watched
 from nfs_writer import content
-from servers import GANESHA, MOUNT, needs
+from servers import GANESHA, MOUNT_POINT, mounted, needs
 
 from hamgr.lab.lab import Lab
 from hamgr.lab.plan import VIP
@@ -36,11 +36,7 @@ auto_failback = false
 kind = "vip"
 address = "{VIP}/24"
 interface = "eth0"
-[[group.files.resource]]
-kind = "lsb"
-name = "data"
-script = "@LAB@/data"
-[[group.files.resource]]
+{mounted("files")}[[group.files.resource]]
 kind = "lsb"
 name = "ganesha"
 script = "@LAB@/ganesha"
@@ -55,7 +51,7 @@ port = 2049
 @pytest.fixture
 def server(lab: Callable[..., Lab]) -> Lab:
     needs(("ganesha.nfsd", "nfs-ganesha nfs-ganesha-vfs"), ("nfs-cp", "libnfs-utils"))
-    cluster = lab(**FAST, groups=GROUPS, scripts={"ganesha": GANESHA, "data": MOUNT}, shared_disk="64M")
+    cluster = lab(**FAST, groups=GROUPS, scripts={"ganesha": GANESHA}, boot=MOUNT_POINT, shared_disk="64M")
     cluster.wait(runs(cluster, files="a"), 40, "the NFS server to run on a")
     return cluster
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from hamgr.lab.lab import Lab
+from hamgr.lab.plan import SHARED_DISK
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.usefixtures("shared_disk")]
 
 POWER_CUTS = 5
 
-WRITE = """
-mount {here}/shared /mnt
+WRITE = f"""
+mount {SHARED_DISK} /mnt
 echo synced >/mnt/synced; sync -f /mnt/synced
 echo lost >/mnt/unsynced
 """
@@ -35,21 +36,19 @@ def attached(cluster: Lab) -> list[str]:
 
 def test_what_was_synced_outlives_a_power_cut_and_nothing_else(lab: LabFactory) -> None:
     cluster = lab(daemons=False, shared_disk="16M")
-    here = cluster.layout.here
     for _ in range(POWER_CUTS):
-        cluster.node("a").exec(["sh", "-ec", WRITE.format(here=here)])
+        cluster.node("a").exec(["sh", "-ec", WRITE])
         cluster.node("a").power_off()
-        seen = cluster.node("b").exec(["sh", "-ec", f"mount {here}/shared /mnt; ls /mnt; rm /mnt/synced; umount /mnt"])
+        seen = cluster.node("b").exec(["sh", "-ec", f"mount {SHARED_DISK} /mnt; ls /mnt; rm /mnt/synced; umount /mnt"])
         assert seen.stdout.split() == ["lost+found", "synced"]
         cluster.node("a").power_on()
 
 
 def test_what_one_node_wrote_the_other_reads_and_back_again(lab: LabFactory) -> None:
     cluster = lab(daemons=False, shared_disk="16M")
-    here = cluster.layout.here
     written = ""
     for turn in range(6):
-        append = f"mount {here}/shared /mnt; cat /mnt/turns || true; echo {turn} >>/mnt/turns; umount /mnt"
+        append = f"mount {SHARED_DISK} /mnt; cat /mnt/turns || true; echo {turn} >>/mnt/turns; umount /mnt"
         read = cluster.node("ab"[turn % 2]).exec(["sh", "-ec", append]).stdout
         assert read == written
         written += f"{turn}\n"
@@ -59,7 +58,7 @@ def test_what_one_node_wrote_the_other_reads_and_back_again(lab: LabFactory) -> 
 def test_it_goes_with_the_lab_also_when_it_is_mounted(lab: LabFactory, end: str) -> None:
     cluster = lab(daemons=False, shared_disk="16M")
     assert len(attached(cluster)) == 2
-    cluster.node("a").exec(["mount", f"{cluster.layout.here}/shared", "/mnt"])
+    cluster.node("a").exec(["mount", str(SHARED_DISK), "/mnt"])
     if end == "down":
         cluster.down()
     else:
