@@ -29,15 +29,22 @@ class Mark:
 
     def write(self, text: str) -> None:
         """Not synced: what a crash of the machine loses would be forgotten anyway."""
+        self.prepare()
         new = self.path.with_name(self.path.name + ".new")
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             new.write_text(f"{machine_life()}\n{text}\n")
             new.replace(self.path)
         except OSError as error:
             with contextlib.suppress(OSError):
                 new.unlink()
             raise ResourceError(f"{self.path} can't be written: {error.strerror}") from error
+
+    def prepare(self) -> None:
+        """Make the directory, for a file that is written by somebody else."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResourceError(f"{self.path.parent} can't be made: {error.strerror}") from error
 
     def clear(self) -> None:
         try:

@@ -17,7 +17,7 @@ RUN_DIRECTORY = Path("/run/resource-agents")
 DEFAULT_PROVIDER = "heartbeat"
 
 AGENT_FORM = 'an agent such as "ocf:heartbeat:IPaddr2", "heartbeat:IPaddr2" or "heartbeat/IPaddr2"'
-PARAMETERS_FORM = "names of letters, digits and \"_\", and values without the character NUL"
+PARAMETERS_FORM = 'names of letters, digits and "_", and values without the character NUL'
 
 _NAME = re.compile(r"(?:ocf:)?(?:([A-Za-z0-9_-][\w.-]*)[:/])?([A-Za-z0-9_-][\w.-]*)", re.ASCII)
 _PARAMETER = re.compile(r"[A-Za-z_]\w*", re.ASCII)

@@ -41,11 +41,18 @@ def find(pid: int) -> Process | None:
             stat = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
+    return parse_stat(stat)
+
+
+def parse_stat(stat: bytes) -> Process:
+    """What /proc/PID/stat says. Raises ValueError or IndexError if it is cut."""
     # The name stands in brackets, and may itself have some in it (proc(5)).
     head, _, rest = stat.rpartition(b")")
+    pid, _, name = head.partition(b" (")
     fields = rest.split()
-    name = head.partition(b"(")[2].decode(errors="replace")
-    return Process(pid, name, fields[0].decode(), int(fields[2]), int(fields[3]), int(fields[19]))
+    return Process(
+        int(pid), name.decode(errors="replace"), fields[0].decode(), int(fields[2]), int(fields[3]), int(fields[19])
+    )
 
 
 def all_alive() -> Iterator[Process]:
@@ -57,6 +64,14 @@ def all_alive() -> Iterator[Process]:
 def of_group(group: int) -> list[Process]:
     """Who is left of a process group."""
     return [process for process in all_alive() if process.group == group]
+
+
+def of_session(leader: Process) -> list[Process]:
+    """Who is left of the session that a process began; nobody, if its number is another's by now."""
+    now = find(leader.pid)
+    if now is not None and now.started != leader.started:
+        return []
+    return [process for process in all_alive() if process.session == leader.pid]
 
 
 def still_there(process: Process) -> bool:

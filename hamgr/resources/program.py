@@ -286,21 +286,21 @@ async def _sink(reader: int) -> None:
             ["/bin/sh", "-c", SINK], stdin=reader, env=ENVIRONMENT, cwd="/", start_new_session=True
         )
         async with asyncio.timeout(KILL_WAIT):
-            await _exit(process)
+            await exit_of(process.pid)
         process.wait()
 
 
 async def _ended(process: subprocess.Popen[bytes], unkilled: Unkilled | None) -> int:
     """The exit code of the leader of a process group. Who does not wait for the end leaves nothing of the group."""
     try:
-        await _exit(process)
+        await exit_of(process.pid)
     except (asyncio.CancelledError, OSError):
         # Time is up, or a newer operation came: nothing of this one may go on.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(KILL_WAIT):
-                await _exit(process)
+                await exit_of(process.pid)
         process.poll()
         if unkilled is not None:
             await unkilled.note(process.pid)
@@ -308,10 +308,10 @@ async def _ended(process: subprocess.Popen[bytes], unkilled: Unkilled | None) ->
     return process.wait()
 
 
-async def _exit(process: subprocess.Popen[bytes]) -> None:
+async def exit_of(pid: int) -> None:
     """Wait until the process has ended, without reaping it. Raises OSError if it can't be watched (pidfd_open(2))."""
     loop = asyncio.get_running_loop()
-    descriptor = os.pidfd_open(process.pid)
+    descriptor = os.pidfd_open(pid)
     try:
         ended = asyncio.Event()
         loop.add_reader(descriptor, ended.set)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hamgr.resources.kinds import checks, command, filesystem, heartbeat, lsb, ocf, vip
+from hamgr.resources.kinds import checks, command, filesystem, heartbeat, lsb, ocf, process, vip
 from hamgr.resources.resource import ResourceKind
 
 RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
@@ -19,6 +19,7 @@ RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
         "ocf": ocf.KIND,
         "heartbeat": heartbeat.KIND,
         "command": command.KIND,
+        "process": process.KIND,
         "filesystem": filesystem.KIND,
         "tcp": checks.TCP,
         "http": checks.HTTP,

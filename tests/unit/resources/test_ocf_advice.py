@@ -141,7 +141,6 @@ def test_only_a_promotable_agent_can_be_promotable(agent: Agent, config: Config)
     assert found == "promotable: found true, allowed false: ocf:test:db offers no promote and demote"
 
 
-
 def test_a_promotables_start_is_a_start_and_a_promotion(agent: Agent, config: Config) -> None:
     more = '<action name="promote" timeout="50s"/><action name="demote" timeout="40s"/><action name="notify"/>'
     role = '<action name="monitor" timeout="31s" interval="16s" role="Master"/>'
