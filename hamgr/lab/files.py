@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hamgr.lab import hafiles
 from hamgr.lab.links import LINKS, WIRE, LabLink
 from hamgr.lab.machine import FIRST_BOOT
 from hamgr.lab.namespaces import LabError
@@ -178,23 +179,37 @@ def write(options: Options, layout: Layout) -> None:
     for node in options.node_names:
         (layout.disk(node) / FIRST_BOOT).touch()
     layout.options.write_text(options.to_json())
-    layout.config.write_text(hamgr_toml(options, layout))
     layout.arbiter_config.write_text(arbiter_toml(layout))
-    if options.daemons:
-        _make_key(layout.key, options.key_method)
+    password = secrets.token_hex(BMC_PASSWORD_LENGTH // 2)
+    _write_secret(layout.bmc_password, password + "\n")
+    if options.ha_dir:
+        _write_ha_dir(options, layout, password)
+    else:
+        layout.config.write_text(hamgr_toml(options, layout))
+        if options.daemons:
+            _make_key(layout.key, options.key_method)
     if any(LINKS[name].network == WIRE for name in options.links):
         layout.wire.mkdir()
     if options.tls:
         _make_certificates(options, layout)
-    _write_secret(layout.bmc_password, secrets.token_hex(BMC_PASSWORD_LENGTH // 2) + "\n")
     layout.nginx_script.write_text(nginx_script(layout.here))
     layout.nginx_script.chmod(0o755)
     for name, text in options.scripts.items():
         script = layout.directory / name
+        script.parent.mkdir(parents=True, exist_ok=True)
         script.write_text(layout.placed(text))
         script.chmod(0o755)
     if options.boot:
         layout.boot_script.write_text(layout.placed(options.boot))
+
+
+def _write_ha_dir(options: Options, layout: Layout, password: str) -> None:
+    layout.ha_dir.mkdir()
+    (layout.ha_dir / "ha.cf").write_text(hafiles.ha_cf(options, password))
+    (layout.ha_dir / "haresources").write_text(hafiles.haresources(options, layout))
+    (layout.ha_dir / "hamgr.toml").write_text(hafiles.more(options, layout))
+    _write_secret(layout.ha_dir / "authkeys", hafiles.authkeys())
+    layout.key.symlink_to(layout.ha_dir / "authkeys")  # the arbiter takes Heartbeat's file too
 
 
 def _make_key(path: Path, method: str) -> None:

@@ -29,7 +29,13 @@ def daemon_command(layout: Layout, options: Options, name: str) -> list[str] | N
         return None
     if name == ARBITER:
         return ["hamgr-arbiter", "run", "--config", str(layout.arbiter_config)]
-    return ["hamgrd", "--config", str(layout.config), "--node", name]
+    return ["hamgrd", *config_words(layout, options), "--node", name]
+
+
+def config_words(layout: Layout, options: Options) -> list[str]:
+    """The words of hamgrd's and hamgr's command lines that name the configuration."""
+    config = layout.config_of(options)
+    return ["--ha-dir" if config == layout.ha_dir else "--config", str(config)]
 
 
 class Machine:
@@ -87,9 +93,14 @@ class Machine:
         first_boot = self._layout.here / FIRST_BOOT
         if not first_boot.exists() or not self._options.daemons:
             return
-        command = ["hamgr", "--config", str(self._layout.config), "init", "--node", self._name]
+        layout, options, node = self._layout, self._options, ["--node", self._name]
+        commands = [["hamgr", *config_words(layout, options), "init", *node]]
+        if options.imported:
+            files = ["-o", str(layout.config_of(options)), "--key-file", str(layout.here / "cluster.key")]
+            commands.insert(0, ["hamgr", "import", str(layout.ha_dir), *files, *node])
         with self._log("init").open("ab") as log:
-            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+            for command in commands:
+                subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
         first_boot.unlink()
 
     def _run_boot_script(self) -> None:

@@ -54,7 +54,8 @@ class Options:
     each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
     for all) are in its environment. scripts: programs that are put into the lab's directory, text by name. In all
     three, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a disk that all nodes reach as
-    `SHARED_DISK`, with an empty ext4 on it; "" for none.
+    `SHARED_DISK`, with an empty ext4 on it; "" for none. ha_dir: nodes run from Heartbeat's files, and `groups` is a
+    haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
     """
 
     nodes: int = 2
@@ -82,6 +83,8 @@ class Options:
     boot: str = ""
     scripts: Mapping[str, str] = field(default_factory=dict)
     shared_disk: str = ""
+    ha_dir: bool = False
+    imported: bool = False
 
     def __post_init__(self) -> None:
         for link in self.links:
@@ -213,6 +216,16 @@ class Layout:
     @property
     def config(self) -> Path:
         return self.directory / "hamgr.toml"
+
+    @property
+    def ha_dir(self) -> Path:
+        return self.directory / "ha.d"
+
+    def config_of(self, options: Options) -> Path:
+        """What the nodes run from, as each of them sees it."""
+        if not options.ha_dir:
+            return self.config
+        return self.here / "hamgr.toml" if options.imported else self.ha_dir
 
     @property
     def arbiter_config(self) -> Path:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from hamgr.config.heartbeat.build import config_of
+from hamgr.config.heartbeat.here import Here
 from hamgr.config.toml import load
-from hamgr.lab.files import arbiter_toml, hamgr_toml
+from hamgr.lab.files import arbiter_toml, hamgr_toml, write
+from hamgr.lab.namespaces import LabError
 from hamgr.lab.plan import NODE_NAMES, Fencing, Layout, Options, node_of_mac, ports
 
 LAYOUT = Layout(Path("/tmp/lab"))
@@ -35,6 +38,23 @@ def test_a_mac_tells_its_node(node: str) -> None:
 @pytest.mark.parametrize("mac", ["02:77:00:00:01:32", "02:78:00:00:01:01", "ff:ff:ff:ff:ff:ff"])
 def test_a_mac_of_no_node_tells_none(mac: str) -> None:
     assert node_of_mac(mac) == ""
+
+
+def test_heartbeats_files_are_the_same_cluster(tmp_path: Path) -> None:
+    directory = tmp_path / "lab"
+    options = Options(ha_dir=True, reserve=True, links=("lan", "bcast", "mcast"), pings=True)
+    write(options, Layout(directory))
+    config = config_of(directory / "ha.d", Here(("a",), {}, lambda ip: ip.endswith(".1"), lambda *_: ""))[0]
+    assert [(link.name, link.kind) for link in config.links] == [
+        ("eth0", "udp"),
+        ("eth1", "broadcast"),
+        ("eth1-2", "multicast"),
+    ]
+    assert [group.nodes for group in config.spec.groups] == [("a", "b"), ("b", "a")]
+    assert config.fence_devices[0].options["password"] == (directory / "bmc.password").read_text().strip()
+    assert config.spec.arbiter
+    with pytest.raises(LabError, match=r"link serial has no line of ha\.cf"):
+        write(Options(ha_dir=True, links=("serial",)), Layout(tmp_path / "other"))
 
 
 def test_options_survive_the_way_into_the_world() -> None:
