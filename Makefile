@@ -68,6 +68,7 @@ system:
 	need /usr/lib/ocf/resource.d/heartbeat/Dummy resource-agents; need mkfs.ext4 e2fsprogs; need fuser psmisc; need modprobe kmod; \
 	need mariadbd mariadb-server-core; need mariadb mariadb-client-core; \
 	need ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs"; need nfs-cp libnfs-utils; \
+	need /lib/systemd/systemd systemd; need dbus-daemon dbus; \
 	need unshare util-linux; need mount mount; need ping iputils-ping; need setpriv util-linux; \
 	need socat socat; need sshfs sshfs; need fusermount3 fuse3; need /usr/lib/openssh/sftp-server openssh-sftp-server; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \

@@ -146,7 +146,7 @@ def _confirmed(node: str) -> bool:
 
 
 def check(args: argparse.Namespace) -> int:
-    from hamgr.config.local import check_local, examine_local, local_warnings
+    from hamgr.config.local import check_local, examine_local, examine_warnings, local_warnings
     from hamgr.config.problems import ConfigError
     from hamgr.resources.kinds import RESOURCE_KINDS
 
@@ -161,6 +161,7 @@ def check(args: argparse.Namespace) -> int:
             ):
                 raise ConfigError(tuple(problems))
             hurts += local_warnings(loaded.config, loaded.node)
+            hurts += examine_warnings(loaded.config, loaded.node, RESOURCE_KINDS)
     except ConfigError as error:
         mistakes = error.problems
     else:

@@ -38,7 +38,8 @@ class Kind(Protocol):
     """problems_here: what this machine lacks for a resource with these options; run on a node, and may run programs.
     advised_timeouts: start_timeout, stop_timeout, monitor_timeout or monitor_interval in seconds, as far as the file
     does not say; {} where this machine can't tell.
-    thorough_problems_here: what takes long to find out, or may be right later: for who asks, not for the daemon."""
+    thorough_problems_here: what takes long to find out, or may be right later: for who asks, not for the daemon.
+    warnings_here: key and text of what is allowed and will hurt on this machine; for who asks, too."""
 
     @property
     def options(self) -> Sequence[Option]: ...
@@ -48,6 +49,8 @@ class Kind(Protocol):
     def advised_timeouts(self) -> Callable[[Mapping[str, OptionValue]], Mapping[str, float]]: ...
     @property
     def thorough_problems_here(self) -> Callable[[Mapping[str, OptionValue]], Iterable[Fact]]: ...
+    @property
+    def warnings_here(self) -> Callable[[Mapping[str, OptionValue]], Iterable[tuple[str, str]]]: ...
 
 
 Kinds = Mapping[str, Kind]

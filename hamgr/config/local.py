@@ -34,6 +34,15 @@ def examine_local(config: Config, node: str, kinds: Kinds) -> list[Problem]:
     return found
 
 
+def examine_warnings(config: Config, node: str, kinds: Kinds) -> list[ConfigWarning]:
+    """What will hurt on this machine, after as thorough a look."""
+    found: list[ConfigWarning] = []
+    for prefix, resource in _resources_here(config, node):
+        facts = kinds[resource.kind].warnings_here(resource.options)
+        found += [ConfigWarning(config.path, f"{prefix}.{option}", text) for option, text in facts]
+    return found
+
+
 def local_warnings(config: Config, node: str) -> list[ConfigWarning]:
     """What this machine does not have now, and what hamgrd will wait for: it may come later, as after a boot."""
     return [ConfigWarning(config.path, *facts) for facts in _not_here(config, node)]
@@ -108,6 +117,7 @@ def _resources(config: Config, node: str, kinds: Kinds) -> Iterator[tuple[str, s
 
 
 def _resources_here(config: Config, node: str) -> Iterator[tuple[str, ResourceConfig]]:
+    """The resources that may run on the node, each with its place in the file."""
     for group in config.groups:
         nodes = config.spec.group(group.name).nodes
         if not nodes or node in nodes:

@@ -104,6 +104,10 @@ def no_facts(options: Mapping[str, OptionValue]) -> Iterable[Fact]:
     return ()
 
 
+def no_warnings(options: Mapping[str, OptionValue]) -> Iterable[tuple[str, str]]:
+    return ()
+
+
 def no_advice(options: Mapping[str, OptionValue]) -> Mapping[str, float]:
     return {}
 
@@ -117,3 +121,4 @@ class ResourceKind:
     problems_here: Callable[[Mapping[str, OptionValue]], Iterable[Fact]] = no_facts
     advised_timeouts: Callable[[Mapping[str, OptionValue]], Mapping[str, float]] = no_advice
     thorough_problems_here: Callable[[Mapping[str, OptionValue]], Iterable[Fact]] = no_facts
+    warnings_here: Callable[[Mapping[str, OptionValue]], Iterable[tuple[str, str]]] = no_warnings

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hamgr.resources.kinds import checks, command, filesystem, heartbeat, lsb, ocf, process, vip
+from hamgr.resources.kinds import checks, command, filesystem, heartbeat, lsb, ocf, process, systemd, vip
 from hamgr.resources.resource import ResourceKind
 
 RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
@@ -21,6 +21,7 @@ RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
         "command": command.KIND,
         "process": process.KIND,
         "filesystem": filesystem.KIND,
+        "systemd": systemd.KIND,
         "tcp": checks.TCP,
         "http": checks.HTTP,
         "check": checks.COMMAND,
