@@ -94,7 +94,7 @@ class Systemd:
             log.warning("systemd unit %s: can't write its drop-in %s: %s", self._name, DROP_IN, error)
         try:
             await self._follow(units)
-        except (ResourceError, CallFailed) as error:
+        except ResourceError as error:
             log.warning("systemd unit %s: %s; it is looked for again at the start", self._name, error)
 
     def _joined(self) -> Units:
@@ -114,7 +114,10 @@ class Systemd:
 
     async def start(self) -> None:
         units = self._joined()
-        await units.reloaded()
+        try:
+            await units.reloaded()
+        except CallFailed as error:
+            log.warning("systemd unit %s: systemd does not read its drop-in: %s", self._name, error)
         unit = await self._look()
         if unit.load in NOT_LOADED:
             raise ResourceError(f"{self._name} can't be started: {NOT_LOADED[unit.load]}")

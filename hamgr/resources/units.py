@@ -32,6 +32,12 @@ PATIENCE = 5.0
 ANSWER_TIMEOUT = 8.0
 """Seconds for one answer: while systemd reads its files again, it answers nobody."""
 
+MOST_CALLS = 64
+"""That are under way at once: the bus refuses more than 128 (dbus-daemon(1), max_replies_per_connection)."""
+
+RELOAD_PAUSE = 1.0
+"""Seconds in which others may come that want a reload too: each takes systemd some 10 ms or many more."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two tries to connect."""
 
@@ -75,6 +81,9 @@ class Units:
         self._connecting = asyncio.Lock()
         self._rejoining: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
+        self._reload_turn = asyncio.Lock()
+        self._stale = False
+        self._free = asyncio.Semaphore(MOST_CALLS)
         self._followed: dict[str, list[Changed]] = {}
         self._jobs: dict[str, asyncio.Future[str]] = {}
         self._asking = 0
@@ -85,7 +94,10 @@ class Units:
 
     async def look(self, *names: str) -> list[Unit]:
         """The units of these names, loaded if need be. Raises ResourceError."""
-        (rows,) = await self._ask(MANAGER, "ListUnitsByNames", "as", list(names))
+        try:
+            (rows,) = await self._ask(MANAGER, "ListUnitsByNames", "as", list(names))
+        except CallFailed as error:
+            raise ResourceError(f"systemd can't tell of {', '.join(names)}: {error}") from error
         return [Unit(row[0], row[2], row[3], row[4], row[6], row[8], row[9]) for row in rows]
 
     async def processes(self, name: str) -> list[tuple[int, str]]:
@@ -136,22 +148,23 @@ class Units:
                 return ended.result() if ended.done() else ""
             ended = self._jobs.setdefault(path, asyncio.get_running_loop().create_future())
 
-    async def reloaded(self) -> None:
-        """Wait until systemd has read what `reload_soon` was called for."""
-        if self._reloading is not None:
-            await asyncio.shield(self._reloading)
-
     def reload_soon(self) -> None:
-        """Have the unit files read again: once for all who ask in the same turn of the loop."""
+        """Have systemd read its unit files again: once for all who ask within a moment."""
+        self._stale = True
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.create_task(self._reload())
+            self._reloading = asyncio.create_task(self._reload_later())
 
-    async def _reload(self) -> None:
-        await asyncio.sleep(0)
-        try:
-            await self._ask(MANAGER, "Reload")
-        except (CallFailed, ResourceError) as error:
-            log.warning("systemd does not read its unit files again: %s", error)
+    async def _reload_later(self) -> None:
+        await asyncio.sleep(RELOAD_PAUSE)
+        with contextlib.suppress(CallFailed, ResourceError):
+            await self.reloaded()
+
+    async def reloaded(self) -> None:
+        """Have read what `reload_soon` was called for. Raises CallFailed or ResourceError."""
+        async with self._reload_turn:
+            if self._stale:
+                await self._ask(MANAGER, "Reload")
+                self._stale = False
 
     async def _ask(self, peer: DBusAddress, member: str, signature: str = "", *values: Any) -> tuple[Any, ...]:
         """Ask, over a new connection if need be. All that we ask for can be asked for twice."""
@@ -159,7 +172,7 @@ class Units:
         until, pause = clock() + PATIENCE, FIRST_PAUSE
         while True:
             try:
-                async with asyncio.timeout(ANSWER_TIMEOUT):
+                async with self._free, asyncio.timeout(ANSWER_TIMEOUT):
                     connection = await self._connected()
                     return await connection.call(peer, member, signature, *values)
             except CallFailed as error:

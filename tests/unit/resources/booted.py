@@ -78,7 +78,7 @@ def why_not() -> str:
         return f"needs {SYSTEMD} (package systemd)"
     if not os.access(DBUS, os.X_OK):
         return f"needs {DBUS} (package dbus)"
-    missing = [tool for tool in ("unshare", "nsenter", "mount") if shutil.which(tool) is None]
+    missing = [tool for tool in ("setpriv", "unshare", "nsenter", "mount") if shutil.which(tool) is None]
     return f"needs {', '.join(missing)}" if missing else ""
 
 
@@ -106,10 +106,11 @@ class Booted:
 
     def boot(self) -> None:
         """Raises NotBooted."""
-        command = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child", "--"]
+        # Whoever kills the tests kills it too.
+        command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--fork"]
         with self._log.open("wb") as log:
             self._unshare = subprocess.Popen(
-                [*command, "sh", "-c", ENTER, "sh", self._cgroup, BOOT],
+                [*command, "--kill-child", "--", "sh", "-c", ENTER, "sh", self._cgroup, BOOT],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -329,6 +329,18 @@ async def test_all_units_share_one_connection_which_ends_with_the_last(unit: Mak
     assert shared._connection is None
 
 
+async def test_more_units_than_the_bus_takes_calls_from_one_client_start_at_once(machine: Booted, unit: Make) -> None:
+    """The bus refuses the 129th call that is still unanswered."""
+    machine.write("many@.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true")
+    many = [Systemd(ResourceConfig("m", "systemd", {"unit": f"many@{i}"}), machine.places) for i in range(150)]
+    for one in many:
+        await one.prepare()
+    for operation in ("start", "stop"):
+        await asyncio.gather(*(getattr(one, operation)() for one in many))
+    for one in many:
+        await one.close()
+
+
 async def test_at_a_shutdown_hamgrd_stops_its_units_itself_and_is_not_waited_for_by_them(
     machine: Booted, unit: Make
 ) -> None:
