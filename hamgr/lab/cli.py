@@ -12,14 +12,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from hamgr.config.problems import ConfigError
+from hamgr.config.toml import parse
 from hamgr.lab import demo
 from hamgr.lab.answers import Answer
+from hamgr.lab.files import hamgr_toml
 from hamgr.lab.lab import PROBE_INTERVAL, Lab, default_directory, probe_command
 from hamgr.lab.links import LINKS
 from hamgr.lab.namespaces import LabError
 from hamgr.lab.observe import NotAnswering
-from hamgr.lab.plan import CLIENT, NETWORKS, VIP, Fencing, Options
+from hamgr.lab.plan import CLIENT, NETWORKS, SHARED_DISK, VIP, Fencing, Options
 from hamgr.lab.watch import LONGEST_GAP_INTERVALS
+from hamgr.resources.kinds import RESOURCE_KINDS
 
 _TIMES = ("keepalive", "warntime", "deadtime", "initdead", "lease", "settle")
 
@@ -94,6 +98,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-arbiter", dest="arbiter", action="store_false")
     parser.add_argument("--no-failback", dest="auto_failback", action="store_false")
     parser.add_argument("--service", action="store_true", help="the group runs nginx too")
+    parser.add_argument("--groups", type=Path, metavar="FILE", help="group tables, in place of the lab's own group")
+    parser.add_argument("--boot", type=Path, metavar="FILE", help="a shell script that each node runs at every boot")
+    parser.add_argument("--shared-disk", default="", metavar="SIZE", help=f"a disk for all nodes, {SHARED_DISK}")
     parser.add_argument("--no-daemons", dest="daemons", action="store_false", help="machines without hamgrd")
 
 
@@ -115,11 +122,25 @@ def _up(args: argparse.Namespace) -> int:
         tls=args.tls,
         pings=args.pings,
         realtime=args.realtime,
+        groups=_content(args.groups),
+        boot=_content(args.boot),
+        shared_disk=args.shared_disk,
     )
     lab = Lab(options, args.dir)
+    try:
+        parse(hamgr_toml(options, lab.layout).encode(), lab.layout.config, RESOURCE_KINDS)
+    except ConfigError as error:
+        raise LabError(str(error)) from error
     lab.up(detached=True)
     print(f"up: {', '.join(options.machine_names)}; directory {args.dir}; `hamgr lab status` shows it")
     return 0
+
+
+def _content(file: Path | None) -> str:
+    try:
+        return file.read_text() if file is not None else ""
+    except OSError as error:
+        raise LabError(f"{file} can't be read: {error.strerror}") from error
 
 
 def _down(args: argparse.Namespace) -> int:

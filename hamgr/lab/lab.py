@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hamgr.lab import files, observe
+from hamgr.lab import files, observe, shareddisk
 from hamgr.lab.namespaces import (
     LabError,
     enter_machine,
@@ -368,32 +368,11 @@ class Lab:
         if self.options.shared_disk and is_rootless():
             raise LabError("a shared disk is made of loop devices, and these need root")
 
-    def _attach_disk(self) -> int:
-        """Make the shared disk; it lasts for as long as anybody holds the returned descriptor."""
-        sizes = [self.options.shared_disk, *self.options.node_names]
-        command = [sys.executable, "-m", "hamgr.lab.shareddisk", str(self.layout.directory), *sizes]
-        inside, ours = os.pipe()
-        with self.layout.log("shareddisk").open("ab") as log:
-            self._disk = subprocess.Popen(
-                command,
-                stdin=inside,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=self.environment,
-                text=True,
-                start_new_session=True,
-                cwd="/",
-            )
-        os.close(inside)
-        assert self._disk.stdout is not None
-        said = self._disk.stdout.readline().strip()
-        if said != "ready":
-            os.close(ours)
-            raise LabError(f"the lab did not come up: {said.removeprefix('failed: ')}{self._last_words()}")
-        return ours
-
     def _start_world(self, detached: bool) -> None:
-        held = [self._attach_disk()] if self.options.shared_disk else []
+        held = []
+        if self.options.shared_disk:
+            self._disk, lifeline = shareddisk.provide(self.layout, self.options, self.environment)
+            held.append(lifeline)
         try:
             self._start_world_with(detached, held)
         finally:

@@ -54,8 +54,8 @@ class Options:
     each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
     for all) are in its environment. scripts: programs that are put into the lab's directory, text by name. In all
     three, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a disk that all nodes reach as
-    `SHARED_DISK`, with an empty ext4 on it; "" for none. ha_dir: nodes run from Heartbeat's files, and `groups` is a
-    haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
+    `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. ha_dir: nodes run from Heartbeat's files, and
+    `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
     """
 
     nodes: int = 2
@@ -244,8 +244,11 @@ class Layout:
         return self.directory / "boot"
 
     def placed(self, text: str) -> str:
-        """The text with @HERE@ and @LAB@ replaced by their paths."""
-        return text.replace("@HERE@", str(self.here)).replace("@LAB@", str(self.directory))
+        """The text with @HERE@, @LAB@ and @DISK@ replaced by their paths."""
+        places = {"@HERE@": self.here, "@LAB@": self.directory, "@DISK@": SHARED_DISK}
+        for word, path in places.items():
+            text = text.replace(word, str(path))
+        return text
 
     @property
     def nginx_script(self) -> Path:

@@ -18,11 +18,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hamgr.lab.namespaces import LabError
-from hamgr.lab.plan import Layout
+from hamgr.lab.plan import Layout, Options
 
 # loop(4) and linux/loop.h
 _LOOP_CTL_GET_FREE = 0x4C82
@@ -37,6 +37,31 @@ _EXT4_GOING_FLAGS_NOLOGFLUSH = 2
 
 RELEASE_TIMEOUT = 5.0
 _RELEASE_CHECK = 0.005
+
+
+def provide(layout: Layout, options: Options, environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], int]:
+    """Start the process that provides the disk, which lasts for as long as anybody holds the returned descriptor."""
+    command = [sys.executable, "-m", "hamgr.lab.shareddisk", str(layout.directory), options.shared_disk]
+    inside, lifeline = os.pipe()
+    with layout.log("shareddisk").open("ab") as log:
+        provider = subprocess.Popen(
+            [*command, *options.node_names],
+            stdin=inside,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            text=True,
+            start_new_session=True,
+            cwd="/",
+        )
+    os.close(inside)
+    assert provider.stdout is not None
+    said = provider.stdout.readline().strip()
+    if said != "ready":
+        os.close(lifeline)
+        provider.communicate()
+        raise LabError(f"the lab did not come up: {said.removeprefix('failed: ') or 'no shared disk'}")
+    return provider, lifeline
 
 
 def attach(image: Path) -> str:
@@ -100,9 +125,8 @@ def main() -> None:
     layout, size, nodes = Layout(Path(sys.argv[1])), sys.argv[2], sys.argv[3:]
     devices: list[str] = []
     try:
-        subprocess.run(["truncate", f"--size={size}", str(layout.disk_image)], check=True, capture_output=True)
-        make = ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0", str(layout.disk_image)]
-        subprocess.run(make, check=True, capture_output=True, text=True)
+        for command in (["truncate", f"--size={size}"], ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0"]):
+            subprocess.run([*command, str(layout.disk_image)], check=True, capture_output=True, text=True)
         for node in nodes:
             devices.append(attach(layout.disk_image))
             layout.shared_disk(node).symlink_to(devices[-1])

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hamgr.lab.namespaces import search_path
-from hamgr.lab.plan import NODE_NAMES, SHARED_DISK, VIP, node_address
+from hamgr.lab.plan import NODE_NAMES, VIP, node_address
 
 WEB_PORT = 8080
 
@@ -142,7 +142,7 @@ def mounted(group: str) -> str:
     return f"""
 [[group.{group}.resource]]
 kind = "filesystem"
-device = "{SHARED_DISK}"
+device = "@DISK@"
 directory = "@HERE@/mnt"
 fstype = "ext4"
 monitor_interval = "500ms"

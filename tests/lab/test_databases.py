@@ -68,7 +68,7 @@ parameters = {{ ip = "{VIP}", cidr_netmask = 24, nic = "eth0" }}
 [[group.db.resource]]
 kind = "ocf"
 agent = "ocf:heartbeat:Filesystem"
-parameters = {{ device = "{SHARED_DISK}", directory = "@HERE@/mnt", fstype = "ext4" }}
+parameters = {{ device = "@DISK@", directory = "@HERE@/mnt", fstype = "ext4" }}
 [[group.db.resource]]
 kind = "ocf"
 agent = "ocf:heartbeat:mysql"
@@ -98,11 +98,11 @@ key-buffer-size = 1M
 aria-pagecache-buffer-size = 1M
 """
 
-OWN_RUN_AND_FIRST_DATABASE = f"""
+OWN_RUN_AND_FIRST_DATABASE = """
 mount -t tmpfs tmpfs /run  # What the agents keep there belongs to one boot of one machine.
 mkdir -p $HERE/mnt
 [ $NODE = a ] && ! [ -e $HERE/prepared ] || exit 0
-mount {SHARED_DISK} $HERE/mnt
+mount @DISK@ $HERE/mnt
 mariadb-install-db --no-defaults --user=root --datadir=$HERE/mnt/mysql --skip-test-db
 umount $HERE/mnt
 touch $HERE/prepared
