@@ -50,7 +50,8 @@ class Promotable:
         self._config = config
         self._around = surroundings
         self._peers = tuple(node for node in surroundings.group_nodes if node != surroundings.node)
-        self._calls = Calls(config, surroundings, self._meta())
+        self._meta = self._of_a_clone()
+        self._calls = Calls(config, surroundings, self._meta)
         self._notifies = False
         self._turn = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
@@ -60,7 +61,7 @@ class Promotable:
         self._told = ""
         self.reason = ""
 
-    def _meta(self) -> dict[str, str]:
+    def _of_a_clone(self) -> dict[str, str]:
         """As Pacemaker tells it to a clone that may be promoted once."""
         return {
             "clone": "0",
@@ -77,6 +78,7 @@ class Promotable:
     async def prepare(self) -> None:
         await self._calls.prepare()
         self._notifies = await asyncio.to_thread(self._offers_notify)
+        self._meta["notify"] = "true" if self._notifies else "false"
         if self._around.candidate:
             self._keeper = asyncio.create_task(self._keep())
 
@@ -164,7 +166,7 @@ class Promotable:
         if code != NOT_RUNNING and not await self._calls.nothing_can_run(code):
             raise ResourceError(said)
         await self._calls.started_here()
-        await self._calls.succeed("start")
+        await self._calls.succeed("start", self._notification("", "start"))
         self._calls.role = "running"
         await self._notify("post", "start")
 
@@ -200,7 +202,7 @@ class Promotable:
             "demote": {"demote": me, "master": me, "slave": others, "active": f"{me} {others}".strip()},
         }[operation]
         names = ("start", "stop", "promote", "demote", "master", "slave", "active", "inactive")
-        told = {"notify": "true", "notify_type": when, "notify_operation": operation} if when else {"notify": "true"}
+        told = {"notify_type": when, "notify_operation": operation} if when else {}
         for name in names:
             nodes = here.get(name, "")
             told[f"notify_{name}_uname"] = nodes

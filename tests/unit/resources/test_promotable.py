@@ -182,6 +182,7 @@ async def test_changes_are_notified_before_and_after(make: Make, machine: Machin
         "clone_node_max": "1",
     }
     assert {name: seen.get(prefix + name) for name in expected} == expected
+    assert machine.environment("start")[f"{prefix}notify"] == "true", "DRBD's agent insists on it"
     await resource.stop()
     assert machine.calls() == ["notify pre/demote", "demote", "notify post/demote"]
     seen = machine.environment("notify")
