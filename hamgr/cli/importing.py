@@ -12,6 +12,7 @@ from hamgr.config.heartbeat.build import AUTHKEYS, config_of
 from hamgr.config.heartbeat.draft import Draft, nowhere
 from hamgr.config.heartbeat.here import this_machine
 from hamgr.config.heartbeat.toml_out import text_of
+from hamgr.config.model import DEFAULT_HA_DIR
 from hamgr.links.keyfile import read_keys, write_keys
 from hamgr.links.keys import KeyFileError
 from hamgr.resources.kinds import RESOURCE_KINDS
@@ -19,7 +20,7 @@ from hamgr.resources.kinds import RESOURCE_KINDS
 
 def import_directory(args: argparse.Namespace) -> int:
     """Raises ConfigError when the files are no good."""
-    directory: Path = args.directory.absolute()
+    directory: Path = (args.directory or DEFAULT_HA_DIR).absolute()
     _, draft = config_of(directory, this_machine(args.node), RESOURCE_KINDS)
     try:
         if args.key_file is not None:

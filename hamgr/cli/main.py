@@ -112,7 +112,7 @@ def _key_arguments(key: argparse.ArgumentParser) -> None:
 
 
 def _import_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("directory", type=Path, nargs="?", default=Path("/etc/ha.d"), help="with ha.cf (/etc/ha.d)")
+    one.add_argument("directory", type=Path, nargs="?", help="with ha.cf (/etc/ha.d)")
     one.add_argument("-o", "--output", type=Path, metavar="FILE", help="a new file, in place of standard output")
     one.add_argument("--key-file", type=Path, metavar="FILE", help="make this key file out of authkeys")
     one.add_argument("--force", action="store_true", help="overwrite the output")

@@ -11,6 +11,7 @@ from pathlib import Path
 from hamgr.core.cluster import ClusterSpec
 
 DEFAULT_CONFIG = Path("/etc/hamgr/hamgr.toml")
+DEFAULT_HA_DIR = Path("/etc/ha.d")
 DEFAULT_STATE_DIR = Path("/var/lib/hamgr")
 DEFAULT_ADMIN_SOCKET = Path("/run/hamgr/admin.sock")
 DEFAULT_LINK_PORT = 694

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hamgr.cli.heartbeat import held
+from hamgr.cli.clstatus import held
 from hamgr.core.cluster import GroupState
 from hamgr.core.status import ArbiterStatus, GroupStatus, Status
 
