@@ -24,6 +24,7 @@ from hamgr.config.source import Loaded, load
 from hamgr.core.events import Verb
 from hamgr.core.node import Node
 from hamgr.fencing.runner import FenceRunner
+from hamgr.health import Health
 from hamgr.host import Host, World
 from hamgr.links.arbiter import ArbiterSession
 from hamgr.links.codec import Codec
@@ -69,15 +70,16 @@ async def run(config: Config, node_name: str) -> int:
     links = Transport(config, node_name, codec, host.received, host.link_changed)
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
+    health = Health(host.health_changed)
     groups = {
-        group.name: GroupRunner(group, host.group_reported, _surroundings(config, host, group.name))
+        group.name: GroupRunner(group, host.group_reported, _surroundings(config, host, health, group.name))
         for group in config.groups
     }
     windows = FailbackWindows(
         {group.name: group.failback_window for group in config.groups if group.failback_window is not None},
         host.failback_closed,
     )
-    pinger = Pinger(config.pings, host.health_changed)
+    pinger = Pinger(config.pings, health.pinged)
     desk = LinksDesk(host.status, links, host.lateness, pinger)
     keys_desk = KeysDesk(host.status, codec, config.key_file)
     admin = AdminServer(config.admin_socket, host, desk, keys_desk)
@@ -119,7 +121,7 @@ async def run(config: Config, node_name: str) -> int:
         store.close()
 
 
-def _surroundings(config: Config, host: Host, group: str) -> Surroundings:
+def _surroundings(config: Config, host: Host, health: Health, group: str) -> Surroundings:
     spec, node = config.spec.group(group), host.node
     nodes = spec.nodes or config.spec.names
     return Surroundings(
@@ -132,6 +134,8 @@ def _surroundings(config: Config, host: Host, group: str) -> Surroundings:
         group_nodes=nodes,
         candidate=spec.enabled and node.name in nodes,
         hands_off=lambda: node.member.hands_off,
+        may_mend=functools.partial(host.may_mend, group),
+        hindered=functools.partial(health.hindered, group),
     )
 
 

@@ -203,6 +203,10 @@ class Host:
     def group_reported(self, group: str, state: GroupState, detail: str) -> None:
         self.post(ResourceReported(group, state, detail))
 
+    def may_mend(self, group: str) -> bool:
+        """Asked of the clock, and not of the last step: after a pause nothing may be done before it was noticed."""
+        return not self.broken and self.node.may_mend(self._clock(), group)
+
     def group_told(self, group: str, kind: Kind, text: str) -> None:
         """A resource of the group has something to say to the operators; it changes nothing."""
         self._announce(Announce(kind, text, self.node.name, group))

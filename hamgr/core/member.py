@@ -99,6 +99,12 @@ class Member:
     def probed(self) -> bool:
         return all(group.probed for group in self.groups.values())
 
+    def may_mend(self, name: str) -> bool:
+        """It runs here by an order of this epoch, and it is not in hands of ours that stop or probe it."""
+        group = self.groups[name]
+        ordered = group.instruction is Instruction.RUN and not group.barred
+        return ordered and not self.hands_off and group.state is GroupState.STARTED and group.busy is Busy.IDLE
+
     def reports(self) -> tuple[GroupReport, ...]:
         return tuple(
             GroupReport(name, group.state, group.barred, group.detail) for name, group in self.groups.items()

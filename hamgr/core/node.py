@@ -352,6 +352,11 @@ class Node:
         if self.coordinator is not None and self.coordinator.report(sender, incarnation, report):
             self.dirty = True
 
+    def may_mend(self, now: float, group: str) -> bool:
+        """Whether what is missing of a running group may be put back at `now` without a new order: it runs here by one,
+        the lease holds, and nobody works on the cluster."""
+        return not self.condemned and self.leases.may_start(now) and self.member.may_mend(group)
+
     def _health(self, score: int, detail: str) -> None:
         if score != self.health:
             self.health = score

@@ -8,7 +8,7 @@ import logging
 import socket
 import struct
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -31,6 +31,9 @@ IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE
 _ADDRESS = struct.Struct("=BBBBI")
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 3, 4, 6, 8
 FOREVER = 0xFFFFFFFF
+
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+NDA_DST, NDA_LLADDR = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +123,34 @@ class Kernel:
         self._catch_up()
         return list(self._held.get(address, {}).values())
 
-    def everything(self) -> list[Held]:
-        """Every address of the machine."""
+    def everything(self) -> Iterator[Held]:
+        """Every address of the machine. To be read to its end at once."""
         self._catch_up()
-        return [held for places in self._held.values() for held in places.values()]
+        for places in self._held.values():
+            yield from places.values()
 
     def name(self, index: int) -> str:
         card = self._cards.get(index)
         return card.name if card is not None else f"interface {index}"
+
+    def macs(self) -> frozenset[bytes]:
+        """Every hardware address of this machine."""
+        return frozenset().union(*(card.macs for card in self.cards()))
+
+    def who(self, index: int, mac: bytes, besides: IPAddress) -> str:
+        """A neighbour as operators may know it: its MAC, with what other addresses it is known by."""
+        try:
+            table = self._asking.dump(netlink.RTM_GETNEIGH, _NEIGHBOUR.pack(0, 0, 0, 0, 0))
+        except OSError:
+            table = []
+        known = []
+        for message in table:
+            _family, there, _state, _flags, _type = _NEIGHBOUR.unpack_from(message.body)
+            values = netlink.attributes(message.body, _NEIGHBOUR.size)
+            if there == index and values.get(NDA_LLADDR) == mac and len(values.get(NDA_DST, b"")) in (4, 16):
+                known.append(ipaddress.ip_address(values[NDA_DST]))
+        others = ", ".join(str(address) for address in known if address != besides)
+        return f"{mac.hex(':')} ({others})" if others else mac.hex(":")
 
     def watch(self, address: IPAddress, changed: Callable[[], None]) -> None:
         """Have `changed` called when the address came or went somewhere, or when any interface changed."""

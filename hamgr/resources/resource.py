@@ -71,11 +71,25 @@ def _never() -> bool:
     return False
 
 
+def _always() -> bool:
+    return True
+
+
+def _unhindered(resource: str, reason: str) -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Where a resource runs. tell: announces something to the operators, once each time it is called; may be called
     from the loop's thread only. group_nodes: where its group may run. candidate: whether it may ever run here.
-    hands_off: whether nothing may be started or stopped now, as in maintenance."""
+    hands_off: whether nothing may be started or stopped now, as in maintenance.
+
+    may_mend: whether a running resource may now put back by itself what someone took away from it: the group runs here
+    by a valid order, and nobody works on the cluster. To be asked right before; if not, the resource has failed.
+    hindered: to be called with the name of the resource and what keeps clients from it on this node, whether it runs
+    here or not, and with "" when nothing does: the node counts as less healthy.
+    """
 
     cluster: str = ""
     node: str = ""
@@ -86,6 +100,8 @@ class Surroundings:
     group_nodes: tuple[str, ...] = ()
     candidate: bool = True
     hands_off: Callable[[], bool] = _never
+    may_mend: Callable[[], bool] = _always
+    hindered: Callable[[str, str], None] = _unhindered
 
 
 @dataclass(frozen=True, slots=True)

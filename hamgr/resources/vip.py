@@ -1,4 +1,4 @@
-"""A virtual address: a secondary address on an interface, announced to the neighbours when it comes."""
+"""A virtual address: a secondary address on an interface, which no other machine may have, announced when it comes."""
 
 from __future__ import annotations
 
@@ -6,100 +6,191 @@ import asyncio
 import errno
 import ipaddress
 import logging
+from collections.abc import Callable
 
 from hamgr.config.model import ResourceConfig
-from hamgr.resources.announce import Announcer
+from hamgr.core.effects import Kind
 from hamgr.resources.findif import parse, place
-from hamgr.resources.kernel import IFA_F_NODAD, Card, Extra, Held, IPInterface, Kernel
-from hamgr.resources.resource import ResourceError, ResourceStatus
+from hamgr.resources.keeper import Habits, Keeper
+from hamgr.resources.kernel import IFA_F_DADFAILED, IFA_F_NODAD, IFA_F_TENTATIVE, Card, Extra, Held, IPInterface, Kernel
+from hamgr.resources.kinds.vip import REFUSE
+from hamgr.resources.neighbours import Neighbours
+from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
 
 log = logging.getLogger(__name__)
 
-ANNOUNCE_INTERVAL = 0.2
-"""Seconds between two announcements of the same address."""
+QUESTIONS = 2
+"""Before a start, spread over the time of `probe`: a single one may be lost."""
+
+REFUSE_PATIENCE = 1.0
+"""Seconds for which another machine is asked before the start is refused: one that is just ending still answers."""
 
 GONE = (errno.EADDRNOTAVAIL, errno.ENODEV)
 """What the kernel says of an address, or of an interface, that went away by itself."""
 
 
 class Vip:
-    """Options: address, interface, announcements (how many; the first before `start` returns)."""
+    """Options: as `hamgr.resources.kinds.vip` declares them."""
 
-    def __init__(self, config: ResourceConfig) -> None:
+    def __init__(self, config: ResourceConfig, surroundings: Surroundings) -> None:
         options = config.options
+        self._name = config.name
         self._address, self._prefixlen = parse(str(options["address"]))
         self._interface = str(options.get("interface", ""))
-        self._announcements = int(str(options.get("announcements", 5)))
-        self._announcer = Announcer(self._address)
+        self._probe = float(str(options.get("probe", 0.010)))
+        self._refuse = options.get("conflict", REFUSE) == REFUSE
+        self._label = str(options.get("label", ""))
+        self._broadcast = str(options.get("broadcast", ""))
+        self._nodad = bool(options.get("nodad", True))
+        # A machine's own connections should not come from an address that may leave it. (IPv4 needs no telling: there
+        # the first address of the network is taken.)
+        self._deprecated = bool(options.get("deprecated", self._address.version == 6))
+        self._habits = Habits(
+            int(str(options.get("announcements", 5))), float(str(options.get("announce_interval", 60.0)))
+        )
+        self._surroundings = surroundings
+        self._failed: Callable[[str], None] = lambda why: None
         self._kernel: Kernel | None = None
-        self._repeating: asyncio.Task[None] | None = None
+        self._neighbours: Neighbours | None = None
+        self._keeper: Keeper | None = None
+        self._hindrance = ""
         self.reason = ""
+
+    def watch(self, failed: Callable[[str], None]) -> None:
+        self._failed = failed
 
     async def prepare(self) -> None:
         try:
-            self._announcer.open(self._place()[0])
-        except (ResourceError, OSError) as error:
-            log.warning("vip %s: %s; it is looked for again at the start", self._address, error)
+            self._open()
+        except ResourceError as error:
+            log.warning("vip %s: %s; tried again at the start", self._address, error)
+            return
+        self._changed()
 
-    def _joined(self) -> Kernel:
-        if self._kernel is None:
+    def _open(self) -> tuple[Kernel, Keeper]:
+        if self._kernel is None or self._keeper is None:
             try:
                 self._kernel = Kernel.join()
             except OSError as error:
                 raise ResourceError(f"can't ask the kernel for its addresses: {error.strerror}") from error
-        return self._kernel
+            try:
+                self._neighbours = Neighbours.join()
+            except OSError as error:
+                log.warning("vip %s: can't speak with the neighbours: %s", self._address, error.strerror)
+            self._keeper = Keeper(
+                self._kernel, self._neighbours, self._habits, self._surroundings, lambda why: self._failed(why)
+            )
+            self._kernel.watch(self._address, self._changed)
+        return self._kernel, self._keeper
 
     def _place(self) -> tuple[Card, IPInterface]:
-        kernel = self._joined()
+        kernel, _ = self._open()
         return place(self._address, self._prefixlen, self._interface, kernel.cards(), kernel.everything())
 
+    # -- operations ---------------------------------------------------------------------------------------------
+
     async def start(self) -> None:
+        kernel, keeper = self._open()
         card, address = self._place()
-        kernel = self._joined()
-        held = kernel.held(self._address)
-        self._remove([elsewhere for elsewhere in held if elsewhere.index != card.index])
+        if not self._on(card):
+            await self._make_sure(card, address)
+            self._remove([held for held in kernel.held(self._address) if held.index != card.index])
+        extra = self._extra(address, card)
         try:
-            kernel.add(card.index, address, self._extra(address))
+            kernel.add(card.index, address, extra)
         except OSError as error:
             if error.errno != errno.EEXIST:
                 raise ResourceError(f"can't add {address} to {card.name}: {error.strerror}") from error
-        self._end_repeating()
-        if self._announcements:
-            self._announce(card)
-            self._repeating = asyncio.create_task(self._repeat(card))
+        keeper.begin(card, address, extra, announce=True)
+        if not self._nodad:
+            await self._detected(card)
 
-    def _extra(self, address: IPInterface) -> Extra:
+    def _on(self, card: Card) -> bool:
+        kernel, _ = self._open()
+        return any(held.index == card.index for held in kernel.held(self._address))
+
+    def _extra(self, address: IPInterface, card: Card) -> Extra:
         if isinstance(address, ipaddress.IPv6Interface):
-            # Without duplicate address detection (RFC 4862, 5.4): the takeover rule has made sure, and clients wait.
-            return Extra(flags=IFA_F_NODAD)
-        return Extra(broadcast=address.network.broadcast_address if address.network.prefixlen < 31 else None)
+            # Without duplicate address detection (RFC 4862, 5.4), which takes a second or two: we have asked ourselves.
+            return Extra(flags=IFA_F_NODAD if self._nodad else 0, deprecated=self._deprecated)
+        broadcast = address.network.broadcast_address if address.network.prefixlen < 31 else None
+        if self._broadcast:
+            broadcast = None if self._broadcast == "none" else ipaddress.IPv4Address(self._broadcast)
+        return Extra(broadcast, self._label, 0, self._deprecated)
 
-    def _announce(self, card: Card) -> None:
+    async def _make_sure(self, card: Card, address: IPInterface) -> None:
+        """That no other machine has it. Raises ResourceError when one has, and that is not allowed."""
+        kernel, _ = self._open()
+        if not self._probe or self._neighbours is None or card.loopback or not card.carrier:
+            return
+        until = asyncio.get_running_loop().time() + REFUSE_PATIENCE
+        while (mac := await self._who_answers(kernel, self._neighbours, card)) is not None:
+            if self._refuse and asyncio.get_running_loop().time() < until:
+                await asyncio.sleep(self._probe)
+                continue
+            text = f"another machine has {address.ip} on {card.name}: {kernel.who(card.index, mac, address.ip)}"
+            if not self._refuse:
+                self._surroundings.tell(
+                    Kind.ADDRESS_CONFLICT,
+                    f'{text}. It is taken all the same (conflict = "alert"), and clients may reach either: take the'
+                    " address away from it, or switch it off",
+                )
+                return
+            self._surroundings.tell(
+                Kind.ADDRESS_CONFLICT,
+                f"{text}. Nothing is started beside it: take the address away from it, or switch it off, then"
+                f' `hamgr cleanup {self._surroundings.group}`; conflict = "alert" would take it all the same',
+            )
+            raise ResourceError(text)
+
+    async def _who_answers(self, kernel: Kernel, neighbours: Neighbours, card: Card) -> bytes | None:
+        found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def heard(index: int, mac: bytes) -> None:
+            if index == card.index and mac not in kernel.macs() and not found.done():
+                found.set_result(mac)
+
+        neighbours.listen(self._address, heard)
         try:
-            self._announcer.open(card)
-            self._announcer.announce()
-        except OSError as error:
-            # The address is there; neighbours that still have the old place will find the new one when theirs fails.
-            log.warning("vip %s: can't announce it on %s: %s", self._address, card.name, error)
+            for _ in range(QUESTIONS):
+                try:
+                    neighbours.ask(card, self._address)
+                except OSError as error:
+                    log.warning("vip %s: can't ask on %s: %s", self._address, card.name, error.strerror)
+                    return None
+                await asyncio.wait([found], timeout=self._probe / QUESTIONS)
+                if found.done():
+                    return found.result()
+        finally:
+            neighbours.unlisten(self._address, heard)
+        return None
 
-    async def _repeat(self, card: Card) -> None:
-        for _ in range(self._announcements - 1):
-            await asyncio.sleep(ANNOUNCE_INTERVAL)
-            self._announce(card)
-
-    def _end_repeating(self) -> None:
-        if self._repeating is not None:
-            self._repeating.cancel()
-            self._repeating = None
+    async def _detected(self, card: Card) -> None:
+        """The kernel's own duplicate address detection came to its end (nodad = false)."""
+        kernel, _ = self._open()
+        moved = asyncio.Event()
+        kernel.watch(self._address, moved.set)
+        try:
+            while True:
+                flags = [held.flags for held in kernel.held(self._address) if held.index == card.index]
+                if not flags or flags[0] & IFA_F_DADFAILED:
+                    raise ResourceError(f"another machine has {self._address} on {card.name} (found by the kernel)")
+                if not flags[0] & IFA_F_TENTATIVE:
+                    return
+                moved.clear()
+                await moved.wait()
+        finally:
+            kernel.unwatch(self._address, moved.set)
 
     async def stop(self) -> None:
-        self._end_repeating()
+        kernel, keeper = self._open()
+        keeper.end()
         # As it is held, not as it was added: under another prefix, or on another interface, it would go on being
         # answered.
-        self._remove(self._joined().held(self._address))
+        self._remove(kernel.held(self._address))
 
     def _remove(self, places: list[Held]) -> None:
-        kernel = self._joined()
+        kernel, _ = self._open()
         for held in places:
             try:
                 kernel.remove(held)
@@ -109,23 +200,55 @@ class Vip:
                     raise ResourceError(f"can't remove {held.address} from {where}: {error.strerror}") from error
 
     async def status(self) -> ResourceStatus:
-        kernel = self._joined()
-        places = {kernel.name(held.index) for held in kernel.held(self._address)}
-        wanted = {self._interface} if self._interface else places
-        if not places:
-            self.reason = f"{self._address} is on no interface"
+        kernel, keeper = self._open()
+        held = kernel.held(self._address)
+        self.reason = self._what_is_wrong(held)
+        if not held:
             return ResourceStatus.STOPPED
-        if places == wanted and len(places) == 1:
-            self.reason = ""
-            return ResourceStatus.RUNNING
-        self.reason = f"{self._address} is on {' and '.join(sorted(places))}"
-        if self._interface:
-            self.reason += f", and should be on {self._interface} alone"
-        return ResourceStatus.FAILED
+        if self.reason:
+            return ResourceStatus.FAILED
+        if not keeper.active:
+            # A daemon that was restarted finds it running.
+            card = next(card for card in kernel.cards() if card.index == held[0].index)
+            keeper.begin(card, held[0].address, self._extra(held[0].address, card), announce=False)
+        return ResourceStatus.RUNNING
+
+    def _what_is_wrong(self, held: list[Held]) -> str:
+        kernel, _ = self._open()
+        places = sorted({kernel.name(one.index) for one in held})
+        if not places:
+            return f"{self._address} is on no interface"
+        if any(one.flags & IFA_F_DADFAILED for one in held):
+            return f"another machine has {self._address} too (duplicate address detection failed)"
+        if self._interface and places != [self._interface]:
+            return f"{self._address} is on {' and '.join(places)}, and should be on {self._interface} alone"
+        return f"{self._address} is on {' and '.join(places)}" if len(places) > 1 else ""
 
     async def close(self) -> None:
-        self._end_repeating()
-        self._announcer.close()
-        if self._kernel is not None:
+        if self._kernel is not None and self._keeper is not None:
+            self._keeper.end()
+            self._kernel.unwatch(self._address, self._changed)
             self._kernel.leave()
-            self._kernel = None
+        if self._neighbours is not None:
+            self._neighbours.leave()
+        self._kernel, self._neighbours, self._keeper = None, None, None
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        """An address or an interface came, went or changed."""
+        if self._keeper is not None:
+            self._keeper.look()
+        hindrance = self._what_hinders() if self._surroundings.candidate else ""
+        if hindrance != self._hindrance:
+            self._hindrance = hindrance
+            self._surroundings.hindered(self._name, hindrance)
+
+    def _what_hinders(self) -> str:
+        try:
+            card, _ = self._place()
+        except ResourceError as error:
+            return str(error)
+        if not card.up:
+            return f"interface {card.name} is down"
+        return "" if card.carrier else f"interface {card.name} has no carrier"

@@ -179,3 +179,22 @@ def test_who_gave_a_group_up_starts_it_only_under_a_new_order(member: Member) ->
     assert acts(out) == [], "it may run elsewhere by now"
     member.order(NOW, ("web",), (), out)
     assert acts(out) == [StartGroup("web")]
+
+
+def test_what_someone_took_from_a_running_group_may_be_put_back_only_under_an_order(member: Member) -> None:
+    assert not member.may_mend("web"), "it is stopped"
+    member.order(NOW, ("web",), (), [])
+    assert not member.may_mend("web"), "it is starting"
+    member.reported(NOW, "web", GroupState.STARTED, "", [])
+    assert member.may_mend("web")
+    member.hands_off = True
+    assert not member.may_mend("web"), "someone works on it"
+    member.hands_off = False
+    member.void_orders()
+    assert not member.may_mend("web"), "the epoch ended"
+
+
+def test_a_group_that_may_only_be_kept_is_not_mended(member: Member) -> None:
+    running(member)
+    member.order(NOW, (), ("web",), [])
+    assert not member.may_mend("web")

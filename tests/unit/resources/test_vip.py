@@ -1,131 +1,21 @@
-"""Virtual addresses in real network namespaces: two nodes and a client on one bridge."""
+"""Virtual addresses come, go and find their place."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
+from wires import Net, needs_namespaces, wires
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-    pytest.mark.skipif(shutil.which("ip") is None, reason="needs ip (iproute2)"),
-]
-
-RUN = """
-import asyncio, json, subprocess, sys
-from hamgr.config.model import ResourceConfig
-from hamgr.resources.resource import ResourceError
-from hamgr.resources.vip import Vip
-
-async def main():
-    options = {"address": sys.argv[1], "announcements": 2, **json.loads(sys.argv[2])}
-    vip = Vip(ResourceConfig("vip", "vip", options))
-    await vip.prepare()
-    said = []
-    for word in sys.argv[3:]:
-        if word.startswith("ip "):
-            subprocess.run(word.split(), check=True)
-            said.append("done")
-            continue
-        try:
-            found = await getattr(vip, word)()
-            why = f": {vip.reason}" if found is not None and found.value == "failed" else ""
-            said.append(found.value + why if found is not None else "done")
-        except ResourceError as error:
-            said.append(f"error: {error}")
-    await vip.close()
-    print(json.dumps(said))
-
-asyncio.run(main())
-"""
-
-
-def ip(*words: str) -> str:
-    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
-
-
-class Net:
-    """Namespaces a, b and client, each with eth0, on one bridge in a fourth."""
-
-    def __init__(self) -> None:
-        self._prefix = f"hv{os.getpid()}"
-
-    def build(self) -> None:
-        for name in ("switch", "a", "b", "client"):
-            ip("netns", "add", self.ns(name))
-        self.ip("switch", "link", "add", "br0", "type", "bridge")
-        self.ip("switch", "link", "set", "br0", "up")
-        for number, name in enumerate(("a", "b", "client"), 1):
-            self.ip(
-                "switch", "link", "add", "name", name, "type", "veth", "peer", "name", "eth0", "netns", self.ns(name)
-            )
-            self.ip("switch", "link", "set", "dev", name, "master", "br0", "up")
-            self.ip(name, "address", "add", f"192.0.2.{number}/24", "dev", "eth0")
-            self.ip(name, "address", "add", f"2001:db8::{number}/64", "dev", "eth0", "nodad")
-            self.ip(name, "link", "set", "eth0", "up")
-
-    def card(self, name: str, interface: str) -> None:
-        """One more interface, with nobody at the other end of its cable."""
-        self.ip(name, "link", "add", "name", interface, "type", "veth", "peer", "name", f"{interface}-end")
-        for end in (interface, f"{interface}-end"):
-            self.ip(name, "link", "set", end, "up")
-
-    def ns(self, name: str) -> str:
-        return f"{self._prefix}{name}"
-
-    def ip(self, name: str, *words: str) -> str:
-        return ip("-n", self.ns(name), *words)
-
-    def vip(self, name: str, address: str, *words: str, **options: object) -> list[str]:
-        """The words are done one after the other on node `name`. Options that are None are not given."""
-        given = {key: value for key, value in {"interface": "eth0", **options}.items() if value is not None}
-        command = ["ip", "netns", "exec", self.ns(name), sys.executable, "-c", RUN, address, json.dumps(given), *words]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
-        return json.loads(done.stdout)
-
-    def has(self, name: str, address: str) -> bool:
-        return bool(json.loads(self.ip(name, "-json", "address", "show", "to", address) or "[]"))
-
-    def places(self, name: str, address: str) -> list[tuple[str, int]]:
-        """The interfaces that have the address, with the prefix there."""
-        shown = json.loads(self.ip(name, "-json", "address", "show"))
-        return [
-            (card["ifname"], one["prefixlen"])
-            for card in shown
-            for one in card.get("addr_info", [])
-            if one["local"] == address
-        ]
-
-    def mac(self, name: str) -> str:
-        return json.loads(self.ip(name, "-json", "link", "show", "eth0"))[0]["address"]
-
-    def neighbour(self, address: str) -> str:
-        entries = json.loads(self.ip("client", "-json", "neighbour", "show", address) or "[]")
-        return entries[0].get("lladdr", "") if entries else ""
-
-    def ping(self, address: str) -> None:
-        command = ["ip", "netns", "exec", self.ns("client"), "ping", "-c1", "-W5", address]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def remove(self) -> None:
-        for name in ("switch", "a", "b", "client"):
-            subprocess.run(["ip", "netns", "delete", self.ns(name)], check=False, capture_output=True)
+pytestmark = needs_namespaces
 
 
 @pytest.fixture
 def net() -> Iterator[Net]:
-    net = Net()
-    try:
-        net.build()
+    with wires() as net:
         yield net
-    finally:
-        net.remove()
 
 
 @pytest.mark.parametrize("address", ["192.0.2.100/24", "2001:db8::100/64"])
