@@ -192,6 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         loaded = _load(options.config, options.node)
         config, node = loaded.config, loaded.node
+        lines.write_also(config.log_file, config.syslog)
         problems = check_local(config, node, RESOURCE_KINDS)
         if problems:
             raise ConfigError(tuple(problems))

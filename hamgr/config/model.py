@@ -141,6 +141,9 @@ class Config:
     realtime: bool = False
     realtime_priority: int = 1
     """Of SCHED_RR (sched(7)): 1 is above everything that is not real-time itself."""
+    log_file: Path | None = None
+    syslog: str = ""
+    """A facility of syslog(3); log lines go there too, as they go to log_file. "" for none."""
     digest: str = ""
     """Of the text that it was read from (`hamgr.config.toml.digest`); nodes that run other texts are told of."""
 

@@ -134,6 +134,10 @@ class Table:
         text = self.text(name, "", required=required, check=_absolute)
         return Path(text) if text else default
 
+    def optional_path(self, name: str) -> Path | None:
+        text = self.text(name, "", check=_absolute)
+        return Path(text) if text else None
+
     def table(self, name: str, *, required: str = "") -> Table:
         """The sub-table; an empty one when it is missing or something else."""
 

@@ -35,6 +35,12 @@ HIGHEST_PRIORITY = 99
 LONGEST_SOCKET_PATH = 107
 """Bytes: `sun_path` without its final zero (unix(7))."""
 
+FACILITIES = (
+    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
+    *(f"local{number}" for number in range(8)),
+)
+"""Of syslog(3)."""
+
 _AGENT_DIRS = (Path("/usr/sbin"), Path("/sbin"))
 _TLS_FILES = ("ca", "certificate", "key")
 _RESERVED_OPTIONS = ("action", "nodename")
@@ -142,6 +148,8 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         agent_dirs=_agent_dirs(cluster),
         pings=pings.read(root, times),
         tls=_tls(root),
+        log_file=cluster.optional_path("log_file"),
+        syslog=cluster.choice("syslog", "", FACILITIES),
         realtime=cluster.flag("realtime", False),
         realtime_priority=cluster.number("realtime_priority", 1, 1, HIGHEST_PRIORITY),
     )

@@ -110,6 +110,21 @@ def _rtprio(reading: Reading, line: Line) -> None:
     reading.draft.put(line, "cluster", "realtime_priority", value=priority)
 
 
+def _logfile(reading: Reading, line: Line) -> None:
+    path = _word(line, "a path")
+    if path.lower() in ("none", "/dev/null"):
+        return
+    if not path.startswith("/"):
+        raise ValueError("an absolute path")
+    reading.draft.put(line, "cluster", "log_file", value=path)
+
+
+def _logfacility(reading: Reading, line: Line) -> None:
+    word = _word(line, "a facility of syslog(3), or none")
+    if word.lower() != "none":
+        reading.draft.put(line, "cluster", "syslog", value=word.lower())
+
+
 def _crm(reading: Reading, line: Line) -> None:
     word = _word(line, "off")
     if word.lower() not in ("off", "no", "false", "n", "0"):
@@ -150,7 +165,7 @@ def _ignored(why: str) -> Handler:
 
 
 _OWN_PROTOCOL = "hamgr's messages have a form of their own (docs/protocol.md)"
-_OWN_LOG = "hamgrd writes its log to standard error, which the journal keeps: `journalctl -u hamgrd`"
+_OWN_LOG = "hamgrd needs no logging daemon: it writes to standard error (the journal), logfile and logfacility itself"
 _ONLY_PACEMAKER = "it was for Pacemaker, and hamgr has a manager of its own"
 
 DIRECTIVES: Mapping[str, Handler] = MappingProxyType(
@@ -190,9 +205,9 @@ DIRECTIVES: Mapping[str, Handler] = MappingProxyType(
         ),
         "quorum_server": _ignored("a third machine has a vote as [arbiter] of hamgr.toml (docs/arbiter.md)"),
         "apiauth": _ignored("who may speak to hamgrd is decided by the permissions of its admin socket"),
-        "logfile": _ignored(_OWN_LOG),
-        "debugfile": _ignored(_OWN_LOG),
-        "logfacility": _ignored(_OWN_LOG),
+        "logfile": _logfile,
+        "logfacility": _logfacility,
+        "debugfile": _ignored("`hamgrd --debug` logs more, to where the log goes"),
         "use_logd": _ignored(_OWN_LOG),
         "conn_logd_time": _ignored(_OWN_LOG),
         "syslogmsgfmt": _ignored(_OWN_LOG),

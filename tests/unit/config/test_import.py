@@ -153,3 +153,18 @@ def test_authkeys_that_others_can_read_are_refused(tmp_path: Path) -> None:
     done = hamgr("check", str(directory), "--node", "here")
     assert done.returncode == 2
     assert f"found mode 0640, allowed 0600: chmod 600 {directory}/authkeys" in done.stderr
+
+
+def test_the_daemon_waits_for_an_interface_that_is_not_there_yet(tmp_path: Path) -> None:
+    lines = LOOPBACK.replace("ucast lo 127.0.0.1", "ucast no-such0 192.0.2.8").replace("ucast lo", "ucast no-such0")
+    directory = ha_dir(tmp_path, lines)
+    command = [str(Path(HAMGR).with_name("hamgrd")), "--ha-dir", str(directory), "--node", "here"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
+        try:
+            assert daemon.stderr is not None
+            said = daemon.stderr.readline()
+            assert daemon.poll() is None
+        finally:
+            daemon.kill()
+    assert "waiting for the network: " in said
+    assert "no-such0 has none yet that would tell" in said
