@@ -76,7 +76,7 @@ class Member:
         self.may_start = False
         """Set by the node before each step: it holds its lease and is fit to run something."""
         self.hands_off = False
-        """Set by the node too: in maintenance, as it is on disk here, nothing is started or stopped, whatever fails."""
+        """In maintenance, as it is on disk here, nothing is started or stopped, whatever fails."""
 
     @property
     def load(self) -> int:
@@ -153,6 +153,21 @@ class Member:
             name in other.spec.after and other.active and other.state is not GroupState.STOP_FAILED
             for other in self.groups.values()
         )
+
+    def leave_alone(self, hands_off: bool, out: list[Effect]) -> None:
+        """The maintenance begins or ends here. At its end every group is looked at, since orders that came meanwhile
+        were not obeyed, and humans were at work.
+
+        Nothing is started by such an order: our reports may have let the coordinator give the group to another since.
+        """
+        ends = self.hands_off and not hands_off
+        self.hands_off = hands_off
+        for name, group in self.groups.items() if ends else ():
+            if group.state is GroupState.STOPPED and group.instruction is Instruction.RUN:
+                group.instruction = Instruction.NONE
+            if group.busy in (Busy.IDLE, Busy.PROBE) and group.state is not GroupState.STOP_FAILED:
+                group.busy = Busy.PROBE
+                out.append(Probe(name))
 
     def cleanup(self, now: float, name: str, out: list[Effect]) -> None:
         """An operator mended what was broken: forget the failures, try a failed stop again."""

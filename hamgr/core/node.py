@@ -108,6 +108,7 @@ class Node:
         )
         self.election = Election(spec, name, durable.epoch, durable.voted_for, durable.initialised)
         self.member = Member(name, spec.groups)
+        self.member.hands_off = self.stored.maintenance
         self.coordinator: Coordinator | None = None
         self.failback_closed: frozenset[str] = frozenset()
         self.health = 0
@@ -153,7 +154,6 @@ class Node:
         self.urgent = []
         self.prompt = []
         self.now = now
-        self.member.hands_off = self.stored.maintenance
         if not self._started:
             self._begin(now)
         match event:

@@ -50,7 +50,7 @@ class Records:
                     claim.own = True
             case StateRecord(state):
                 node.stored = newest(node.stored, state)
-                node.member.hands_off = node.stored.maintenance
+                node.member.leave_alone(node.stored.maintenance, node.prompt)
                 node.beat_soon = True
             case InitialisedRecord() if serial == self.learning:
                 self.learning = 0

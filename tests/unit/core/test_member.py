@@ -198,3 +198,24 @@ def test_a_group_that_may_only_be_kept_is_not_mended(member: Member) -> None:
     running(member)
     member.order(NOW, (), ("web",), [])
     assert not member.may_mend("web")
+
+
+def test_a_group_that_failed_in_maintenance_is_looked_at_when_that_ends(member: Member) -> None:
+    running(member)
+    out: list[Effect] = []
+    member.leave_alone(True, out)
+    member.reported(NOW, "web", GroupState.FAILED, "gone", out)
+    assert acts(out) == []
+    member.leave_alone(False, out)
+    assert acts(out) == [Probe("web")]
+    member.reported(NOW, "web", GroupState.FAILED, "gone", out)
+    assert acts(out) == [Probe("web"), StopGroup("web")]
+
+
+def test_an_order_that_came_in_maintenance_starts_nothing_after_it(member: Member) -> None:
+    out: list[Effect] = []
+    member.leave_alone(True, out)
+    member.order(NOW, ("web",), (), out)
+    member.leave_alone(False, out)
+    member.reported(NOW, "web", GroupState.STOPPED, "", out)
+    assert acts(out) == [Probe("web")]
