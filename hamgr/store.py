@@ -12,11 +12,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
-from hamgr.core.durable import Durable
-from hamgr.core.effects import FenceRecord, InitialisedRecord, Record
-from hamgr.core.messages import ClusterState, RosterEntry, Stamp, Standing
+from hamgr.core.durable import STAGED, Durable
+from hamgr.core.effects import AppliedRecord, FenceRecord, InitialisedRecord, Record, StagedRecord
+from hamgr.core.messages import ClusterState, ConfigStamp, RosterEntry, Stamp, Standing
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,14 @@ create table if not exists fences (
   asked_at real not null,
   finished_at real
 ) strict;
+create table if not exists configs (
+  number integer primary key,
+  digest text not null unique,
+  idle text not null,
+  text blob not null
+) strict;
 insert or ignore into node (id) values (1);
+insert or ignore into meta values ('applied', '0');
 """
 
 
@@ -64,6 +72,9 @@ def state_to_json(state: ClusterState) -> str:
             "roster": [[entry.node, str(entry.incarnation), entry.standing.value] for entry in state.roster],
             "pins": [list(pin) for pin in state.pins],
             "maintenance": state.maintenance,
+            "config": astuple(state.config),
+            "proposed": astuple(state.proposed),
+            "pushing": state.pushing,
         }
     )
 
@@ -78,6 +89,9 @@ def state_from_json(text: str) -> ClusterState:
         tuple(RosterEntry(node, int(incarnation), Standing(word)) for node, incarnation, word in found["roster"]),
         tuple((group, node) for group, node in found["pins"]),
         found.get("maintenance", False),
+        ConfigStamp(*found.get("config", ())),
+        ConfigStamp(*found.get("proposed", ())),
+        found.get("pushing", False),
     )
 
 
@@ -142,6 +156,8 @@ class StateStore:
             fences = self._db.execute(
                 "select fence, node, incarnation, level, epoch, reason from fences where outcome = '' order by fence"
             ).fetchall()
+            staged = self._db.execute("select digest, idle from configs order by number").fetchall()
+            (applied,) = self._db.execute("select value from meta where key = 'applied'").fetchone()
         except sqlite3.Error as error:
             raise self._failed(error) from error
         initialised, epoch, voted_for, standby, state = row
@@ -155,14 +171,33 @@ class StateStore:
                 FenceRecord(fence, node, int(incarnation), level, epoch, reason)
                 for fence, node, incarnation, level, epoch, reason in fences
             ),
+            staged=tuple(StagedRecord(digest, tuple(json.loads(idle))) for digest, idle in staged),
+            applied=int(applied),
         )
+
+    def text(self, digest: str) -> bytes:
+        """The text of a staged configuration."""
+        try:
+            (text,) = self._db.execute("select text from configs where digest = ?", (digest,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return bytes(text)
 
     def write(self, record: Record) -> None:
         """Have the record on disk when this returns."""
         try:
-            if isinstance(record, FenceRecord):
-                self._write_fence(record)
-                return
+            match record:
+                case FenceRecord():
+                    self._write_fence(record)
+                    return
+                case StagedRecord():
+                    self._write_staged(record)
+                    return
+                case AppliedRecord(version):
+                    self._db.execute("update meta set value = ? where key = 'applied'", (str(version),))
+                    return
+                case _:
+                    pass
             kept = self.load().apply(record)
             self._db.execute(
                 "update node set initialised = ?, epoch = ?, voted_for = ?, standby = ?, state = ?",
@@ -189,6 +224,24 @@ class StateStore:
                 now if record.outcome else None,
             ),
         )
+
+    def _write_staged(self, record: StagedRecord) -> None:
+        self._db.execute("begin")
+        try:
+            self._db.execute("delete from configs where digest = ?", (record.digest,))
+            self._db.execute(
+                "insert into configs (digest, idle, text) values (?, ?, ?)",
+                (record.digest, json.dumps(record.idle), record.text),
+            )
+            self._db.execute(
+                "delete from configs where number not in (select number from configs order by number desc limit ?)",
+                (STAGED,),
+            )
+            self._db.execute("commit")
+        except sqlite3.Error:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
 
     def close(self) -> None:
         self._db.close()

@@ -138,9 +138,12 @@ class Beats:
             echoes=node.membership.echoes(),
             running=node.member.running,
             config=node.config,
+            staged=node.pushing.says_staged(),
+            applied=node.pushing.applied,
         )
 
 
 def _substance(beat: Heartbeat) -> tuple[object, ...]:
     """What of a heartbeat decisions depend on, beyond that it came."""
-    return (beat.epoch, beat.coordinator, beat.stored, beat.initialised, beat.leaving)
+    pushed = (beat.staged, beat.applied)
+    return (beat.epoch, beat.coordinator, beat.stored, beat.initialised, beat.leaving, pushed)

@@ -47,9 +47,15 @@ class Coordinator:
         self.fencing = Fencing(spec)
         self.members: dict[str, MemberRecord] = {}
         self._roster = {name: RosterEntry(name) for name in spec.names}
-        self._roster.update({entry.node: entry for entry in inherited.roster if entry.node in self._roster})
+        expected = (inherited.config.added, inherited.proposed.added)
+        self._roster.update(
+            {entry.node: entry for entry in inherited.roster if entry.node in (*self._roster, *expected)}
+        )
         self._pins = dict(inherited.pins)
         self.maintenance = inherited.maintenance
+        self.config = inherited.config
+        self.proposed = inherited.proposed
+        self.pushing = inherited.pushing
         self.state = ClusterState(Stamp(epoch, 0), me)
         self._number = 0
         self._now = now
@@ -86,6 +92,10 @@ class Coordinator:
         entry = self._roster[node]
         incarnation = self._membership.peers[node].incarnation or entry.incarnation
         self._roster[node] = RosterEntry(node, incarnation, Standing.ACKNOWLEDGED)
+
+    def expect(self, node: str) -> None:
+        """A node is added that never was in the cluster: until it is heard, nothing runs there."""
+        self._roster.setdefault(node, RosterEntry(node, 0, Standing.LEFT))
 
     def pin(self, group: str, node: str) -> None:
         self._pins[group] = node
@@ -126,15 +136,17 @@ class Coordinator:
         self._pins = {group: node for group, node in self._pins.items() if self._may_keep_pin(node)}
         roster = tuple(self._roster.values())
         kept = tuple(sorted(self._pins.items()))
-        same = (roster, kept, self.maintenance) == (self.state.roster, self.state.pins, self.state.maintenance)
-        if same and self.state.stamp.view:
+        new = ClusterState(
+            self.state.stamp, self._me, roster, kept, self.maintenance, self.config, self.proposed, self.pushing
+        )
+        if new == self.state and self.state.stamp.view:
             return False
         stamp = Stamp(self.epoch, self.state.stamp.view + 1)
         for member in self.members.values():
             if member.admitted == Stamp():
                 member.admitted = stamp
         before = {entry.node for entry in self.state.roster if entry.standing is Standing.MEMBER}
-        self.state = ClusterState(stamp, self._me, roster, kept, self.maintenance)
+        self.state = dataclasses.replace(new, stamp=stamp)
         after = [entry.node for entry in roster if entry.standing is Standing.MEMBER]
         if before != set(after) or stamp.view == 1:
             text = f"view {stamp.epoch}.{stamp.view}: {', '.join(self.members)}"

@@ -8,16 +8,29 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from hamgr.core.effects import FenceRecord, InitialisedRecord, Record, StandbyRecord, StateRecord, VoteRecord
+from hamgr.core.effects import (
+    AppliedRecord,
+    FenceRecord,
+    InitialisedRecord,
+    Record,
+    StagedRecord,
+    StandbyRecord,
+    StateRecord,
+    VoteRecord,
+)
 from hamgr.core.election import UNKNOWN_VOTE
-from hamgr.core.messages import ClusterState
+from hamgr.core.messages import ClusterState, ConfigStamp
+
+STAGED = 8
+"""Configurations that are kept to be switched to; of more, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Durable:
     """initialised False: a new or wiped state directory; the node votes only after it has learned the epoch.
 
-    fences: fencings whose intent is on disk without a result: their outcome is unknown.
+    fences: fencings whose intent is on disk without a result: their outcome is unknown. staged: configurations, the
+    newest last (without their texts). applied: the version of the last pushed one that is in the file.
     """
 
     initialised: bool = False
@@ -26,6 +39,15 @@ class Durable:
     standby: bool = False
     state: ClusterState = ClusterState()
     fences: tuple[FenceRecord, ...] = ()
+    staged: tuple[StagedRecord, ...] = ()
+    applied: int = 0
+
+    @property
+    def pending(self) -> ConfigStamp | None:
+        """A committed configuration that is not in the file yet, and whose text is here; None when there is none."""
+        config = self.state.config
+        known = any(staged.digest == config.digest for staged in self.staged)
+        return config if config.version > self.applied and known else None
 
     def apply(self, record: Record) -> Durable:
         match record:
@@ -44,6 +66,11 @@ class Durable:
                     return self
                 vote = UNKNOWN_VOTE if epoch else ""
                 return dataclasses.replace(self, initialised=True, epoch=epoch, voted_for=vote)
+            case StagedRecord(digest, idle):
+                older = tuple(staged for staged in self.staged if staged.digest != digest)
+                return dataclasses.replace(self, staged=(*older, StagedRecord(digest, idle))[-STAGED:])
+            case AppliedRecord(version):
+                return dataclasses.replace(self, applied=max(self.applied, version))
             case FenceRecord():
                 others = tuple(fence for fence in self.fences if fence.fence != record.fence)
                 return dataclasses.replace(self, fences=others if record.outcome else (*others, record))

@@ -93,7 +93,25 @@ class InitialisedRecord:
     epoch: int
 
 
-Record: TypeAlias = VoteRecord | StateRecord | FenceRecord | StandbyRecord | InitialisedRecord
+@dataclass(frozen=True, slots=True)
+class StagedRecord:
+    """A configuration that may be switched to. idle: as in `ConfigStaged`. text: the core never reads it."""
+
+    digest: str
+    idle: tuple[str, ...] = ()
+    text: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedRecord:
+    """The file of this node was brought to this version."""
+
+    version: int
+
+
+Record: TypeAlias = (
+    VoteRecord | StateRecord | FenceRecord | StandbyRecord | InitialisedRecord | StagedRecord | AppliedRecord
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +169,7 @@ class Kind(enum.Enum):
     LATE = "late"
     HEALTH = "health"
     MAINTENANCE = "maintenance"
+    CONFIG = "config"
     DISK_FAILED = "disk-failed"
     DISK_OK = "disk-ok"
     SELF_FENCE = "self-fence"
@@ -187,9 +206,10 @@ class WakeAt:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The node has left cleanly; the host may end."""
+    """The node has left cleanly; the host may end. restart: it starts anew, with the committed configuration."""
 
     reason: str
+    restart: bool = False
 
 
 Effect: TypeAlias = (

@@ -73,6 +73,7 @@ class Verb(enum.Enum):
     MAINTENANCE_ON = "maintenance-on"
     MAINTENANCE_OFF = "maintenance-off"
     LEAVE = "leave"
+    PUSH = "config-push"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class OperatorAsked:
     ONLINE node · TAKEOVER group (all if "", or one of `SELECTIONS`) to node · FENCE node · CONFIRM_FENCED node ·
     MAINTENANCE_ON/OFF of the whole cluster ·
     CLEANUP group on node (forget its failures) · LEAVE (this node stops its groups and says farewell).
+    PUSH the configuration with the digest `config`, which every node has staged (node: one that it adds or removes).
     operator: who asks, kept in the record of a confirmed fence.
     """
 
@@ -91,6 +93,16 @@ class OperatorAsked:
     node: str = ""
     group: str = ""
     operator: str = ""
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigStaged:
+    """The text of a configuration is on this node's disk. idle: the groups that must be stopped before it is switched
+    to, since the text removes or changes them."""
+
+    digest: str
+    idle: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +152,5 @@ class PersistFailed:
 
 Event: TypeAlias = (
     Tick | PacketReceived | ArbiterAnswered | ArbiterLost | FenceFinished | ResourceReported | OperatorAsked | Paused
-    | LinkChanged | HealthChanged | FailbackClosed | Persisted | PersistFailed
+    | LinkChanged | HealthChanged | FailbackClosed | ConfigStaged | Persisted | PersistFailed
 )

@@ -14,18 +14,21 @@ if TYPE_CHECKING:
 
 class Leaving:
     """began: an operator wants this node to leave. until: when it goes although somebody did not acknowledge; None
-    before it said farewell. heard: node -> the life that said farewell to us."""
+    before it said farewell. restart: the daemon starts anew after it. heard: node -> the life that said farewell to
+    us."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self.began = False
+        self.restart = False
         self.until: float | None = None
         self.heard: dict[str, int] = {}
         self._acknowledged: set[str] = set()
 
-    def begin(self) -> None:
+    def begin(self, restart: bool = False) -> None:
         node = self._node
         self.began = True
+        self.restart = restart
         node.report_due = True
         node.dirty = True
         node.beat_soon = True
@@ -34,12 +37,14 @@ class Leaving:
         """Give up what runs, then say farewell, then go."""
         node = self._node
         if node.stored.maintenance and self.until is None:
-            node.urgent.append(Exit(f"maintenance: {node.name} ends and leaves its groups as they are"))
+            if self.restart:
+                node.beats.send(now)  # the others learn what is on disk here, and need not wait for that
+            node.urgent.append(Exit(f"maintenance: {node.name} ends and leaves its groups as they are", self.restart))
             node.condemned = "ended in maintenance"
             return
         if self.until is not None:
             if set(node.membership.alive()) <= self._acknowledged or now >= self.until:
-                node.urgent.append(Exit("left cleanly"))
+                node.urgent.append(Exit("left cleanly", self.restart))
                 node.condemned = "left"
             return
         if not node.election.following and not node.member.all_stopped:

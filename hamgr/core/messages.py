@@ -41,6 +41,16 @@ class RosterEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigStamp:
+    """A configuration that was pushed. version: grows by one with each; 0: there is none. digest: of its text. added:
+    the node that it adds, "" for none."""
+
+    version: int = 0
+    digest: str = ""
+    added: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterState:
     """What every voter keeps on disk of the last view it accepted.
 
@@ -55,6 +65,11 @@ class ClusterState:
     """(group, node): an operator asked for this group to run there (takeover), until that node leaves."""
     maintenance: bool = False
     """Nothing is started, stopped or fenced, until an operator ends it."""
+    config: ConfigStamp = ConfigStamp()
+    """The last configuration that was committed (`hamgr.core.pushing`): every node is to run it."""
+    proposed: ConfigStamp = ConfigStamp()
+    pushing: bool = False
+    """The maintenance was begun by a push, and ends with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,8 @@ class Heartbeat:
     coordinator: whom the sender follows in `epoch` ("" for none). stored: the stamp of the cluster state that the
     sender has on disk. load: the sum of the priorities of the groups that it runs. running: those groups, for the
     status on every node; nothing is decided by it. config: the digest of the configuration that the sender runs with.
+    staged: of the one that it has on disk and could switch to, as long as what that changes is stopped there. applied:
+    the version of the last pushed one that its file was brought to.
     """
 
     sent_us: int
@@ -85,6 +102,8 @@ class Heartbeat:
     echoes: tuple[Echo, ...] = ()
     running: tuple[str, ...] = ()
     config: str = ""
+    staged: str = ""
+    applied: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +202,7 @@ class LearnReply:
 class Forward:
     """An operator's request on its way to the coordinator (or to the node that it concerns).
 
-    verb: one of the values of `hamgr.core.events.Verb`. operator: who asked, for the record.
+    verb: one of the values of `hamgr.core.events.Verb`. operator: who asked, for the record. config: a digest.
     """
 
     request: int
@@ -191,6 +210,7 @@ class Forward:
     node: str = ""
     group: str = ""
     operator: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True, slots=True)

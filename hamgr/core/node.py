@@ -32,6 +32,7 @@ from hamgr.core.election import Election
 from hamgr.core.events import (
     ArbiterAnswered,
     ArbiterLost,
+    ConfigStaged,
     Event,
     FailbackClosed,
     FenceFinished,
@@ -72,6 +73,7 @@ from hamgr.core.messages import (
     VoteReply,
     VoteRequest,
 )
+from hamgr.core.pushing import Pushing
 from hamgr.core.records import Records
 from hamgr.core.requests import Requests
 from hamgr.core.status import Status
@@ -119,6 +121,7 @@ class Node:
         self.arbitration = Arbitration(self)
         self.records = Records(self)
         self.leaving = Leaving(self)
+        self.pushing = Pushing(self, durable)
         self.beats = Beats(self)
         self.condemned = ""
         self.acknowledged: set[str] = set()
@@ -179,6 +182,8 @@ class Node:
                 self.beats.changes(now, self.membership.link_changed(link, up, reason))
             case HealthChanged(score, detail):
                 self._health(score, detail)
+            case ConfigStaged():
+                self.pushing.staged(event)
             case FailbackClosed(groups):
                 self.failback_closed = groups
                 self.dirty = True
@@ -455,6 +460,7 @@ class Node:
         if beat_due:
             self._pulse(now)
         self.records.learn(now)
+        self.pushing.follow(now)
         for _round in range(MAX_ROUNDS):
             self.leases.renew(now)
             self.member.may_start = self.leases.may_start(now)
@@ -467,6 +473,7 @@ class Node:
                 break
         else:
             raise AssertionError(f"step({event!r}) did not settle in {MAX_ROUNDS} rounds")
+        self.pushing.note()
         if self.leaving.began:
             self.leaving.go_on(now)
         self._stop_failures(now)
@@ -507,6 +514,7 @@ class Node:
             self.records.retry_at = now + self.spec.timing.deadtime
             self.persist(StandbyRecord(self.standby))
         self.requests.pulse(now)
+        self.pushing.pulse()
         if self.leases.watched and self.leases.may_feed(now):
             self.urgent.append(FeedWatchdog())
 
@@ -534,10 +542,11 @@ class Node:
         self.requests.settle_maintenance(now)
         if self.coordinator is not coordinator:
             return True
+        self.pushing.settle(now, coordinator)
         coordinator.want_fences(now, self.member.load)
         self._run_fences(now, coordinator)
         coordinator.failback_closed = self.failback_closed
-        coordinator.decide(now, self._stored_by_quorum, self._send_order, self.prompt)
+        coordinator.decide(now, self.stored_by_quorum, self._send_order, self.prompt)
         return self.dirty or self.report_due or self.member.changed
 
     def _renew_view(self, coordinator: Coordinator) -> None:
@@ -549,7 +558,7 @@ class Node:
             if name != self.name:
                 self.send(name, ViewUpdate(coordinator.state))
 
-    def _stored_by_quorum(self, stamp: Stamp) -> bool:
+    def stored_by_quorum(self, stamp: Stamp) -> bool:
         count = 1 if self.stored.stamp >= stamp else 0
         for peer in self.membership.peers.values():
             beat = peer.heartbeat

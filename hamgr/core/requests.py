@@ -50,7 +50,7 @@ class _Maintenance:
 
     wanted: bool
     until: float
-    requester: Requester
+    requester: Requester | None
 
 
 class Requests:
@@ -73,7 +73,9 @@ class Requests:
         if refusal:
             node.emit(Reply(event.request, False, refusal))
             return
-        forward = Forward(event.request, event.verb.value, event.node, event.group, event.operator)
+        forward = Forward(
+            event.request, event.verb.value, event.node, event.group, event.operator, event.config
+        )
         if node.coordinator is not None:
             self._serve(now, node.coordinator, node.name, forward)
         elif node.election.following:
@@ -87,6 +89,8 @@ class Requests:
 
     def _wrong_names(self, event: OperatorAsked) -> str:
         spec = self._node.spec
+        if event.verb is Verb.PUSH:
+            return ""
         if event.node and event.node not in spec.names:
             return f"node {event.node!r} is not configured; there are {', '.join(spec.names)}"
         groups = [group.name for group in spec.groups]
@@ -142,7 +146,7 @@ class Requests:
         if self._pending.pop(request, None) is not None:
             self._node.emit(Reply(request, done, text))
 
-    def _answer(self, requester: Requester, done: bool, text: str) -> None:
+    def answer(self, requester: Requester, done: bool, text: str) -> None:
         node = self._node
         origin, request = requester
         reply = ForwardReply(request, done, text)
@@ -178,8 +182,10 @@ class Requests:
                 self._serve_cleanup(now, coordinator, requester, forward)
             case Verb.MAINTENANCE_ON | Verb.MAINTENANCE_OFF:
                 self._serve_maintenance(now, coordinator, requester, forward)
+            case Verb.PUSH:
+                self._node.pushing.serve(now, coordinator, requester, forward)
             case Verb.LEAVE:
-                self._answer(requester, False, "a node is asked to leave at the node itself")
+                self.answer(requester, False, "a node is asked to leave at the node itself")
 
     def _serve_standby(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
@@ -187,7 +193,7 @@ class Requests:
         wanted = forward.verb == Verb.STANDBY.value
         member = coordinator.members.get(target)
         if member is None:
-            self._answer(requester, False, f"{target} is not a member of the view now")
+            self.answer(requester, False, f"{target} is not a member of the view now")
             return
         if wanted and forward.group not in ("", "all"):
             self._give_up(coordinator, requester, target, forward.group)
@@ -195,7 +201,7 @@ class Requests:
         if wanted:
             stuck = self._nowhere_to_go(coordinator, target)
             if stuck:
-                self._answer(requester, False, stuck)
+                self.answer(requester, False, stuck)
                 return
         command = Forward(forward.request, forward.verb, target, "", forward.operator)
         self._standbys[target] = _Standby(wanted, now + REQUEST_TIMEOUT, [requester], command)
@@ -221,13 +227,13 @@ class Requests:
                 continue
             others = self._able(coordinator, group, leaving)
             if not others:
-                self._answer(requester, False, f"no other node could run {group.name} now")
+                self.answer(requester, False, f"no other node could run {group.name} now")
                 return
             moves[group.name] = others[0]
         for name, target in moves.items():
             coordinator.pin(name, target)
         told = ", ".join(f"{name} to run on {target}" for name, target in moves.items())
-        self._answer(requester, True, told or f"{leaving} runs none of the {selection} groups")
+        self.answer(requester, True, told or f"{leaving} runs none of the {selection} groups")
 
     def _able(self, coordinator: Coordinator, group: GroupSpec, leaving: str) -> list[str]:
         """The other nodes that could run the group now, best first."""
@@ -251,7 +257,7 @@ class Requests:
                 word = "on standby" if wish.wanted else "online"
                 del self._standbys[target]
                 for requester in wish.requests:
-                    self._answer(requester, True, f"{target} is {word}")
+                    self.answer(requester, True, f"{target} is {word}")
 
     def _serve_maintenance(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         wanted = forward.verb == Verb.MAINTENANCE_ON.value
@@ -263,14 +269,25 @@ class Requests:
         if lost and not wanted:
             names = ", ".join(lost)
             text = f"{names} would be fenced: start hamgrd there first, or say `hamgr fence ack` if it is off"
-            self._answer(requester, False, text)
+            self.answer(requester, False, text)
             return
+        if coordinator.proposed.version:
+            self.answer(requester, False, "a configuration is being pushed: look at `hamgr status`")
+            return
+        coordinator.pushing = False
         if wanted != coordinator.maintenance:
             who = forward.operator or "an operator"
             what = "begins: nothing is started, stopped or fenced" if wanted else "ends"
             self._node.tell(Kind.MAINTENANCE, f"maintenance {what} ({who})", operator=forward.operator)
         coordinator.maintenance = wanted
         self._maintenance = _Maintenance(wanted, now + REQUEST_TIMEOUT, requester)
+
+    def end_maintenance(self, now: float, coordinator: Coordinator, why: str) -> None:
+        """What began it is over."""
+        coordinator.maintenance = coordinator.pushing = False
+        self._maintenance = _Maintenance(False, float("inf"), None)
+        self._node.tell(Kind.MAINTENANCE, f"maintenance ends: {why}")
+        self._node.touch()
 
     def settle_maintenance(self, now: float) -> None:
         """Every member must have stored it. At its end everything is probed anew, under a new epoch: who knows what the
@@ -287,7 +304,8 @@ class Requests:
         if min(stored) < coordinator.state.stamp:
             return
         self._maintenance = None
-        self._answer(wish.requester, True, "maintenance is on" if wish.wanted else "maintenance is over")
+        if wish.requester is not None:
+            self.answer(wish.requester, True, "maintenance is on" if wish.wanted else "maintenance is over")
         if not wish.wanted:
             node.later_epoch(now, node.election.epoch + 1)
 
@@ -296,26 +314,26 @@ class Requests:
         target = forward.node or requester[0]
         member = coordinator.members.get(target)
         if coordinator.maintenance:
-            self._answer(requester, False, "in maintenance nothing is moved: hamgr maintenance off")
+            self.answer(requester, False, "in maintenance nothing is moved: hamgr maintenance off")
             return
         if member is None:
-            self._answer(requester, False, f"{target} is not a member of the view now")
+            self.answer(requester, False, f"{target} is not a member of the view now")
             return
         if not coordinator.fit(member):
-            self._answer(requester, False, f"{target} can't run groups now: it is on standby or unfit")
+            self.answer(requester, False, f"{target} can't run groups now: it is on standby or unfit")
             return
         groups = _selected(spec, forward.group, target, giving=False)
         if [group.name for group in groups if not group.enabled] == [forward.group]:
-            self._answer(requester, False, f"{forward.group} runs nowhere: enabled = false in the configuration")
+            self.answer(requester, False, f"{forward.group} runs nowhere: enabled = false in the configuration")
             return
         groups = [group for group in groups if group.enabled]
         if not groups:
-            self._answer(requester, True, f"there is no {forward.group} group of {target}")
+            self.answer(requester, True, f"there is no {forward.group} group of {target}")
             return
         tied = [group for group in groups if group.together_with and forward.group == group.name]
         if tied:
             leaders = " and ".join(tied[0].together_with)
-            self._answer(requester, False, f"{forward.group} runs where {leaders} runs: take that over")
+            self.answer(requester, False, f"{forward.group} runs where {leaders} runs: take that over")
             return
         able = [
             group.name
@@ -326,23 +344,23 @@ class Requests:
         ]
         if not able:
             what = forward.group or "any group"
-            self._answer(requester, False, f"{target} may not run {what}: not configured for it, or it failed there")
+            self.answer(requester, False, f"{target} may not run {what}: not configured for it, or it failed there")
             return
         for name in able:
             coordinator.pin(name, target)
-        self._answer(requester, True, f"{', '.join(able)} to run on {target}")
+        self.answer(requester, True, f"{', '.join(able)} to run on {target}")
 
     def _serve_fence(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
         target = forward.node
         if target == node.name:
-            self._answer(requester, False, f"{target} is the coordinator and does not fence itself: put it on standby")
+            self.answer(requester, False, f"{target} is the coordinator and does not fence itself: put it on standby")
             return
         if not node.authoritative():
-            self._answer(requester, False, "without a quorum nobody is fenced")
+            self.answer(requester, False, "without a quorum nobody is fenced")
             return
         if node.spec.node(target).fence_levels == 0:
-            self._answer(requester, False, f"{target} has no fence device")
+            self.answer(requester, False, f"{target} has no fence device")
             return
         peer = node.membership.peers[target]
         who = forward.operator or "an operator"
@@ -353,19 +371,19 @@ class Requests:
     def fence_ended(self, plan: Plan, confirmed: bool) -> None:
         for requester in plan.requests:
             text = f"{plan.node} is off" if confirmed else f"{plan.node} is not fenced: {plan.detail}"
-            self._answer(requester, confirmed, text)
+            self.answer(requester, confirmed, text)
         plan.requests.clear()
 
     def _serve_confirmation(self, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
         if forward.node == node.name or node.membership.peers[forward.node].heard:
-            self._answer(requester, False, f"{forward.node} is heard: it is not off")
+            self.answer(requester, False, f"{forward.node} is heard: it is not off")
             return
         coordinator.acknowledged(forward.node)
         who = forward.operator or "an operator"
         text = f"{who} confirmed that {forward.node} is off"
         node.tell(Kind.FENCE_ACKNOWLEDGED, text, forward.node, operator=forward.operator)
-        self._answer(requester, True, f"{forward.node} counts as off")
+        self.answer(requester, True, f"{forward.node} counts as off")
 
     def _serve_cleanup(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
@@ -376,10 +394,10 @@ class Requests:
             elif target in coordinator.members:
                 node.send(target, Forward(forward.request, forward.verb, target, forward.group, forward.operator))
             else:
-                self._answer(requester, False, f"{target} is not a member of the view now")
+                self.answer(requester, False, f"{target} is not a member of the view now")
                 return
         what = forward.group or "all groups"
-        self._answer(requester, True, f"failures of {what} on {', '.join(targets)} are forgotten")
+        self.answer(requester, True, f"failures of {what} on {', '.join(targets)} are forgotten")
 
     def pulse(self, now: float) -> None:
         """Once a keepalive: repeat what is on its way, and give up what took too long."""
@@ -396,13 +414,14 @@ class Requests:
                 node.send(node.election.following, pending.forward)
         if self._maintenance is not None and (node.coordinator is None or now >= self._maintenance.until):
             requester, self._maintenance = self._maintenance.requester, None
-            self._answer(requester, False, "not every member stored it in time; look at `hamgr status`")
+            if requester is not None:
+                self.answer(requester, False, "not every member stored it in time; look at `hamgr status`")
         for target in list(self._standbys):
             wish = self._standbys[target]
             if now >= wish.until or node.coordinator is None or target not in node.coordinator.members:
                 del self._standbys[target]
                 for requester in wish.requests:
-                    self._answer(requester, False, f"{target} did not answer")
+                    self.answer(requester, False, f"{target} did not answer")
             elif target != node.name:
                 node.send(target, wish.forward)
 

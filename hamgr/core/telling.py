@@ -161,7 +161,7 @@ def _fences(node: Node) -> tuple[FenceStatus, ...]:
 
 def _waits(node: Node, now: float) -> list[str]:
     election = node.election
-    found = []
+    found = node.pushing.waits()
     if not election.initialised:
         found.append(
             "this node has a new or wiped state directory and may not vote until a majority of the other voters told"

@@ -43,6 +43,16 @@ def _stamp_in(stamp: pb.Stamp) -> core.Stamp:
     return core.Stamp(stamp.epoch, stamp.view)
 
 
+def _config_out(config: core.ConfigStamp) -> pb.ConfigStamp | None:
+    if config == core.ConfigStamp():
+        return None
+    return pb.ConfigStamp(version=config.version, digest=bytes.fromhex(config.digest), added=config.added)
+
+
+def _config_in(config: pb.ConfigStamp) -> core.ConfigStamp:
+    return core.ConfigStamp(config.version, config.digest.hex(), config.added)
+
+
 def _state_out(state: core.ClusterState) -> pb.ClusterState:
     return pb.ClusterState(
         stamp=_stamp_out(state.stamp),
@@ -57,6 +67,9 @@ def _state_out(state: core.ClusterState) -> pb.ClusterState:
         ],
         pins=[pb.Pin(group=group, node=node) for group, node in state.pins],
         maintenance=state.maintenance,
+        config=_config_out(state.config),
+        proposed=_config_out(state.proposed),
+        pushing=state.pushing,
     )
 
 
@@ -67,6 +80,9 @@ def _state_in(state: pb.ClusterState) -> core.ClusterState:
         tuple(core.RosterEntry(entry.node, entry.incarnation, _standing(entry.standing)) for entry in state.roster),
         tuple((pin.group, pin.node) for pin in state.pins),
         state.maintenance,
+        _config_in(state.config),
+        _config_in(state.proposed),
+        state.pushing,
     )
 
 
@@ -82,6 +98,8 @@ def _heartbeat_out(body: core.Heartbeat) -> pb.Heartbeat:
         echoes=[pb.Echo(node=echo.node, incarnation=echo.incarnation, sent_us=echo.sent_us) for echo in body.echoes],
         running=body.running,
         config=bytes.fromhex(body.config),
+        staged=bytes.fromhex(body.staged),
+        applied=body.applied,
     )
 
 
@@ -97,6 +115,8 @@ def _heartbeat_in(body: pb.Heartbeat) -> core.Heartbeat:
         tuple(core.Echo(echo.node, echo.incarnation, echo.sent_us) for echo in body.echoes),
         tuple(body.running),
         body.config.hex(),
+        body.staged.hex(),
+        body.applied,
     )
 
 
@@ -235,9 +255,16 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
     core.Forward: (
         "forward",
         lambda body: pb.Forward(
-            request=body.request, verb=body.verb, node=body.node, group=body.group, operator=body.operator
+            request=body.request,
+            verb=body.verb,
+            node=body.node,
+            group=body.group,
+            operator=body.operator,
+            config=bytes.fromhex(body.config),
         ),
-        lambda body: core.Forward(body.request, body.verb, body.node, body.group, body.operator),
+        lambda body: core.Forward(
+            body.request, body.verb, body.node, body.group, body.operator, body.config.hex()
+        ),
     ),
     core.ForwardReply: (
         "forward_reply",

@@ -170,6 +170,10 @@ def _maintenance(world: World, args: tuple[str, ...]) -> None:
     world.operators.ask(Verb.MAINTENANCE_ON if args[0] == "on" else Verb.MAINTENANCE_OFF)
 
 
+def _push(world: World, args: tuple[str, ...]) -> None:
+    world.configs.push(*args)
+
+
 def _fence_mode(world: World, args: tuple[str, ...]) -> None:
     world.power.modes[args[0]] = FenceMode(args[1])
 
@@ -227,6 +231,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "fence-ack": ("NODE", _fence_ack),
     "leave": ("NODE", _ask(Verb.LEAVE)),
     "maintenance": ("on|off", _maintenance),
+    "push": ("[GROUP]", _push),
 }
 
 USAGE = {verb: f"{verb} {usage}".strip() for verb, (usage, _) in _ACTIONS.items()}

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import GroupState
-from hamgr.core.effects import Announce, Fence, Kind, Record, VoteRecord
+from hamgr.core.effects import Announce, Fence, Kind, Record, StateRecord, VoteRecord
 from hamgr.core.messages import ArbiterAnswer, Body, Farewell, Heartbeat, Report, VoteReply
+from hamgr.sim.configs import FIRST
 
 if TYPE_CHECKING:
     from hamgr.sim.machine import Machine, Process
@@ -42,6 +43,7 @@ class Checker:
         self._read_off: dict[str, float] = dict.fromkeys(names, NEVER)
         self._left: dict[str, float] = dict.fromkeys(names, NEVER)
         self._acknowledged: dict[str, float] = dict.fromkeys(names, NEVER)
+        self.configs: dict[int, str] = {0: FIRST}
         self.starts = 0
 
     # -- one owner ----------------------------------------------------------------------------------------------
@@ -65,6 +67,9 @@ class Checker:
         self.starts += 1
         process = machine.process
         assert process is not None
+        if process.node.pushing.pending:
+            text = f"{machine.name} starts {group} with a configuration that it knows to be replaced"
+            raise Violation("configuration", text)
         epoch = process.node.election.epoch
         for other in self._world.machines.values():
             if other is machine:
@@ -155,6 +160,17 @@ class Checker:
     def persisted(self, process: Process, record: Record) -> None:
         if isinstance(record, VoteRecord) and record.candidate == process.machine.name:
             self._votes_for(process.machine.name, record.epoch, record.candidate)
+        elif isinstance(record, StateRecord) and record.state.config.version:
+            config = record.state.config
+            other = self.configs.setdefault(config.version, config.digest)
+            if other != config.digest:
+                text = f"{other} and {config.digest} are both committed as configuration {config.version}"
+                raise Violation("configuration", text)
+
+    @property
+    def config(self) -> str:
+        """The digest of the configuration that everybody must come to run."""
+        return self.configs[max(self.configs)]
 
     def wiped(self, machine: Machine) -> None:
         """A vote for itself that a node forgets ends with its own candidature, which is forgotten as well."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import (
     Announce,
+    AppliedRecord,
     AskArbiter,
     Effect,
     Exit,
@@ -20,11 +21,13 @@ from hamgr.core.effects import (
     Reply,
     SelfFence,
     Send,
+    StagedRecord,
     StartGroup,
     StopGroup,
     WakeAt,
 )
 from hamgr.core.events import (
+    ConfigStaged,
     Event,
     FailbackClosed,
     HealthChanged,
@@ -37,6 +40,7 @@ from hamgr.core.events import (
 )
 from hamgr.core.messages import Packet
 from hamgr.core.node import Node
+from hamgr.sim.configs import FIRST
 from hamgr.sim.disk import Disk
 from hamgr.sim.engine import Clock
 from hamgr.sim.services import Service
@@ -60,8 +64,14 @@ class Process:
         self.machine = machine
         self.world = machine.world
         self.incarnation = machine.disk.next_incarnation()
+        machine.put_in_place()
         self.node = Node(
-            self.world.spec, machine.name, self.incarnation, machine.disk.durable, machine.local_now()
+            self.world.spec,
+            machine.name,
+            self.incarnation,
+            machine.disk.durable,
+            machine.local_now(),
+            machine.file,
         )
         self.born = self.node.started_at
         self.paused = False
@@ -162,10 +172,12 @@ class Process:
                 self.muted = True
             case FeedWatchdog():
                 machine.feed_watchdog()
-            case Exit(reason):
+            case Exit(reason, restart):
                 self.tell(f"the daemon ends: {reason}")
                 world.checker.exits(self)
                 machine.exited()
+                if restart:
+                    world.restart(machine)
             case _:
                 raise AssertionError(f"no such effect: {effect!r}")
 
@@ -183,9 +195,21 @@ class Process:
             if self.alive:
                 self._step(Persisted(persist.serial))
 
-        self._writes.append((persist.record, done))
+        self._queue(persist.record, done)
+
+    def _queue(self, record: Record, done: Callable[[str], None]) -> None:
+        self._writes.append((record, done))
         if len(self._writes) == 1:
             self._write()
+
+    def stage(self, digest: str, idle: tuple[str, ...]) -> None:
+        """Put the text of a configuration on disk, and say so to the node."""
+
+        def done(reason: str) -> None:
+            if not reason:
+                self._step(ConfigStaged(digest, idle))
+
+        self.do(lambda: self._queue(StagedRecord(digest, idle), done))
 
     def _write(self) -> None:
         self.world.engine.after(self.machine.disk.latency(), self._written)
@@ -215,6 +239,8 @@ class Machine:
         self.world = world
         self.name = name
         self.disk = Disk(world.conditions, world.disk_rng)
+        self.file = FIRST
+        """The digest of its configuration file."""
         self.services = {group.name: Service(self, group) for group in world.spec.groups}
         self.process: Process | None = None
         self.powered = False
@@ -231,6 +257,14 @@ class Machine:
         self._links_down: dict[str, None] = {}
         self.lease_ended = float("-inf")
         """When the last lease of its past lives ended or would have ended, in true time."""
+
+    def put_in_place(self) -> None:
+        """What a daemon does first: a committed configuration that is not in the file yet is put there."""
+        pending = self.disk.durable.pending
+        if pending is not None:
+            self.world.trace.tell(self.world.engine.now, self.name, f"has configuration {pending.version} in its file")
+            self.file = pending.digest
+            self.disk.durable = self.disk.durable.apply(AppliedRecord(pending.version))
 
     def local_now(self) -> float:
         return self.clock.local(self.world.engine.now)

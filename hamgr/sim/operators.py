@@ -27,7 +27,13 @@ class Operators:
         self._open: dict[tuple[Process, int], Answered] = {}
 
     def ask(
-        self, verb: Verb, node: str = "", group: str = "", at: str = "", then: Answered | None = None
+        self,
+        verb: Verb,
+        node: str = "",
+        group: str = "",
+        at: str = "",
+        then: Answered | None = None,
+        config: str = "",
     ) -> bool:
         """Ask at this node, else at any that runs; False if there is none. `then` hears the answer, if one comes."""
         machine = self._world.machines[at] if at else self._someone(node)
@@ -36,10 +42,10 @@ class Operators:
         process = machine.process
         self._requests += 1
         request = self._requests
-        process.note(f"an operator asks: {' '.join(word for word in (verb.value, group, node) if word)}")
+        process.note(f"an operator asks: {' '.join(word for word in (verb.value, group, node, config) if word)}")
         if then is not None:
             self._open[process, request] = then
-        process.post(OperatorAsked(request, verb, node, group, OPERATOR))
+        process.post(OperatorAsked(request, verb, node, group, OPERATOR, config))
         return True
 
     def _someone(self, besides: str) -> Machine | None:

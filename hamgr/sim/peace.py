@@ -46,8 +46,12 @@ def peace(world: World) -> None:
 
 def _encourage(world: World) -> None:
     """The operators take back what keeps groups from running."""
-    if any(m.process is not None and m.process.node.stored.maintenance for m in world.machines.values()):
+    nodes = [machine.process.node for machine in world.machines.values() if machine.process is not None]
+    # What a push began ends by itself, unless a group that it changes was started behind its back.
+    stuck = any(node.pushing.pending and not node.member.all_stopped for node in nodes)
+    if any(node.stored.maintenance and (stuck or not node.stored.pushing) for node in nodes):
         world.operators.ask(Verb.MAINTENANCE_OFF)
+    _copy_configuration(world)
     for name, machine in world.machines.items():
         process = machine.process
         if process is None:
@@ -65,6 +69,14 @@ def _wanted(spec: ClusterSpec, group: GroupSpec) -> bool:
     return group.enabled and all(_wanted(spec, spec.group(name)) for name in needed)
 
 
+def _copy_configuration(world: World) -> None:
+    """A machine whose state was lost does not know what was pushed: somebody copies the file from another one."""
+    for machine in world.machines.values():
+        if machine.disk.was_wiped and machine.file != world.checker.config:
+            machine.file = world.checker.config
+            machine.kill()
+
+
 def _not_running(world: World) -> list[str]:
     """What is not as it should be, in sentences."""
     found = []
@@ -73,6 +85,8 @@ def _not_running(world: World) -> list[str]:
             found.append(f"{name} has no daemon")
         elif not machine.process.node.election.following:
             found.append(f"{name} follows no coordinator")
+        elif {machine.file, machine.process.node.config} != {world.checker.config}:
+            found.append(f"{name} does not run the configuration that was committed")
     for group in world.spec.groups:
         owners = world.checker.owners(group.name)
         if not _wanted(world.spec, group):

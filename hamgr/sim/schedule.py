@@ -67,6 +67,7 @@ class _Drawn:
             self._flap: 1,
             self._own_link: 2,
             self._maintenance: 2,
+            self._push: 4,
         }
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
@@ -255,6 +256,19 @@ class _Drawn:
         yield end - 1.0, f"start {node}"
         yield end, "maintenance off"
         yield end + 5.0, "maintenance off"
+
+    def _push(self) -> Lines:
+        """A configuration is pushed, and mostly something happens meanwhile; to slow disks, so that it can."""
+        slow = self._rng.random() < 0.6
+        for node in self._spec.names if slow else ():
+            yield 0.0, f"disk-slow {node}"
+            yield 12.0, f"disk-ok {node}"
+        yield 0.0, self._rng.choice(("push", "push", "push", f"push {self._group_name()}"))
+        for _ in range(self._rng.choice((0, 1, 1, 2))):
+            node, at = self._node(), self._time(0.0, 10.0 if slow else 4.0)
+            harm = (f"kill {node}", f"kill {node}", f"power-off {node}", f"pause {node} {self._time(0.5, 6.0)}s")
+            yield at, self._rng.choice(harm)
+            yield at + self._rng.choice((0.1, self._time(0.1, 15.0))), f"start {node}"
 
     def _arbiter_down(self) -> Lines:
         yield 0.0, "arbiter-down"

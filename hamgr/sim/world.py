@@ -11,6 +11,7 @@ from hamgr.core.messages import Packet
 from hamgr.sim import faults
 from hamgr.sim.arbitration import Arbitration
 from hamgr.sim.conditions import CALM, Conditions
+from hamgr.sim.configs import Configs
 from hamgr.sim.engine import Engine
 from hamgr.sim.faults import Fault
 from hamgr.sim.invariants import Checker
@@ -23,6 +24,10 @@ from hamgr.sim.trace import Trace
 
 RESTART = 2.0
 """Seconds after which the init system tries again to start a daemon that could not start."""
+
+
+RELOAD = (0.3, 1.2)
+"""Seconds that a daemon needs to start anew."""
 
 
 class World:
@@ -45,6 +50,7 @@ class World:
         self.network = Network(self.engine, spec.link_names, conditions, network_rng, self._arrived)
         self.checker = Checker(self)
         self.operators = Operators(self)
+        self.configs = Configs(self)
         self.power = Power(self)
         self.arbitration = Arbitration(self) if spec.arbiter else None
         self.machines = {name: Machine(self, name) for name in spec.names}
@@ -86,6 +92,10 @@ class World:
     def _daemon(self, machine: Machine, boot: int) -> None:
         if machine.boots == boot and machine.powered and machine.process is None and not machine.start_daemon():
             self.engine.after(RESTART, self._daemon, machine, boot)
+
+    def restart(self, machine: Machine) -> None:
+        """Its daemon ended to start anew."""
+        self.engine.after(self.machine_rng.uniform(*RELOAD), self._daemon, machine, machine.boots)
 
     # -- the voters ---------------------------------------------------------------------------------------------
 

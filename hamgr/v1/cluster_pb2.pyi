@@ -128,18 +128,34 @@ class Pin(_message.Message):
     def __init__(self, group: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
 
 class ClusterState(_message.Message):
-    __slots__ = ("stamp", "coordinator", "roster", "pins", "maintenance")
+    __slots__ = ("stamp", "coordinator", "roster", "pins", "maintenance", "config", "proposed", "pushing")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
     PINS_FIELD_NUMBER: _ClassVar[int]
     MAINTENANCE_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    PROPOSED_FIELD_NUMBER: _ClassVar[int]
+    PUSHING_FIELD_NUMBER: _ClassVar[int]
     stamp: Stamp
     coordinator: str
     roster: _containers.RepeatedCompositeFieldContainer[RosterEntry]
     pins: _containers.RepeatedCompositeFieldContainer[Pin]
     maintenance: bool
-    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., maintenance: _Optional[bool] = ...) -> None: ...
+    config: ConfigStamp
+    proposed: ConfigStamp
+    pushing: bool
+    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., maintenance: _Optional[bool] = ..., config: _Optional[_Union[ConfigStamp, _Mapping]] = ..., proposed: _Optional[_Union[ConfigStamp, _Mapping]] = ..., pushing: _Optional[bool] = ...) -> None: ...
+
+class ConfigStamp(_message.Message):
+    __slots__ = ("version", "digest", "added")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ADDED_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    digest: bytes
+    added: str
+    def __init__(self, version: _Optional[int] = ..., digest: _Optional[bytes] = ..., added: _Optional[str] = ...) -> None: ...
 
 class Echo(_message.Message):
     __slots__ = ("node", "incarnation", "sent_us")
@@ -152,7 +168,7 @@ class Echo(_message.Message):
     def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., sent_us: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("sent_us", "epoch", "coordinator", "stored", "initialised", "load", "leaving", "echoes", "running", "keys", "config")
+    __slots__ = ("sent_us", "epoch", "coordinator", "stored", "initialised", "load", "leaving", "echoes", "running", "keys", "config", "staged", "applied")
     SENT_US_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +180,8 @@ class Heartbeat(_message.Message):
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
+    STAGED_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
     sent_us: int
     epoch: int
     coordinator: str
@@ -175,7 +193,9 @@ class Heartbeat(_message.Message):
     running: _containers.RepeatedScalarFieldContainer[str]
     keys: _containers.RepeatedCompositeFieldContainer[OpenKey]
     config: bytes
-    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., initialised: _Optional[bool] = ..., load: _Optional[int] = ..., leaving: _Optional[bool] = ..., echoes: _Optional[_Iterable[_Union[Echo, _Mapping]]] = ..., running: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., config: _Optional[bytes] = ...) -> None: ...
+    staged: bytes
+    applied: int
+    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., initialised: _Optional[bool] = ..., load: _Optional[int] = ..., leaving: _Optional[bool] = ..., echoes: _Optional[_Iterable[_Union[Echo, _Mapping]]] = ..., running: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., config: _Optional[bytes] = ..., staged: _Optional[bytes] = ..., applied: _Optional[int] = ...) -> None: ...
 
 class OpenKey(_message.Message):
     __slots__ = ("number", "print")
@@ -274,18 +294,20 @@ class LearnReply(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ...) -> None: ...
 
 class Forward(_message.Message):
-    __slots__ = ("request", "verb", "node", "group", "operator")
+    __slots__ = ("request", "verb", "node", "group", "operator", "config")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     VERB_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
     request: int
     verb: str
     node: str
     group: str
     operator: str
-    def __init__(self, request: _Optional[int] = ..., verb: _Optional[str] = ..., node: _Optional[str] = ..., group: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
+    config: bytes
+    def __init__(self, request: _Optional[int] = ..., verb: _Optional[str] = ..., node: _Optional[str] = ..., group: _Optional[str] = ..., operator: _Optional[str] = ..., config: _Optional[bytes] = ...) -> None: ...
 
 class RetransmitRequest(_message.Message):
     __slots__ = ("missing",)
