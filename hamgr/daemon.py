@@ -7,6 +7,7 @@ import asyncio
 import functools
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -16,12 +17,14 @@ from hamgr import __version__
 from hamgr.admin.events import EventLog
 from hamgr.admin.keys import KeysDesk
 from hamgr.admin.links import LinksDesk
+from hamgr.admin.push import PushDesk
 from hamgr.admin.service import AdminError, AdminServer
 from hamgr.config.local import check_local, local_warnings
 from hamgr.config.model import DEFAULT_CONFIG, Config
 from hamgr.config.problems import ConfigError, NotYet
 from hamgr.config.source import Loaded, load
 from hamgr.core.events import Verb
+from hamgr.core.messages import Packet
 from hamgr.core.node import Node
 from hamgr.fencing.runner import FenceRunner
 from hamgr.health import Health
@@ -33,6 +36,7 @@ from hamgr.links.link import LinkError
 from hamgr.links.ping import Pinger
 from hamgr.links.transport import Transport
 from hamgr.logs import log_to
+from hamgr.placing import put_in_place
 from hamgr.realtime import enter
 from hamgr.resources.group import GroupRunner
 from hamgr.resources.kinds import RESOURCE_KINDS
@@ -53,6 +57,9 @@ BROKEN = 70
 LOOK_AGAIN = 1.0
 """Seconds between two looks at a network that is not up yet, before anything runs."""
 
+RESTART = 75
+"""What `run` gives back when the daemon is to start anew, with another configuration (EX_TEMPFAIL, sysexits(3))."""
+
 
 async def run(config: Config, node_name: str) -> int:
     """Run the node until it left cleanly or was told twice to end; returns the exit code.
@@ -67,7 +74,14 @@ async def run(config: Config, node_name: str) -> int:
     node = Node(config.spec, node_name, incarnation, store.load(), loop.time(), config.digest)
     host = Host(node, events)
     codec = Codec(config.spec.name, node_name, keys.keys, keys.active, incarnation)
-    links = Transport(config, node_name, codec, host.received, host.link_changed)
+    writer = Writer(store, loop.call_soon_threadsafe)
+
+    def received(link: str, packet: Packet) -> None:
+        if not push_desk.takes(packet):
+            host.received(link, packet)
+
+    links = Transport(config, node_name, codec, received, host.link_changed)
+    push_desk = PushDesk(config, node_name, host, links, writer)
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
     health = Health(host.health_changed)
@@ -82,8 +96,7 @@ async def run(config: Config, node_name: str) -> int:
     pinger = Pinger(config.pings, health.pinged)
     desk = LinksDesk(host.status, links, host.lateness, pinger)
     keys_desk = KeysDesk(host.status, codec, config.key_file)
-    admin = AdminServer(config.admin_socket, host, desk, keys_desk)
-    writer = Writer(store, loop.call_soon_threadsafe)
+    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk)
     try:
         await admin.start()
         await links.open()
@@ -105,9 +118,12 @@ async def run(config: Config, node_name: str) -> int:
             log.log(logging.INFO if desk.realtime.complete else logging.WARNING, "realtime: %s", desk.realtime.detail)
         log.info("hamgrd: %s of cluster %s is up", node_name, config.spec.name)
         await host.ended.wait()
-        return BROKEN if host.broken else 0
+        if host.broken:
+            return BROKEN
+        return RESTART if host.restarts else 0
     finally:
         await host.close()
+        await push_desk.close()
         for group in groups.values():
             await group.close()
         windows.close()
@@ -180,6 +196,12 @@ def _load(path: Path, node: str) -> Loaded:
             time.sleep(LOOK_AGAIN)
 
 
+def _switched(loaded: Loaded) -> bool:
+    """Was a configuration committed that is put into the file only now?"""
+    config, node = loaded.config, loaded.node
+    return config.path.is_file() and node in config.spec.names and put_in_place(config, node)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="hamgrd", description="The node daemon of hamgr.")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"configuration file ({DEFAULT_CONFIG})")
@@ -191,6 +213,13 @@ def main(argv: list[str] | None = None) -> int:
     lines = log_to(sys.stderr, logging.DEBUG if options.debug else logging.INFO)
     try:
         loaded = _load(options.config, options.node)
+        if _switched(loaded):
+            node = loaded.node
+            loaded = _load(options.config, node)
+            log.info("%s is the pushed configuration (%s) now", options.config, loaded.config.digest)
+            if node not in loaded.config.spec.names:
+                log.info("%s belongs to cluster %s no more: hamgrd ends", node, loaded.config.spec.name)
+                return 0
         config, node = loaded.config, loaded.node
         lines.write_also(config.log_file, config.syslog)
         problems = check_local(config, node, RESOURCE_KINDS)
@@ -198,13 +227,17 @@ def main(argv: list[str] | None = None) -> int:
             raise ConfigError(tuple(problems))
         for warning in (*loaded.warnings, *local_warnings(config, node)):
             log.warning("%s", warning)
-        return asyncio.run(run(config, node))
+        code = asyncio.run(run(config, node))
     except (ConfigError, KeyFileError, StoreError, LinkError, AdminError) as error:
         lines.close()  # so that the error stands at the end, whole
         print(f"hamgrd: {error}", file=sys.stderr)
         return USAGE
     finally:
         lines.close()
+    if code == RESTART:
+        # The same process: whoever watches it sees no end.
+        os.execv(sys.executable, sys.orig_argv)
+    return code
 
 
 if __name__ == "__main__":

@@ -136,6 +136,8 @@ class Host:
         self.node = node
         self.events = events
         self.ended = asyncio.Event()
+        self.restarts = False
+        """The daemon ends to start anew."""
         self.broken = False
         self._clock = clock
         self._world: World | None = None
@@ -264,8 +266,9 @@ class Host:
                 log.critical("self-fence: %s; this node is silent now, so that the others fence it", reason)
             case FeedWatchdog():
                 raise AssertionError("no configuration can set a watchdog, since nothing here feeds one")
-            case Exit(reason):
+            case Exit(reason, restart):
                 log.info("%s", reason)
+                self.restarts = restart
                 self.ended.set()
             case Persist():
                 raise AssertionError("a barrier is handled by _perform")
@@ -321,15 +324,19 @@ class Host:
 
     # -- the administrator --------------------------------------------------------------------------------------
 
+    def active(self, group: str) -> bool:
+        """May anything of the group be running here?"""
+        return self.node.member.groups[group].active
+
     def status(self) -> Status:
         return self.node.status(self._clock())
 
-    async def ask(self, verb: Verb, node: str, group: str, operator: str) -> tuple[bool, str]:
+    async def ask(self, verb: Verb, node: str, group: str, operator: str, config: str = "") -> tuple[bool, str]:
         """Put an operator's request to the node and wait for its answer."""
         request = next(self._requests)
         waiting: asyncio.Future[tuple[bool, str]] = asyncio.get_running_loop().create_future()
         self._asked[request] = waiting
-        self.post(OperatorAsked(request, verb, node, group, operator))
+        self.post(OperatorAsked(request, verb, node, group, operator, config))
         return await waiting
 
     async def close(self) -> None:

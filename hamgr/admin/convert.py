@@ -70,6 +70,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
         waits=status.waits,
         warnings=status.warnings,
         maintenance=status.maintenance,
+        pushing=status.pushing,
     )
 
 
@@ -100,6 +101,7 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         waits=tuple(proto.waits),
         warnings=tuple(proto.warnings),
         maintenance=proto.maintenance,
+        pushing=proto.pushing,
     )
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
@@ -16,6 +16,9 @@ from hamgr.core.events import Verb
 from hamgr.core.status import Status
 from hamgr.v1 import admin_pb2 as pb
 from hamgr.v1 import admin_pb2_grpc
+
+if TYPE_CHECKING:
+    from hamgr.admin.push import Staged
 
 _PRIVATE = 0o177
 """The umask under which the socket is made: 0600 from its first moment."""
@@ -50,12 +53,18 @@ class KeysDesk(Protocol):
         ...
 
 
+class PushDesk(Protocol):
+    async def stage(self, text: bytes, check_only: bool) -> Staged: ...
+
+    async def switch(self, digest_of_text: str, operator: str) -> tuple[bool, str]: ...
+
+
 class AdminServer:
     """Opens with `start`, ends with `close`."""
 
-    def __init__(self, path: Path, host: Host, links: LinksDesk, keys: KeysDesk) -> None:
+    def __init__(self, path: Path, host: Host, links: LinksDesk, keys: KeysDesk, push: PushDesk) -> None:
         self._path = path
-        self._service = Service(host, links, keys)
+        self._service = Service(host, links, keys, push)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -102,10 +111,23 @@ def _remove_stale(path: Path) -> None:
 class Service(admin_pb2_grpc.AdminServicer):
     """The calls. A node that isn't named is the daemon's own."""
 
-    def __init__(self, host: Host, links: LinksDesk, keys: KeysDesk) -> None:
+    def __init__(self, host: Host, links: LinksDesk, keys: KeysDesk, push: PushDesk) -> None:
         self._host = host
         self._links = links
         self._keys = keys
+        self._push = push
+
+    async def StageConfig(self, request: pb.StageConfigRequest, context: Any) -> pb.StageConfigReply:
+        staged = await self._push.stage(request.text, request.check_only)
+        verdicts = [
+            pb.ConfigVerdictOfNode(node=verdict.node, problems=verdict.problems, notes=verdict.notes)
+            for verdict in staged.verdicts
+        ]
+        return pb.StageConfigReply(digest=staged.digest, verdicts=verdicts)
+
+    async def SwitchConfig(self, request: pb.SwitchConfigRequest, context: Any) -> pb.Answer:
+        done, text = await self._push.switch(request.digest, request.operator)
+        return pb.Answer(done=done, text=text)
 
     async def GetKeys(self, request: pb.KeysRequest, context: Any) -> pb.KeysReport:
         return self._keys.report()

@@ -87,6 +87,10 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     check = command("check", commands.check, "check a configuration file")
     check.add_argument("file", type=Path, nargs="?", help="a hamgr.toml, or a directory of Heartbeat's")
     check.add_argument("--node", default="", help="check also what only this machine can see, as this node")
+    config = command("config", _config, "`config push`: bring a configuration to all nodes; all switch to it, or none")
+    config.add_argument("verb", choices=("push",))
+    config.add_argument("file", nargs="?", type=Path, help="FILE: the configuration (/etc/hamgr/hamgr.toml)")
+    config.add_argument("--check", action="store_true", help="only have every node check it")
     init = command("init", commands.init, "say that this cluster is new, before hamgrd first starts", json=False)
     init.add_argument("--node", default="", help="this node's name (the host name)")
     _import_arguments(command("import", _import, "turn Heartbeat's files into a hamgr.toml", json=False))
@@ -129,6 +133,12 @@ def _key(args: argparse.Namespace) -> int:
     from hamgr.cli.keys import key
 
     return key(args)
+
+
+def _config(args: argparse.Namespace) -> int:
+    from hamgr.cli.config import config
+
+    return config(args)
 
 
 def _tls(args: argparse.Namespace) -> int:

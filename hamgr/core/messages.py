@@ -236,6 +236,29 @@ class Resync:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigPart:
+    """A part of a configuration that is pushed (`hamgr.admin.parcel`); the core knows nothing of it. push: grows with
+    each push of a life. check_only: it is to be checked, and not to be kept."""
+
+    push: int
+    index: int
+    count: int
+    data: bytes
+    check_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigVerdict:
+    """taken: how many parts of it the sender has. judged: it has all, and says what is wrong (nothing: it keeps it)."""
+
+    push: int
+    taken: int
+    judged: bool = False
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ArbiterReport:
     """A node's report to the arbiter, each keepalive and at once when it claims an epoch.
 
@@ -286,7 +309,8 @@ class ArbiterAnswer:
 
 Body: TypeAlias = (
     Heartbeat | VoteRequest | VoteReply | ViewUpdate | Order | Report | Farewell | FarewellAck | LearnRequest
-    | LearnReply | Forward | ForwardReply | RetransmitRequest | Resync | ArbiterReport | ArbiterAnswer
+    | LearnReply | Forward | ForwardReply | RetransmitRequest | Resync | ConfigPart | ConfigVerdict | ArbiterReport
+    | ArbiterAnswer
 )
 
 

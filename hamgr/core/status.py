@@ -105,3 +105,5 @@ class Status:
     warnings: tuple[str, ...] = ()
     maintenance: bool = False
     """Nothing is started, stopped or fenced until an operator ends it."""
+    pushing: bool = False
+    """A configuration is on its way to all nodes, and the maintenance ends with that."""

@@ -63,6 +63,7 @@ def status_of(node: Node, now: float) -> Status:
         waits=tuple(_waits(node, now)),
         warnings=tuple(_warnings(node)),
         maintenance=node.stored.maintenance,
+        pushing=node.stored.pushing or node.stored.proposed.version > 0,
     )
 
 

@@ -186,6 +186,8 @@ def write(options: Options, layout: Layout) -> None:
         _write_ha_dir(options, layout, password)
     else:
         layout.config.write_text(hamgr_toml(options, layout))
+        for node in options.node_names if options.own_file else ():
+            (layout.disk(node) / layout.config.name).write_text(layout.config.read_text())
         if options.daemons:
             _make_key(layout.key, options.key_method)
     if any(LINKS[name].network == WIRE for name in options.links):

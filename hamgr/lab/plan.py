@@ -49,7 +49,8 @@ class Options:
     boot. powered: which nodes are on after `up` (None: all of them). settle "": as hamgr chooses. links: names of
     `hamgr.lab.links`. baud: of the serial line. tls: gRPC links use it. pings: the client machine is a ping target.
     key_method: of the cluster key ("" for the default). reserve: a second group with another
-    address is at home on b, so that each node is the other's reserve. check: nginx is asked over HTTP too.
+    address is at home on b, so that each node is the other's reserve. check: nginx is asked over HTTP too. own_file:
+    each node has the configuration on its own disk.
     groups: the text of the group tables, in place of all that the other options make of them. boot: a shell script that
     each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
     for all) are in its environment. scripts: programs that are put into the lab's directory, text by name. In all
@@ -79,6 +80,7 @@ class Options:
     key_method: str = ""
     reserve: bool = False
     check: bool = False
+    own_file: bool = False
     groups: str = ""
     boot: str = ""
     scripts: Mapping[str, str] = field(default_factory=dict)
@@ -224,7 +226,7 @@ class Layout:
     def config_of(self, options: Options) -> Path:
         """What the nodes run from, as each of them sees it."""
         if not options.ha_dir:
-            return self.config
+            return self.here / self.config.name if options.own_file else self.config
         return self.here / "hamgr.toml" if options.imported else self.ha_dir
 
     @property

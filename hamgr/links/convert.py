@@ -277,6 +277,22 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
         lambda body: core.RetransmitRequest(tuple(body.missing)),
     ),
     core.Resync: ("resync", lambda body: pb.Resync(upto=body.upto), lambda body: core.Resync(body.upto)),
+    core.ConfigPart: (
+        "config_part",
+        lambda body: pb.ConfigPart(
+            push=body.push, index=body.index, count=body.count, data=body.data, check_only=body.check_only
+        ),
+        lambda body: core.ConfigPart(body.push, body.index, body.count, body.data, body.check_only),
+    ),
+    core.ConfigVerdict: (
+        "config_verdict",
+        lambda body: pb.ConfigVerdict(
+            push=body.push, taken=body.taken, judged=body.judged, problems=body.problems, notes=body.notes
+        ),
+        lambda body: core.ConfigVerdict(
+            body.push, body.taken, body.judged, tuple(body.problems), tuple(body.notes)
+        ),
+    ),
     core.ArbiterReport: ("arbiter_report", _arbiter_report_out, _arbiter_report_in),
     core.ArbiterAnswer: ("arbiter_answer", _arbiter_answer_out, _arbiter_answer_in),
 }

@@ -100,7 +100,7 @@ class ArbiterStatus(_message.Message):
     def __init__(self, configured: _Optional[bool] = ..., connected: _Optional[bool] = ..., answered_ago: _Optional[float] = ..., voter: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ClusterStatus(_message.Message):
-    __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance")
+    __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance", "pushing")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +119,7 @@ class ClusterStatus(_message.Message):
     WAITS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     MAINTENANCE_FIELD_NUMBER: _ClassVar[int]
+    PUSHING_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     node: str
     incarnation: int
@@ -137,7 +138,8 @@ class ClusterStatus(_message.Message):
     waits: _containers.RepeatedScalarFieldContainer[str]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     maintenance: bool
-    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., role: _Optional[str] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., quorate: _Optional[bool] = ..., votes: _Optional[int] = ..., majority: _Optional[int] = ..., lease_left: _Optional[float] = ..., standby: _Optional[bool] = ..., arbiter: _Optional[_Union[ArbiterStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[FenceStatus, _Mapping]]] = ..., waits: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., maintenance: _Optional[bool] = ...) -> None: ...
+    pushing: bool
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., role: _Optional[str] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., quorate: _Optional[bool] = ..., votes: _Optional[int] = ..., majority: _Optional[int] = ..., lease_left: _Optional[float] = ..., standby: _Optional[bool] = ..., arbiter: _Optional[_Union[ArbiterStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[FenceStatus, _Mapping]]] = ..., waits: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., maintenance: _Optional[bool] = ..., pushing: _Optional[bool] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("past", "follow")
@@ -380,6 +382,42 @@ class MaintenanceRequest(_message.Message):
     on: bool
     operator: str
     def __init__(self, on: _Optional[bool] = ..., operator: _Optional[str] = ...) -> None: ...
+
+class StageConfigRequest(_message.Message):
+    __slots__ = ("text", "check_only", "operator")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    CHECK_ONLY_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    text: bytes
+    check_only: bool
+    operator: str
+    def __init__(self, text: _Optional[bytes] = ..., check_only: _Optional[bool] = ..., operator: _Optional[str] = ...) -> None: ...
+
+class ConfigVerdictOfNode(_message.Message):
+    __slots__ = ("node", "problems", "notes")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node: _Optional[str] = ..., problems: _Optional[_Iterable[str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StageConfigReply(_message.Message):
+    __slots__ = ("digest", "verdicts")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    verdicts: _containers.RepeatedCompositeFieldContainer[ConfigVerdictOfNode]
+    def __init__(self, digest: _Optional[str] = ..., verdicts: _Optional[_Iterable[_Union[ConfigVerdictOfNode, _Mapping]]] = ...) -> None: ...
+
+class SwitchConfigRequest(_message.Message):
+    __slots__ = ("digest", "operator")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    operator: str
+    def __init__(self, digest: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
     __slots__ = ("done", "text")

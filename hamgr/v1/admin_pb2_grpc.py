@@ -89,6 +89,16 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.LeaveRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
                 _registered_method=True)
+        self.StageConfig = channel.unary_unary(
+                '/hamgr.v1.Admin/StageConfig',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.StageConfigRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.StageConfigReply.FromString,
+                _registered_method=True)
+        self.SwitchConfig = channel.unary_unary(
+                '/hamgr.v1.Admin/SwitchConfig',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.SwitchConfigRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+                _registered_method=True)
         self.Maintenance = channel.unary_unary(
                 '/hamgr.v1.Admin/Maintenance',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.SerializeToString,
@@ -165,6 +175,18 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StageConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SwitchConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Maintenance(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -227,6 +249,16 @@ def add_AdminServicer_to_server(servicer, server):
             'Leave': grpc.unary_unary_rpc_method_handler(
                     servicer.Leave,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.LeaveRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
+            ),
+            'StageConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.StageConfig,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.StageConfigRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.StageConfigReply.SerializeToString,
+            ),
+            'SwitchConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.SwitchConfig,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.SwitchConfigRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
             ),
             'Maintenance': grpc.unary_unary_rpc_method_handler(
@@ -531,6 +563,60 @@ class Admin:
             target,
             '/hamgr.v1.Admin/Leave',
             hamgr_dot_v1_dot_admin__pb2.LeaveRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StageConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/StageConfig',
+            hamgr_dot_v1_dot_admin__pb2.StageConfigRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.StageConfigReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SwitchConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/SwitchConfig',
+            hamgr_dot_v1_dot_admin__pb2.SwitchConfigRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
             options,
             channel_credentials,

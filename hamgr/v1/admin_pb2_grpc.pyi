@@ -42,6 +42,8 @@ class AdminStub:
     ConfirmFenced: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ConfirmFencedRequest, _admin_pb2.Answer]
     Cleanup: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CleanupRequest, _admin_pb2.Answer]
     Leave: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]
+    StageConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]
+    SwitchConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]
     Maintenance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]
 
 @_typing.type_check_only
@@ -58,6 +60,8 @@ class AdminAsyncStub(AdminStub):
     ConfirmFenced: _aio.UnaryUnaryMultiCallable[_admin_pb2.ConfirmFencedRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Cleanup: _aio.UnaryUnaryMultiCallable[_admin_pb2.CleanupRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Leave: _aio.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]  # type: ignore[assignment]
+    StageConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]  # type: ignore[assignment]
+    SwitchConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Maintenance: _aio.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
@@ -135,6 +139,20 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
     def Leave(
         self,
         request: _admin_pb2.LeaveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
+
+    @_abc_1.abstractmethod
+    def StageConfig(
+        self,
+        request: _admin_pb2.StageConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.StageConfigReply, _abc.Awaitable[_admin_pb2.StageConfigReply]]: ...
+
+    @_abc_1.abstractmethod
+    def SwitchConfig(
+        self,
+        request: _admin_pb2.SwitchConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
 

@@ -38,7 +38,7 @@ GROUP_STATE_FAILED: GroupState
 GROUP_STATE_STOP_FAILED: GroupState
 
 class Packet(_message.Message):
-    __slots__ = ("cluster", "sender", "to", "incarnation", "to_incarnation", "link", "sequence", "number", "timing", "heartbeat", "vote_request", "vote_reply", "view_update", "order", "report", "farewell", "farewell_ack", "learn_request", "learn_reply", "forward", "forward_reply", "retransmit_request", "resync", "arbiter_report", "arbiter_answer")
+    __slots__ = ("cluster", "sender", "to", "incarnation", "to_incarnation", "link", "sequence", "number", "timing", "heartbeat", "vote_request", "vote_reply", "view_update", "order", "report", "farewell", "farewell_ack", "learn_request", "learn_reply", "forward", "forward_reply", "retransmit_request", "resync", "config_part", "config_verdict", "arbiter_report", "arbiter_answer")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,8 @@ class Packet(_message.Message):
     FORWARD_REPLY_FIELD_NUMBER: _ClassVar[int]
     RETRANSMIT_REQUEST_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_PART_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_VERDICT_FIELD_NUMBER: _ClassVar[int]
     ARBITER_REPORT_FIELD_NUMBER: _ClassVar[int]
     ARBITER_ANSWER_FIELD_NUMBER: _ClassVar[int]
     cluster: str
@@ -87,9 +89,11 @@ class Packet(_message.Message):
     forward_reply: ForwardReply
     retransmit_request: RetransmitRequest
     resync: Resync
+    config_part: ConfigPart
+    config_verdict: ConfigVerdict
     arbiter_report: ArbiterReport
     arbiter_answer: ArbiterAnswer
-    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., to: _Optional[str] = ..., incarnation: _Optional[int] = ..., to_incarnation: _Optional[int] = ..., link: _Optional[str] = ..., sequence: _Optional[int] = ..., number: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., view_update: _Optional[_Union[ViewUpdate, _Mapping]] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., farewell_ack: _Optional[_Union[FarewellAck, _Mapping]] = ..., learn_request: _Optional[_Union[LearnRequest, _Mapping]] = ..., learn_reply: _Optional[_Union[LearnReply, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., retransmit_request: _Optional[_Union[RetransmitRequest, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., arbiter_report: _Optional[_Union[ArbiterReport, _Mapping]] = ..., arbiter_answer: _Optional[_Union[ArbiterAnswer, _Mapping]] = ...) -> None: ...
+    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., to: _Optional[str] = ..., incarnation: _Optional[int] = ..., to_incarnation: _Optional[int] = ..., link: _Optional[str] = ..., sequence: _Optional[int] = ..., number: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., view_update: _Optional[_Union[ViewUpdate, _Mapping]] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., farewell_ack: _Optional[_Union[FarewellAck, _Mapping]] = ..., learn_request: _Optional[_Union[LearnRequest, _Mapping]] = ..., learn_reply: _Optional[_Union[LearnReply, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., retransmit_request: _Optional[_Union[RetransmitRequest, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., config_part: _Optional[_Union[ConfigPart, _Mapping]] = ..., config_verdict: _Optional[_Union[ConfigVerdict, _Mapping]] = ..., arbiter_report: _Optional[_Union[ArbiterReport, _Mapping]] = ..., arbiter_answer: _Optional[_Union[ArbiterAnswer, _Mapping]] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("stamp_us", "echo_us", "held_us")
@@ -320,6 +324,34 @@ class Resync(_message.Message):
     UPTO_FIELD_NUMBER: _ClassVar[int]
     upto: int
     def __init__(self, upto: _Optional[int] = ...) -> None: ...
+
+class ConfigPart(_message.Message):
+    __slots__ = ("push", "index", "count", "data", "check_only")
+    PUSH_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CHECK_ONLY_FIELD_NUMBER: _ClassVar[int]
+    push: int
+    index: int
+    count: int
+    data: bytes
+    check_only: bool
+    def __init__(self, push: _Optional[int] = ..., index: _Optional[int] = ..., count: _Optional[int] = ..., data: _Optional[bytes] = ..., check_only: _Optional[bool] = ...) -> None: ...
+
+class ConfigVerdict(_message.Message):
+    __slots__ = ("push", "taken", "judged", "problems", "notes")
+    PUSH_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    push: int
+    taken: int
+    judged: bool
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, push: _Optional[int] = ..., taken: _Optional[int] = ..., judged: _Optional[bool] = ..., problems: _Optional[_Iterable[str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ForwardReply(_message.Message):
     __slots__ = ("request", "done", "text")

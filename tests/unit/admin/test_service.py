@@ -13,6 +13,7 @@ import pytest
 
 from hamgr.admin.convert import event_from_proto, status_from_proto
 from hamgr.admin.events import KEPT, EventLog
+from hamgr.admin.push import Staged, Verdict
 from hamgr.admin.service import AdminError, AdminServer
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce, Kind
@@ -56,10 +57,18 @@ class Keys:
         return force, f"{operator} asked"
 
 
+class Pushes:
+    async def stage(self, text: bytes, check_only: bool) -> Staged:
+        return Staged("0f" * 8, (Verdict("a"), Verdict("b", (text.decode(),), (str(check_only),))))
+
+    async def switch(self, digest_of_text: str, operator: str) -> tuple[bool, str]:
+        return True, f"{operator} has {digest_of_text}"
+
+
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub]]:
     host, path = Host(), tmp_path / "admin.sock"
-    server = AdminServer(path, host, Links(), Keys())
+    server = AdminServer(path, host, Links(), Keys(), Pushes())
     await server.start()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         yield path, host, admin_pb2_grpc.AdminStub(channel)
@@ -119,12 +128,23 @@ async def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    server = AdminServer(path, Host(), Links(), Keys())
+    server = AdminServer(path, Host(), Links(), Keys(), Pushes())
     await server.start()
     await server.close()
 
 
 async def test_a_living_daemons_socket_is_left_alone(served) -> None:
     with pytest.raises(AdminError, match="another hamgrd answers there"):
-        await AdminServer(served[0], Host(), Links(), Keys()).start()
+        await AdminServer(served[0], Host(), Links(), Keys(), Pushes()).start()
     assert served[0].exists()
+
+
+async def test_a_configuration_is_staged_with_a_verdict_of_each_node_and_then_switched_to(
+    served: tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub],
+) -> None:
+    stub = served[2]
+    reply = await stub.StageConfig(pb.StageConfigRequest(text=b"bad", check_only=True))
+    verdicts = [(verdict.node, list(verdict.problems), list(verdict.notes)) for verdict in reply.verdicts]
+    assert verdicts == [("a", [], []), ("b", ["bad"], ["True"])]
+    answer = await stub.SwitchConfig(pb.SwitchConfigRequest(digest=reply.digest, operator="eve"))
+    assert (answer.done, answer.text) == (True, "eve has 0f0f0f0f0f0f0f0f")

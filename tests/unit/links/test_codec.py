@@ -27,9 +27,13 @@ STATE = core.ClusterState(
     "a",
     (core.RosterEntry("a", A_LIFE, core.Standing.MEMBER), core.RosterEntry("b", B_LIFE, core.Standing.FENCED)),
     (("web", "b"),),
+    False,
+    core.ConfigStamp(3, "00ff00ff00ff00ff"),
+    core.ConfigStamp(4, "0123456789abcdef", "c"),
+    True,
 )
 HEARTBEAT = core.Heartbeat(
-    12345678, 4, "a", core.Stamp(4, 2), True, 10, False, (core.Echo("b", B_LIFE, 99),), ("web",), "00ff00ff00ff00ff"
+    12345678, 4, "a", core.Stamp(4, 2), True, 9, False, (core.Echo("b", B_LIFE, 99),), ("web",), "00ff" * 4, "0f" * 8, 3
 )
 BODIES: list[core.Body] = [
     HEARTBEAT,
@@ -46,9 +50,12 @@ BODIES: list[core.Body] = [
     core.LearnRequest(),
     core.LearnReply(9, STATE),
     core.Forward((1 << 64) - 1, "takeover", "b", "web", "ops"),
+    core.Forward(4, "config-push", "c", "", "ops", "0f" * 8),
     core.ForwardReply(3, False, "not quorate"),
     core.RetransmitRequest((3, 4, 9)),
     core.Resync(12),
+    core.ConfigPart(2, 7, 9, b"\0\xff part", True),
+    core.ConfigVerdict(2, 9, True, ("group.web: found nothing",), ("it is started anew",)),
     core.ArbiterReport(5, 4, "a", True, 5, ("a", "b"), -3, 10, STATE, ("a", "b"), "a", 1.0, 0.2),
     core.ArbiterAnswer(5, True, 4, "a", 5, "a", core.Stamp(4, 2), "", STATE),
 ]
