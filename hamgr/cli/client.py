@@ -22,6 +22,10 @@ class NotAnswering(Exception):
     """No daemon answers, or the call broke; the text says what to do."""
 
 
+class NotRunning(NotAnswering):
+    """There is no daemon."""
+
+
 @contextmanager
 def admin(path: Path) -> Iterator[admin_pb2_grpc.AdminStub]:
     """The admin calls over the socket at `path`. Raises NotAnswering."""
@@ -48,6 +52,6 @@ def _check(path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError):
-        raise NotAnswering(f"hamgrd is not running here (nothing answers at {path}); start it") from None
+        raise NotRunning(f"hamgrd is not running here (nothing answers at {path}); start it") from None
     except OSError as error:
         raise NotAnswering(f"can't open {path}: {error.strerror or error}") from None

@@ -91,6 +91,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     config.add_argument("verb", choices=("push",))
     config.add_argument("file", nargs="?", type=Path, help="FILE: the configuration (/etc/hamgr/hamgr.toml)")
     config.add_argument("--check", action="store_true", help="only have every node check it")
+    _resource_arguments(command("resource", _resource, "the kinds of resources; try those of a group", False))
     init = command("init", commands.init, "say that this cluster is new, before hamgrd first starts", json=False)
     init.add_argument("--node", default="", help="this node's name (the host name)")
     _import_arguments(command("import", _import, "turn Heartbeat's files into a hamgr.toml", json=False))
@@ -106,6 +107,25 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
 
         add_arguments(lab)
     return parser
+
+
+def _resource_arguments(one: argparse.ArgumentParser) -> None:
+    verbs = one.add_subparsers(dest="verb", required=True, metavar="VERB")
+    kinds = verbs.add_parser("kinds", help="all kinds of resources, with their options")
+    text = "start and stop a group's resources here, twice each, and say which rules they break"
+    check = verbs.add_parser("check", help=text, description=text + "; the group must be stopped on every node")
+    check.add_argument("group")
+    check.add_argument("resource", nargs="?", default="", help="only this one (those before it are started for it)")
+    check.add_argument("--node", default="", help="this node's name (the host name)")
+    check.add_argument("--yes", action="store_true", help="the group is stopped everywhere: don't ask")
+    for verb in (kinds, check):
+        verb.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _resource(args: argparse.Namespace) -> int:
+    from hamgr.cli.resource import resource
+
+    return resource(args)
 
 
 def _key_arguments(key: argparse.ArgumentParser) -> None:

@@ -83,7 +83,7 @@ class GroupRunner:
 
     async def _start(self) -> tuple[GroupState, str]:
         for config, resource in self._members:
-            problem = await _timed(resource.start(), config.start_timeout, "start")
+            problem = await timed(resource.start(), config.start_timeout, "start")
             if problem:
                 return GroupState.FAILED, f"{config.name}: {problem}"
             # What it was before, and on the way, its start has mended.
@@ -94,7 +94,7 @@ class GroupRunner:
         """One that can't be stopped keeps none of the others from being stopped: the address goes in any case."""
         problems = []
         for config, resource in reversed(self._members):
-            problem = await _timed(resource.stop(), config.stop_timeout, "stop")
+            problem = await timed(resource.stop(), config.stop_timeout, "stop")
             if problem:
                 problems.append(f"{config.name}: {problem}")
         if problems:
@@ -105,7 +105,7 @@ class GroupRunner:
         found: dict[str, ResourceStatus] = {}
         problems = []
         for config, resource in self._members:
-            status, problem = await _status(config, resource)
+            status, problem = await status_of(config, resource)
             found[config.name] = status
             if problem:
                 problems.append(f"{config.name}: {problem}")
@@ -121,7 +121,7 @@ class GroupRunner:
         config, resource = member
         while True:
             await asyncio.sleep(config.monitor_interval)
-            status, problem = await _status(config, resource)
+            status, problem = await status_of(config, resource)
             if asyncio.current_task() not in self._monitors:
                 return
             if status is not ResourceStatus.RUNNING:
@@ -154,7 +154,7 @@ class GroupRunner:
             await resource.close()
 
 
-async def _timed(operation: Awaitable[None], timeout: float, what: str) -> str:
+async def timed(operation: Awaitable[None], timeout: float, what: str) -> str:
     """Run it for `timeout` seconds at most; "" if it succeeded, else what went wrong."""
     try:
         # Not wait_for: it may swallow a cancellation that comes together with the end (until Python 3.12).
@@ -171,7 +171,7 @@ async def _timed(operation: Awaitable[None], timeout: float, what: str) -> str:
     return ""
 
 
-async def _status(config: ResourceConfig, resource: Resource) -> tuple[ResourceStatus, str]:
+async def status_of(config: ResourceConfig, resource: Resource) -> tuple[ResourceStatus, str]:
     try:
         async with asyncio.timeout(config.monitor_timeout):
             found = await resource.status()

@@ -18,6 +18,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -54,6 +55,9 @@ LAST_READS = 16
 
 SINK = "exec 3<&0; exec >/dev/null 2>&1; cat <&3 3<&- &"
 
+
+left_holding: ContextVar[list[str] | None] = ContextVar("left_holding", default=None)
+"""Who wants to know which programs left children that hold their output puts a list here."""
 
 UNKILLED_WAIT = 3.0
 """Seconds to wait for the end of what an earlier operation left in the kernel, before that is the answer."""
@@ -163,6 +167,8 @@ async def run(
     finally:
         left = [outlet for outlet in outlets if outlet.finish()]
         try:
+            if left and (wanted := left_holding.get()) is not None:
+                wanted.append(" ".join(command))
             for outlet in left:
                 await _sink(outlet.reader)
         finally:

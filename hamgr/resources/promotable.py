@@ -130,6 +130,11 @@ class Promotable:
                 log.warning("%s: %s; it is stopped as a whole", self._config.name, error)
                 await self._stop(f"{said}; {error}")
 
+    async def end(self) -> None:
+        """Stop it as a whole, unpromoted as it is."""
+        async with self._own_turn():
+            await self._stop(f"{self._config.name} is ended")
+
     async def status(self) -> ResourceStatus:
         if self._starting:
             # It was seen not running, and an agent's start leaves it unpromoted.

@@ -63,6 +63,14 @@ class Watching(Protocol):
         """
 
 
+@runtime_checkable
+class Lasting(Protocol):
+    """A resource of which something goes on when it is stopped, and when the daemon has ended."""
+
+    async def end(self) -> None:
+        """End that too. Raises ResourceError."""
+
+
 def _tell_nobody(kind: Kind, text: str) -> None:
     return
 
@@ -130,7 +138,10 @@ def no_advice(options: Mapping[str, OptionValue]) -> Mapping[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class ResourceKind:
-    """A kind of resource: its keys, and how one is made; the rest as in `hamgr.config.kinds.Kind`."""
+    """A kind of resource: its keys, and how one is made; the rest as in `hamgr.config.kinds.Kind`.
+
+    only_looks: it starts and stops nothing of its own, and tells how another resource does.
+    """
 
     options: tuple[Option, ...]
     build: Callable[[ResourceConfig, Surroundings], Resource]
@@ -138,3 +149,4 @@ class ResourceKind:
     advised_timeouts: Callable[[Mapping[str, OptionValue]], Mapping[str, float]] = no_advice
     thorough_problems_here: Callable[[Mapping[str, OptionValue]], Iterable[Fact]] = no_facts
     warnings_here: Callable[[Mapping[str, OptionValue]], Iterable[tuple[str, str]]] = no_warnings
+    only_looks: bool = False

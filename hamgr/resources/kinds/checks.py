@@ -78,6 +78,7 @@ TCP = ResourceKind(
         Option("port", int, required=True, check=_check_port),
     ),
     _tcp,
+    only_looks=True,
 )
 
 HTTP = ResourceKind(
@@ -90,6 +91,7 @@ HTTP = ResourceKind(
     ),
     _http,
     _http_problems,
+    only_looks=True,
 )
 
 COMMAND = ResourceKind(
@@ -99,4 +101,5 @@ COMMAND = ResourceKind(
     ),
     _command,
     _command_problems,
+    only_looks=True,
 )

@@ -213,3 +213,14 @@ def test_a_busy_port_starts_nothing(tmp_path: Path, kind: socket.SocketKind, lin
     assert f"link {link}" in done.stderr.splitlines()[-1]
     assert "in use" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "admin.sock").exists()
+
+
+def test_the_resources_of_a_group_are_not_tried_while_the_daemon_may_start_it(node: Node) -> None:
+    words = ("resource", "check", "web", "--node", "a", "--yes")
+    refused = node.hamgr(*words)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("hamgr resource check: refused: ")
+    node.hamgr("fence", "ack", "b", "--yes")
+    node.wait(lambda: node.status()["groups"][0]["state"] == "started", "the group")
+    assert "refused: group web is started on a" in node.hamgr(*words).stderr
+    assert node.runs
