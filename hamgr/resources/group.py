@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.core.cluster import GroupState
@@ -15,6 +15,10 @@ from hamgr.resources.resource import Explaining, Resource, ResourceError, Resour
 log = logging.getLogger(__name__)
 
 NOWHERE = Surroundings()
+
+CLEARING_UP = 30.0
+"""Seconds that an operation which was ended may take to clear up. All that it does then has shorter bounds; this is for
+a resource that is itself broken: who waits for the next report must get one."""
 
 Report = Callable[[str, GroupState, str], None]
 Member = tuple[ResourceConfig, Resource]
@@ -35,6 +39,7 @@ class GroupRunner:
         ]
         self._report = report
         self._task: asyncio.Task[None] | None = None
+        self._unfinished: set[asyncio.Task[None]] = set()
         self._monitors: list[asyncio.Task[None]] = []
         self._lost: dict[str, str] = {}
         """Of the operation under way: which resources ended meanwhile, and why."""
@@ -60,17 +65,27 @@ class GroupRunner:
 
     def _begin(self, operation: Operation) -> None:
         """Let the operation run after the one that is under way was ended, and the monitors with it."""
-        older = [task for task in (self._task, *self._monitors) if task is not None and not task.done()]
-        for task in older:
+        for task in (self._task, *self._monitors):
             # A report may call back into us: the task that runs now has done its work, and ends by itself.
-            if task is not asyncio.current_task():
+            if task is not None and task is not asyncio.current_task():
                 task.cancel()
         self._monitors.clear()
-        self._task = asyncio.create_task(self._run(operation, older))
+        # Also those that were ended before, and are not done yet: what they began must be gone before this begins.
+        # They are not cancelled once more, which would keep them from clearing up.
+        older = set(self._unfinished)
+        self._task = self._spawn(self._run(operation, older))
 
-    async def _run(self, operation: Operation, older: list[asyncio.Task[None]]) -> None:
-        if older:
-            await asyncio.wait(older)
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        return task
+
+    async def _run(self, operation: Operation, older: set[asyncio.Task[None]]) -> None:
+        if older and (await asyncio.wait(older, timeout=CLEARING_UP))[1]:
+            state = GroupState.STOP_FAILED if operation == self._stop else GroupState.FAILED
+            self._report(self._name, state, f"an earlier operation did not end within {CLEARING_UP:g} s")
+            return
         self._lost.clear()
         state, detail = await operation()
         if self._task is not asyncio.current_task():
@@ -78,7 +93,7 @@ class GroupRunner:
         if state is GroupState.STARTED and self._lost:
             state, detail = GroupState.FAILED, "; ".join(f"{name}: {why}" for name, why in self._lost.items())
         if state is GroupState.STARTED:
-            self._monitors = [asyncio.create_task(self._monitor(member)) for member in self._members]
+            self._monitors = [self._spawn(self._monitor(member)) for member in self._members]
         self._report(self._name, state, detail)
 
     async def _start(self) -> tuple[GroupState, str]:
@@ -146,10 +161,10 @@ class GroupRunner:
 
     async def close(self) -> None:
         """End what is under way, without stopping any resource."""
-        tasks = [task for task in (self._task, *self._monitors) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in (self._task, *self._monitors):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*self._unfinished, return_exceptions=True)
         for _config, resource in self._members:
             await resource.close()
 

@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -226,6 +227,79 @@ class Noticing:
 
     async def close(self) -> None:
         return
+
+
+class SlowToClearUp(Noticing):
+    """A start that, when it is ended, needs a while until nothing of it goes on."""
+
+    log: ClassVar[list[str]] = []
+
+    async def start(self) -> None:
+        self.begun.set()
+        self.log.append("start")
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            await self.may_end.wait()
+            self.log.append("start is over")
+
+    async def stop(self) -> None:
+        self.log.append("stop")
+
+
+@pytest.fixture
+async def slow(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[GroupRunner, SlowToClearUp, Reports]]:
+    resource = SlowToClearUp()
+    resource.log.clear()
+    resource.may_end.clear()
+    monkeypatch.setattr("hamgr.resources.group.RESOURCE_KINDS", {"slow": ResourceKind((), lambda *_: resource)})
+    reports: Reports = asyncio.Queue()
+    group = GroupConfig("g", (ResourceConfig("web", "slow", {}, 50.0, 1.0, 1000.0, 1.0),))
+    runner = GroupRunner(group, lambda _group, state, why: reports.put_nowait((state, why)))
+    runner.start()
+    await resource.begun.wait()
+    yield runner, resource, reports
+    resource.may_end.set()
+    await runner.close()
+
+
+async def test_no_stop_counts_before_the_last_of_a_start_is_over_however_often_it_is_asked_for(slow) -> None:
+    """The second stop ends the first; it must not therefore run beside the start that the first waited for."""
+    runner, resource, reports = slow
+    for _ in range(3):
+        runner.stop()
+        await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert resource.log == ["start"]
+    assert reports.empty()
+    resource.may_end.set()
+    assert await asyncio.wait_for(reports.get(), 20) == (GroupState.STOPPED, "")
+    assert resource.log == ["start", "start is over", "stop"]
+    assert reports.empty()
+
+
+async def test_what_never_clears_up_is_reported_and_not_waited_for_without_end(slow, monkeypatch) -> None:
+    monkeypatch.setattr("hamgr.resources.group.CLEARING_UP", 0.05)
+    runner, resource, reports = slow
+    runner.stop()
+    state, why = await asyncio.wait_for(reports.get(), 20)
+    assert (state, why) == (GroupState.STOP_FAILED, "an earlier operation did not end within 0.05 s")
+    assert resource.log == ["start"]
+
+
+async def test_a_probe_tells_why_something_has_failed(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\nexit 1\n")
+    script.chmod(0o755)
+    reports: Reports = asyncio.Queue()
+    group = GroupConfig("g", (ResourceConfig("web", "lsb", {"script": str(script)}),))
+    runner = GroupRunner(group, lambda _group, state, why: reports.put_nowait((state, why)))
+    runner.probe()
+    state, why = await asyncio.wait_for(reports.get(), 20)
+    assert state is GroupState.FAILED
+    assert why == f"web is failed; web: {script} status ended with 1 (dead, and its pid file is still there)"
+    await runner.close()
 
 
 @pytest.fixture
