@@ -101,6 +101,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--groups", type=Path, metavar="FILE", help="group tables, in place of the lab's own group")
     parser.add_argument("--boot", type=Path, metavar="FILE", help="a shell script that each node runs at every boot")
     parser.add_argument("--shared-disk", default="", metavar="SIZE", help=f"a disk for all nodes, {SHARED_DISK}")
+    parser.add_argument("--ha-dir", action="store_true", help="run from ha.cf, authkeys and a haresources (--groups)")
     parser.add_argument("--no-daemons", dest="daemons", action="store_false", help="machines without hamgrd")
 
 
@@ -125,12 +126,14 @@ def _up(args: argparse.Namespace) -> int:
         groups=_content(args.groups),
         boot=_content(args.boot),
         shared_disk=args.shared_disk,
+        ha_dir=args.ha_dir,
     )
     lab = Lab(options, args.dir)
-    try:
-        parse(hamgr_toml(options, lab.layout).encode(), lab.layout.config, RESOURCE_KINDS)
-    except ConfigError as error:
-        raise LabError(str(error)) from error
+    if not options.ha_dir:  # whose addresses are known to the nodes alone
+        try:
+            parse(hamgr_toml(options, lab.layout).encode(), lab.layout.config, RESOURCE_KINDS)
+        except ConfigError as error:
+            raise LabError(str(error)) from error
     lab.up(detached=True)
     print(f"up: {', '.join(options.machine_names)}; directory {args.dir}; `hamgr lab status` shows it")
     return 0

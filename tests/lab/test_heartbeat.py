@@ -15,6 +15,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 WEB, MAIL = "ip-10-77-1-100", "ip-10-77-1-101"
 
+STEADY = {"keepalive": "100ms", "warntime": "500ms", "deadtime": "1500ms", "lease": "4s", "initdead": "5s"}
+"""A loaded machine must not add a transition that was not asked for."""
+
 SERVICE = """#!/bin/sh
 # As those in /etc/ha.d/resource.d: arguments, then the action; status tells in words.
 for action; do :; done
@@ -72,7 +75,7 @@ def classic(cluster: Lab) -> list[Transitions]:
 def test_the_classic_two_nodes_do_the_same_from_haresources_and_from_toml(lab: Callable[..., Lab]) -> None:
     found = []
     for imported in (False, True):
-        cluster = lab(**FAST, reserve=True, ha_dir=True, imported=imported)
+        cluster = lab(**STEADY, reserve=True, ha_dir=True, imported=imported)
         found.append(classic(cluster))
         cluster.down()
     from_files, from_toml = found
@@ -84,7 +87,7 @@ def test_the_classic_two_nodes_do_the_same_from_haresources_and_from_toml(lab: C
     assert all("fence-confirmed" not in step.get(node, ()) for step in from_files[4:] for node in "ab")
 
 
-def test_scripts_of_resource_d_run_in_their_order_and_come_before_init_d(lab: Callable[..., Lab]) -> None:
+def test_scripts_of_resource_d_run_in_their_order(lab: Callable[..., Lab]) -> None:
     scripts = {"ha.d/resource.d/One": SERVICE, "ha.d/resource.d/Two": SERVICE}
     cluster = lab(**FAST, ha_dir=True, groups=f"a {VIP}/24/eth0 One::one::x Two::two\n", scripts=scripts)
     cluster.wait_for_owner("a")
@@ -112,3 +115,30 @@ def test_files_that_each_name_the_peer_alone_make_one_cluster(lab: Callable[...,
     assert len({node["config"] for node in nodes}) == 1, "different files that mean the same are no difference"
     cluster.node("a").power_off()
     cluster.wait_for_owner("b")
+
+
+def test_keys_change_under_traffic_by_hand_as_ever(lab: Callable[..., Lab]) -> None:
+    """authkeys(5): the new key on all nodes first, then `auth`, then the old one goes."""
+    cluster = lab(**STEADY, ha_dir=True)
+    cluster.wait_for_owner("a")
+    file = cluster.layout.ha_dir / "authkeys"
+    machines = (cluster.node("a"), cluster.node("b"), cluster.arbiter)
+    old = file.read_text().splitlines()[1]
+    for text, summary in (
+        (f"auth 1\n{old}\n2 sha1 another-long-secret\n", "key 1 (hmac-sha256) seals; 2 also opens"),
+        (f"auth 2\n{old}\n2 sha1 another-long-secret\n", "key 2 (hmac-sha256) seals; 1 also opens"),
+        ("auth 2\n2 sha1 another-long-secret\n", "key 2 (hmac-sha256) seals"),
+    ):
+        file.write_text(text)
+        for machine in machines:
+            seen = machine.log().count(summary)
+            machine.kill_daemon(signal.SIGHUP)
+            cluster.wait(
+                lambda one=machine, said=summary, had=seen: one.log().count(said) > had,
+                10,
+                f"{machine.name} to read it",
+            )
+        listed = cluster.node("a").exec(["hamgr", "--ha-dir", str(cluster.layout.ha_dir), "key", "list"]).stdout
+        assert f"{file}: {summary}\n" in listed
+    assert "node-suspected" not in [event.kind for event in (*cluster.events("a"), *cluster.events("b"))]
+    assert cluster.owners() == ["a"]

@@ -11,10 +11,12 @@ from hadir import TWO_NODES, ha_dir, machine, mistakes, notes, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hamgr.config.heartbeat.build import config_of
 from hamgr.config.heartbeat.directives import DIRECTIVES
 from hamgr.config.heartbeat.values import seconds
 from hamgr.config.model import Config
 from hamgr.config.problems import ConfigError
+from hamgr.resources.kinds import RESOURCE_KINDS
 
 
 def link(name: str) -> Callable[[Config], Any]:
@@ -262,8 +264,32 @@ _LINES = st.one_of(
 )
 
 
+_RESOURCES = st.sampled_from(
+    [
+        "10.0.0.1",
+        "10.0.0.1/24/eth0",
+        "IPaddr::",
+        "IPaddr::10.0.0.9/x",
+        "IPv6addr::fd00::1/64",
+        "Filesystem::a::b",
+        "::",
+        "x",
+    ]
+)
+_HARESOURCES = st.one_of(
+    st.text(max_size=80),
+    st.lists(st.lists(st.one_of(st.sampled_from(["a", "b", "\\\n", "#"]), _RESOURCES)).map(" ".join)).map("\n".join),
+)
+_AUTHKEYS = st.one_of(
+    st.text(max_size=60),
+    st.lists(
+        st.lists(st.sampled_from(["auth", "1", "2", "16", "sha1", "md5", "crc", "word", "#"])).map(" ".join), max_size=5
+    ).map("\n".join),
+)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(ha_cf=st.lists(_LINES, max_size=12), haresources=st.text(max_size=80), authkeys=st.text(max_size=60))
+@given(ha_cf=st.lists(_LINES, max_size=12), haresources=_HARESOURCES, authkeys=_AUTHKEYS)
 def test_no_file_makes_anything_but_a_config_error(
     tmp_path: Path, ha_cf: list[str], haresources: str, authkeys: str
 ) -> None:
@@ -271,7 +297,7 @@ def test_no_file_makes_anything_but_a_config_error(
         (tmp_path / name).write_bytes(text.encode("utf-8", errors="surrogatepass"))
         (tmp_path / name).chmod(0o600)
     try:
-        read(tmp_path, machine(own=("10.0.0.1",), interfaces={"eth0": "10.0.0.9"}))
+        config_of(tmp_path, machine(own=("10.0.0.1",), interfaces={"eth0": "10.0.0.9"}), RESOURCE_KINDS)
     except ConfigError as error:
         told = [str(problem) for problem in error.problems]
         assert [line for line in told if "\n" in line] == []
