@@ -33,6 +33,8 @@ def put_in_place(config: Config, node: str) -> bool:
 def unwritable(path: Path) -> str:
     """Why the file can't be replaced here; "" when it can."""
     file = path.resolve()
+    if file.is_dir():
+        return f"{path}, Heartbeat's files (`hamgr import {path}` makes one file of them, for hamgrd --config)"
     if not file.is_file():
         return f"{path}, which is no file"
     if not os.access(file.parent, os.W_OK | os.X_OK):

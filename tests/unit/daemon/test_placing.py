@@ -10,7 +10,7 @@ from hamgr.config.model import Config
 from hamgr.config.toml import digest, parse
 from hamgr.core.effects import StagedRecord, StateRecord
 from hamgr.core.messages import ClusterState, ConfigStamp, Stamp
-from hamgr.placing import put_in_place
+from hamgr.placing import put_in_place, unwritable
 from hamgr.store import StateStore, StoreError
 
 TEXT = """
@@ -95,3 +95,7 @@ def test_the_newest_eight_staged_texts_are_kept(config: Config) -> None:
     assert kept == [*((digit, ("web",)) for digit in "2346789"), ("5", ())]
     assert store.text(f"{5:016x}") == b"again"
     store.close()
+
+
+def test_heartbeats_files_are_not_replaced_by_a_pushed_one(tmp_path: Path) -> None:
+    assert "`hamgr import" in unwritable(tmp_path)
