@@ -188,7 +188,7 @@ class Filesystem:
     async def _until_gone(self, users: list[Process], until: float, pause: float) -> None:
         """Wait until none of them is there, or the time has come; a moment in any case."""
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(pause)
+        await asyncio.sleep(max(0.0, min(pause, until - clock())))
         while clock() < until and any(still_there(process) for process in users):  # noqa: ASYNC110 - others end
             await asyncio.sleep(PAUSE)
 
