@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from hamgr.config.kinds import Kinds
@@ -110,10 +110,24 @@ def _state_dir(config: Config) -> Iterator[tuple[str, str, str]]:
 
 
 def _resources(config: Config, node: str, kinds: Kinds) -> Iterator[tuple[str, str, str]]:
-    """What the groups need that may run here."""
+    """What the groups need that may run here, and that can be here before they run."""
+    mounted = _mounted_by_groups(config)
     for prefix, resource in _resources_here(config, node):
         for option, found, allowed in kinds[resource.kind].problems_here(resource.options):
-            yield f"{prefix}.{option}", found, allowed
+            if not _lies_in(resource.options.get(option), mounted):
+                yield f"{prefix}.{option}", found, allowed
+
+
+def _mounted_by_groups(config: Config) -> list[str]:
+    """Directories that are empty while the file system is mounted on another node."""
+    everything = (resource for group in config.groups for resource in group.resources)
+    return [str(resource.options.get("directory")) for resource in everything if resource.kind == "filesystem"]
+
+
+def _lies_in(value: object, directories: Collection[str]) -> bool:
+    """Whether a path, or the program of a command, is somewhere below one of the directories."""
+    path = value[0] if isinstance(value, list) and value else value
+    return isinstance(path, str) and any(path.startswith(directory.rstrip("/") + "/") for directory in directories)
 
 
 def _resources_here(config: Config, node: str) -> Iterator[tuple[str, ResourceConfig]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hamgr.config.model import ResourceConfig
-from hamgr.resources.program import ENVIRONMENT, Unkilled, run
-from hamgr.resources.resource import ResourceError, ResourceStatus
+from hamgr.resources.mark import Begun, Mark
+from hamgr.resources.program import ENVIRONMENT, CantRun, Unkilled, run
+from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
 
 RUNNING = 0
 
@@ -29,30 +30,47 @@ class Command:
     Only two exit codes of the check are answers; all others may come from a check that is itself broken.
     """
 
-    def __init__(self, config: ResourceConfig) -> None:
+    def __init__(self, config: ResourceConfig, surroundings: Surroundings) -> None:
         self._commands = {key: words(config, key) for key in ("start", "stop", "check")}
         self._stopped_code = int(str(config.options["stopped_code"]))
         self._environment = environment(config)
+        self._begun = Begun(Mark(surroundings, config.name))
         self._unkilled = Unkilled()
         self.reason = ""
 
     async def prepare(self) -> None:
-        return
+        await self._begun.reserve()
 
     async def start(self) -> None:
-        await self._do("start")
+        async with self._begun.start():
+            await self._do("start")
 
     async def stop(self) -> None:
-        await self._do("stop")
+        try:
+            await self._do("stop")
+        except CantRun:
+            if not await self._begun.nothing_can_run():
+                raise
+        await self._begun.over()
 
     async def status(self) -> ResourceStatus:
-        finished = await run(self._commands["check"], self._environment)
+        try:
+            finished = await run(self._commands["check"], self._environment)
+        except CantRun as error:
+            if not await self._begun.nothing_can_run():
+                raise
+            self.reason = str(error)
+            return ResourceStatus.STOPPED
         if hanging := self._unkilled.reason:
             self.reason = hanging
             return ResourceStatus.FAILED
-        if finished.code in (RUNNING, self._stopped_code):
+        if finished.code == RUNNING:
             self.reason = ""
-            return ResourceStatus.RUNNING if finished.code == RUNNING else ResourceStatus.STOPPED
+            await self._begun.found_running()
+            return ResourceStatus.RUNNING
+        if finished.code == self._stopped_code:
+            self.reason = ""
+            return ResourceStatus.STOPPED
         self.reason = f"{' '.join(self._commands['check'])} {finished}"
         return ResourceStatus.FAILED
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hamgr.config.model import ResourceConfig
-from hamgr.resources.mark import Mark
+from hamgr.resources.mark import BEGUN, Begun, Mark
 from hamgr.resources.program import ENVIRONMENT, CantRun, Finished, Unkilled, run
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
 
@@ -38,7 +38,8 @@ STOP_PAUSE = 1.0
 PATIENCE_SHARE = 0.9
 """Of the stop time-out: so that the reason is told, and not only that the time was up."""
 
-STARTING, STARTED = "starting", "started"
+STARTED = "started"
+"""The mark of a start that came to its end."""
 
 _NOT_RUNNING = re.compile(rb"[Nn][Oo][Tt] .*[Rr]unning|[Ss]topped")
 _RUNNING = re.compile(rb"[Rr]unning|OK")
@@ -86,39 +87,50 @@ class HeartbeatScript:
         self._patience = config.stop_timeout * PATIENCE_SHARE
         self._environment = environment(self._directory, surroundings.node)
         self._mark = Mark(surroundings, config.name)
+        self._begun = Begun(self._mark)
         self._unkilled = Unkilled()
         self.reason = ""
 
     async def prepare(self) -> None:
-        return
+        await self._begun.reserve()
 
     async def start(self) -> None:
         """Only what does not run: Heartbeat's scripts need not bear a second start."""
-        told = await self._ask()
-        if (told or await self._remembered()) is ResourceStatus.RUNNING:
+        if await self.status() is ResourceStatus.RUNNING:
             return
-        if told is None:
-            await asyncio.to_thread(self._mark.write, STARTING)
-        finished = await self._run("start")
+        async with self._begun.start():
+            finished = await self._run("start")
         if finished.code != 0:
             raise ResourceError(f"{self._shown} start {finished}")
-        if told is None:
-            await asyncio.to_thread(self._mark.write, STARTED)
+        await asyncio.to_thread(self._mark.write, STARTED)
 
     async def stop(self) -> None:
         """Again and again while it fails; one that fails because there is nothing to stop has not failed."""
         clock = asyncio.get_running_loop().time
         until = clock() + self._patience
-        while (finished := await self._run("stop")).code != 0:
-            if await self.status() is ResourceStatus.STOPPED:
-                break
-            if clock() + STOP_PAUSE >= until:
-                raise ResourceError(f"{self._shown} stop {finished}")
-            await asyncio.sleep(STOP_PAUSE)
-        await asyncio.to_thread(self._mark.clear)
+        try:
+            while (finished := await self._run("stop")).code != 0:
+                if await self.status() is ResourceStatus.STOPPED:
+                    break
+                if clock() + STOP_PAUSE >= until:
+                    raise ResourceError(f"{self._shown} stop {finished}")
+                await asyncio.sleep(STOP_PAUSE)
+        except CantRun:
+            if not await self._begun.nothing_can_run():
+                raise
+        await self._begun.over()
 
     async def status(self) -> ResourceStatus:
-        found = await self._ask() or await self._remembered()
+        try:
+            told = await self._ask()
+        except CantRun as error:
+            if not await self._begun.nothing_can_run():
+                raise
+            self.reason = str(error)
+            return ResourceStatus.STOPPED
+        found = told or await self._remembered()
+        if told is ResourceStatus.RUNNING:
+            await self._begun.found_running()
         if hanging := self._unkilled.reason:
             self.reason = hanging
             return ResourceStatus.FAILED
@@ -134,7 +146,7 @@ class HeartbeatScript:
 
     async def _remembered(self) -> ResourceStatus:
         mark = await asyncio.to_thread(self._mark.read)
-        if mark == STARTING:
+        if mark == BEGUN:
             self.reason = f"a start of {self._shown} did not come to its end, and the script has no status"
             return ResourceStatus.FAILED
         return ResourceStatus.RUNNING if mark == STARTED else ResourceStatus.STOPPED

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hamgr.config.model import ResourceConfig
-from hamgr.resources.program import Unkilled, run
-from hamgr.resources.resource import ResourceError, ResourceStatus
+from hamgr.resources.mark import Begun, Mark
+from hamgr.resources.program import CantRun, Unkilled, run
+from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
 
 STATUS_RUNNING = 0
 STATUS_STOPPED = 3
@@ -15,31 +16,47 @@ MEANINGS = {1: "dead, and its pid file is still there", 2: "dead, and its lock f
 class Lsb:
     """Options: script (absolute path), args (put before the action, as Heartbeat's haresources did)."""
 
-    def __init__(self, config: ResourceConfig) -> None:
+    def __init__(self, config: ResourceConfig, surroundings: Surroundings) -> None:
         self._script = str(config.options["script"])
         args = config.options.get("args", [])
         assert isinstance(args, list)
         self._args = [str(arg) for arg in args]
+        self._begun = Begun(Mark(surroundings, config.name))
         self._unkilled = Unkilled()
         self.reason = ""
 
     async def prepare(self) -> None:
-        return
+        await self._begun.reserve()
 
     async def start(self) -> None:
-        await self._do("start")
+        async with self._begun.start():
+            await self._do("start")
 
     async def stop(self) -> None:
-        await self._do("stop")
+        try:
+            await self._do("stop")
+        except CantRun:
+            if not await self._begun.nothing_can_run():
+                raise
+        await self._begun.over()
 
     async def status(self) -> ResourceStatus:
-        finished = await run([self._script, *self._args, "status"])
+        try:
+            finished = await run([self._script, *self._args, "status"])
+        except CantRun as error:
+            if not await self._begun.nothing_can_run():
+                raise
+            self.reason = str(error)
+            return ResourceStatus.STOPPED
         if hanging := self._unkilled.reason:
             self.reason = hanging
             return ResourceStatus.FAILED
         if finished.code in (STATUS_RUNNING, STATUS_STOPPED):
             self.reason = ""
-            return ResourceStatus.RUNNING if finished.code == STATUS_RUNNING else ResourceStatus.STOPPED
+            if finished.code == STATUS_STOPPED:
+                return ResourceStatus.STOPPED
+            await self._begun.found_running()
+            return ResourceStatus.RUNNING
         meaning = f" ({MEANINGS[finished.code]})" if finished.code in MEANINGS else ""
         self.reason = f"{self._script} status {finished.how}{meaning}{finished.said}"
         return ResourceStatus.FAILED

@@ -1,27 +1,47 @@
-"""A mark: what hamgr itself did with a resource, kept over a restart of hamgrd and forgotten when the machine boots."""
+"""A mark: what hamgr itself did with a resource, kept over a restart of hamgrd and forgotten when the machine boots.
+
+It is written over itself in the place that it has had since hamgrd started: a disk that fills up later does not matter.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+from hamgr.resources.program import CantRun
 from hamgr.resources.resource import ResourceError, Surroundings
 
 DIRECTORY = "marks"
+BEGUN = "begun"
+
+DISK_WAIT = 1.0
+"""Seconds for what is written if it can be: the disk may hang."""
+
+SIZE = 1024
+"""Bytes of a mark, which holds a line of /proc/PID/stat at most."""
 
 
 class Mark:
-    """One file in the state directory. Its methods touch the disk: call them in a thread."""
+    """One file in the state directory: the life of the machine, and a text. What is not async is for a thread."""
 
     def __init__(self, surroundings: Surroundings, resource: str) -> None:
         self.path = surroundings.state_dir / DIRECTORY / f"{surroundings.group}.{resource}"
 
+    def reserve(self) -> None:
+        """Have a place on the disk. Does not fail: the next write will, and say why."""
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self.path.open("xb") as file:
+                file.write(b"\n" * SIZE)
+
     def read(self) -> str:
         """What was written in this life of the machine; "" if nothing was."""
         try:
-            life, _, text = self.path.read_text(errors="replace").partition("\n")
-        except FileNotFoundError:
+            life, text, *_ = self.path.read_text(errors="replace").split("\n", 2)
+        except (FileNotFoundError, ValueError):
             return ""
         except OSError as error:
             raise ResourceError(f"{self.path} can't be read: {error.strerror}") from error
@@ -29,28 +49,27 @@ class Mark:
 
     def write(self, text: str) -> None:
         """Not synced: what a crash of the machine loses would be forgotten anyway."""
-        self.prepare()
-        new = self.path.with_name(self.path.name + ".new")
+        content = f"{machine_life()}\n{text}\n".encode()
+        assert len(content) <= SIZE
+        self.reserve()
         try:
-            new.write_text(f"{machine_life()}\n{text}\n")
-            new.replace(self.path)
+            descriptor = os.open(self.path, os.O_WRONLY)
+            try:
+                os.pwrite(descriptor, content.ljust(SIZE), 0)
+            finally:
+                os.close(descriptor)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                new.unlink()
             raise ResourceError(f"{self.path} can't be written: {error.strerror}") from error
 
-    def prepare(self) -> None:
-        """Make the directory, for a file that is written by somebody else."""
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResourceError(f"{self.path.parent} can't be made: {error.strerror}") from error
-
     def clear(self) -> None:
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError as error:
-            raise ResourceError(f"{self.path} can't be removed: {error.strerror}") from error
+        if self.read():
+            self.write("")
+
+    async def forget(self) -> None:
+        """After a stop, which does not fail by it: a mark too much is only doubt, and leads to another stop."""
+        with contextlib.suppress(ResourceError, TimeoutError):
+            async with asyncio.timeout(DISK_WAIT):
+                await asyncio.to_thread(self.clear)
 
 
 def machine_life() -> str:
@@ -58,3 +77,49 @@ def machine_life() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     started = Path("/proc/1/stat").read_text().rsplit(")", 1)[1].split()[19]
     return f"{boot} {started} {os.readlink('/proc/self/ns/pid')}"
+
+
+class Begun:
+    """Whether hamgr may have started a resource here since the boot.
+
+    If it has not, nothing can be running of a script that is missing, as of one on a file system that is mounted on the
+    other node now. If it has, the service may live without its script.
+    """
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+        self._noted = False
+
+    async def reserve(self) -> None:
+        await asyncio.to_thread(self._mark.reserve)
+
+    @contextlib.asynccontextmanager
+    async def start(self) -> AsyncIterator[None]:
+        """Around the run of a start. Raises ResourceError: what can't be noted is not started."""
+        nothing_before = await self.nothing_can_run()
+        await self._note()
+        try:
+            yield
+        except CantRun:
+            if nothing_before:
+                await self.over()
+            raise
+
+    async def _note(self) -> None:
+        await asyncio.to_thread(self._mark.write, BEGUN)
+        self._noted = True
+
+    async def found_running(self) -> None:
+        """Somebody else started it. That it runs is more than that it can be noted."""
+        if not self._noted:
+            with contextlib.suppress(ResourceError, TimeoutError):
+                async with asyncio.timeout(DISK_WAIT):
+                    await self._note()
+
+    async def over(self) -> None:
+        """After a stop."""
+        await self._mark.forget()
+        self._noted = False
+
+    async def nothing_can_run(self) -> bool:
+        return await asyncio.to_thread(self._mark.read) == ""

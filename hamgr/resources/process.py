@@ -24,7 +24,7 @@ from hamgr.spawn import NOT_EXECUTABLE, NOT_FOUND, our_turn
 
 START = """
 mark=$1 life=$2 output=$3; shift 3
-read -r stat </proc/self/stat && printf '%s\\n%s\\n' "$life" "$stat" >"$mark" ||
+read -r stat </proc/self/stat && printf '%s\\n%s\\n' "$life" "$stat" 1<>"$mark" ||
   { echo "$mark can't be written: is the disk full?"; exit 1; }
 exec >>"$output" 2>&1
 exec "$0" "$@"
@@ -60,7 +60,7 @@ class ForegroundProgram:
         self.reason = ""
 
     async def prepare(self) -> None:
-        return
+        await asyncio.to_thread(self._mark.reserve)
 
     def watch(self, failed: Callable[[str], None]) -> None:
         self._failed = failed
@@ -73,7 +73,7 @@ class ForegroundProgram:
             return
         if found is ResourceStatus.FAILED:
             raise ResourceError(self.reason)
-        await asyncio.to_thread(self._mark.prepare)
+        await asyncio.to_thread(self._mark.reserve)
         self._forget()
         await our_turn()
         child = self._child = self._spawn()
@@ -188,7 +188,7 @@ class ForegroundProgram:
         if self._child is not None:
             self._child.poll()
         self._forget()
-        await asyncio.to_thread(self._mark.clear)
+        await self._mark.forget()
 
     async def _until_ended(self, main: Process, until: float) -> None:
         if still_there(main):

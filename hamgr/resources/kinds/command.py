@@ -53,7 +53,7 @@ def _problems_here(options: Mapping[str, OptionValue]) -> Iterable[Fact]:
 def _build(config: ResourceConfig, surroundings: Surroundings) -> Resource:
     from hamgr.resources.command import Command
 
-    return Command(config)
+    return Command(config, surroundings)
 
 
 KIND = ResourceKind(

@@ -29,7 +29,7 @@ def _problems_here(options: Mapping[str, OptionValue]) -> Iterable[Fact]:
 def _build(config: ResourceConfig, surroundings: Surroundings) -> Resource:
     from hamgr.resources.lsb import Lsb
 
-    return Lsb(config)
+    return Lsb(config, surroundings)
 
 
 KIND = ResourceKind(

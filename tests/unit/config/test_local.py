@@ -114,6 +114,17 @@ def test_a_script_that_can_not_be_executed(directory: Path) -> None:
     assert problem.startswith("group.web.resource.lsb.script: found ")
 
 
+def test_a_script_on_a_file_system_that_the_group_mounts_may_be_on_the_other_node_now(directory: Path) -> None:
+    disk = f'kind = "filesystem"\ndevice = "/dev/x"\ndirectory = "{directory}"\n[[group.web.resource]]\n'
+    lsb, gone = 'kind = "lsb"\n', disk + 'kind = "lsb"\n'
+    (directory / "script").unlink()
+    assert problems(directory, old=lsb, new=gone) == []
+    other = gone.replace(f'"{directory}"', f'"{directory}-other"')
+    found = problems(directory, old=lsb, new=other)
+    assert len(found) == 2
+    assert any(f'resource.lsb.script: found "{directory}/script"' in problem for problem in found)
+
+
 def test_an_agent_that_is_not_there(directory: Path) -> None:
     (problem,) = problems(directory, "a", '"fence_hamgr_ipmi"', '"fence_hamgr_impi"')
     assert problem.startswith('fence.b.agent: found "fence_hamgr_impi", allowed an executable on the PATH')

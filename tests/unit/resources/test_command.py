@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,23 @@ from hamgr.resources.resource import Explaining, Resource, ResourceError, Resour
 RUNNING, STOPPED, FAILED = ResourceStatus.RUNNING, ResourceStatus.STOPPED, ResourceStatus.FAILED
 
 
-def command(**options: object) -> Resource:
-    given = {"start": ["true"], "stop": ["true"], "check": ["true"], "stopped_code": 3, "environment": {}, **options}
-    return RESOURCE_KINDS["command"].build(ResourceConfig("c", "command", given), Surroundings())  # type: ignore[arg-type]
+Make = Callable[..., Resource]
 
 
-async def test_a_service_of_three_commands(tmp_path: Path) -> None:
+@pytest.fixture
+def command(tmp_path: Path) -> Make:
+    """`command(check=[...])`: a resource with this command, and others that do nothing and succeed."""
+
+    def make(**options: object) -> Resource:
+        nothing = ["true"]
+        given = {"start": nothing, "stop": nothing, "check": nothing, "stopped_code": 3, "environment": {}, **options}
+        surroundings = Surroundings(group="g", state_dir=tmp_path / "state")
+        return RESOURCE_KINDS["command"].build(ResourceConfig("c", "command", given), surroundings)  # type: ignore[arg-type]
+
+    return make
+
+
+async def test_a_service_of_three_commands(command: Make, tmp_path: Path) -> None:
     on = str(tmp_path / "on")
     service = command(start=["touch", on], stop=["rm", "-f", on], check=["test", "-e", on], stopped_code=1)
     assert await service.status() is STOPPED
@@ -31,7 +43,7 @@ async def test_a_service_of_three_commands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, RUNNING), (3, STOPPED), (1, FAILED), (4, FAILED), (127, FAILED)])
-async def test_only_a_certain_answer_counts_as_stopped(code: int, status: ResourceStatus) -> None:
+async def test_only_a_certain_answer_counts_as_stopped(command: Make, code: int, status: ResourceStatus) -> None:
     service = command(check=["sh", "-c", f"echo 'so it is'; exit {code}"])
     assert await service.status() is status
     assert isinstance(service, Explaining)
@@ -39,14 +51,14 @@ async def test_only_a_certain_answer_counts_as_stopped(code: int, status: Resour
         assert service.reason.endswith(f"ended with {code}: so it is")
 
 
-async def test_words_are_not_split_again_and_the_environment_is_the_given_one(tmp_path: Path) -> None:
+async def test_words_are_not_split_again_and_the_environment_is_the_given_one(command: Make, tmp_path: Path) -> None:
     body = 'echo "$#:$0:$WHERE" > $1'
     service = command(start=["sh", "-c", body, "a b", str(tmp_path / "said")], environment={"WHERE": "over there"})
     await service.start()
     assert (tmp_path / "said").read_text() == "1:a b:over there\n"
 
 
-async def test_a_failure_says_the_command_the_code_and_the_end_of_the_output() -> None:
+async def test_a_failure_says_the_command_the_code_and_the_end_of_the_output(command: Make) -> None:
     with pytest.raises(ResourceError, match=r"^sh -c echo no license; exit 7 ended with 7: no license$"):
         await command(start=["sh", "-c", "echo no license; exit 7"]).start()
     with pytest.raises(ResourceError, match=r"^false ended with 1$"):
@@ -54,8 +66,16 @@ async def test_a_failure_says_the_command_the_code_and_the_end_of_the_output() -
 
 
 @pytest.mark.parametrize("program", ["no-such-program", "/nowhere/program"])
-async def test_a_program_that_is_missing_is_an_error_and_no_answer(program: str) -> None:
-    with pytest.raises(ResourceError, match=f"{program} can't be run: No such file or directory"):
-        await command(check=[program]).status()
+async def test_a_program_that_is_missing_is_an_error_and_no_answer(command: Make, program: str) -> None:
+    await command().start()
+    for operation, key in (("start", "start"), ("stop", "stop"), ("status", "check")):
+        with pytest.raises(ResourceError, match=f"{program} can't be run: No such file or directory"):
+            await getattr(command(**{key: [program]}), operation)()
     facts = list(RESOURCE_KINDS["command"].problems_here({"start": ["true"], "stop": [program], "check": ["sh"]}))
     assert [(key, found) for key, found, _ in facts] == [("stop", f'"{program}"')]
+
+
+async def test_before_the_first_start_since_the_boot_a_missing_program_means_stopped(command: Make) -> None:
+    service = command(check=["/nowhere/program"], stop=["/nowhere/program"])
+    assert await service.status() is STOPPED
+    await service.stop()

@@ -46,7 +46,9 @@ class Group:
         )
         self.reports: Reports = asyncio.Queue()
         self.runner = GroupRunner(
-            GroupConfig("g", resources), lambda _group, state, detail: self.reports.put_nowait((state, detail))
+            GroupConfig("g", resources),
+            lambda _group, state, detail: self.reports.put_nowait((state, detail)),
+            Surroundings(group="g", state_dir=here / "state"),
         )
 
     async def reported(self) -> tuple[GroupState, str]:

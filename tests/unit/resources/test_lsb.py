@@ -12,7 +12,7 @@ import pytest
 
 from hamgr.config.model import ResourceConfig
 from hamgr.resources.lsb import Lsb
-from hamgr.resources.resource import ResourceError, ResourceStatus
+from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
 
 Make = Callable[..., Lsb]
 
@@ -25,9 +25,14 @@ def service(tmp_path: Path) -> Make:
         script = tmp_path / "service"
         script.write_text(f"#!/bin/sh\nhere={tmp_path}\n{body}\n")
         script.chmod(mode)
-        return Lsb(ResourceConfig("service", "lsb", {"script": str(script), "args": args or []}))
+        return lsb(tmp_path, str(script), args or [])
 
     return make
+
+
+def lsb(here: Path, script: str, args: list[str] | None = None) -> Lsb:
+    config = ResourceConfig("service", "lsb", {"script": script, "args": args or []})
+    return Lsb(config, Surroundings(group="g", state_dir=here / "state"))
 
 
 def alive(pid_file: Path) -> bool:
@@ -91,28 +96,6 @@ async def test_a_script_that_hangs_is_killed_with_its_children(service: Make, tm
     await until(lambda: not alive(tmp_path / "self") and not alive(tmp_path / "child"))
 
 
-@pytest.mark.parametrize("turns", range(6))
-async def test_nothing_of_a_start_that_is_cancelled_at_once_goes_on(service: Make, tmp_path: Path, turns: int) -> None:
-    """The group may be stopped right after the script was spawned; what it began must not come up after the stop."""
-    lsb = service("sleep 1000 & echo $! > $here/child; echo $$ > $here/self; wait")
-    task = asyncio.create_task(lsb.start())
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    spawned = turns >= 2  # in the first it waits for its turn
-    if spawned:
-        # The loop is late, as on a loaded machine: the script gets ahead of us.
-        deadline = time.monotonic() + 10
-        while not ((tmp_path / "self").exists() and (tmp_path / "self").read_text()):
-            assert time.monotonic() < deadline, "the script never ran"
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    if spawned:
-        await until(lambda: not alive(tmp_path / "self") and not alive(tmp_path / "child"))
-    else:
-        assert not (tmp_path / "self").exists()
-
-
 async def test_a_child_that_keeps_the_output_open_keeps_nobody_waiting(service: Make, tmp_path: Path) -> None:
     began = time.monotonic()
     await service("sleep 1000 & echo $! > $here/child").start()
@@ -136,11 +119,42 @@ async def test_it_reads_nothing_and_has_a_plain_environment(service: Make, tmp_p
 
 @pytest.mark.parametrize("operation", ["start", "stop", "status"])
 async def test_what_can_not_be_run_is_said(service: Make, tmp_path: Path, operation: str) -> None:
-    missing = Lsb(ResourceConfig("x", "lsb", {"script": f"{tmp_path}/missing"}))
+    """Once it was started: what runs may have lost its script."""
+    resource = service("exit 0")
+    await resource.start()
+    script = tmp_path / "service"
+    script.chmod(0o644)
+    with pytest.raises(ResourceError, match="can't be run: Permission denied: it is not executable"):
+        await getattr(resource, operation)()
+    script.unlink()
+    with pytest.raises(ResourceError, match="service can't be run: No such file or directory"):
+        await getattr(lsb(tmp_path, str(script)), operation)()  # also after a restart of hamgrd
+    script.mkdir()
+    with pytest.raises(ResourceError, match="can't be run: Permission denied: it is a directory"):
+        await getattr(resource, operation)()
+
+
+async def test_a_script_that_is_missing_and_started_nothing_since_the_boot_is_stopped(tmp_path: Path) -> None:
+    """It may lie on a file system that is mounted on the other node."""
+    resource = lsb(tmp_path, f"{tmp_path}/missing")
+    assert await resource.status() is ResourceStatus.STOPPED
     with pytest.raises(ResourceError, match="missing can't be run: No such file or directory"):
-        await getattr(missing, operation)()
-    with pytest.raises(ResourceError, match="can't be run: Permission denied"):
-        await getattr(service("exit 0", mode=0o644), operation)()
-    directory = Lsb(ResourceConfig("x", "lsb", {"script": str(tmp_path)}))
-    with pytest.raises(ResourceError, match="can't be run: Permission denied"):
-        await getattr(directory, operation)()
+        await resource.start()
+    await resource.stop()
+    assert await resource.status() is ResourceStatus.STOPPED
+    assert "missing can't be run" in resource.reason
+
+
+async def test_after_a_stop_and_a_boot_a_missing_script_is_stopped(
+    service: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = service("exit 0")
+    await resource.start()
+    await resource.stop()
+    (tmp_path / "service").rename(tmp_path / "gone")
+    assert await resource.status() is ResourceStatus.STOPPED
+    (tmp_path / "gone").rename(tmp_path / "service")
+    await resource.start()
+    (tmp_path / "service").unlink()
+    monkeypatch.setattr("hamgr.resources.mark.machine_life", lambda: "another")
+    assert await resource.status() is ResourceStatus.STOPPED

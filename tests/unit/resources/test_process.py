@@ -182,7 +182,7 @@ async def test_another_process_of_the_same_number_is_not_it(program: Make, tmp_p
     service = program()
     await service.start()
     mark = tmp_path / "state/marks/g.p"
-    life, stat = mark.read_text().splitlines()
+    life, stat, *_ = mark.read_text().splitlines()
     other = subprocess.Popen(["sleep", "1000"], start_new_session=True)  # noqa: ASYNC220
     fields = stat.split()
     try:

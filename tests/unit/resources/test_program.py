@@ -155,6 +155,29 @@ async def test_who_ignores_sigterm_is_killed_with_its_children(script: Callable[
     assert open_descriptors() == before
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_nothing_of_a_program_that_is_cancelled_at_once_goes_on(
+    script: Callable[[str], str], tmp_path: Path, turns: int
+) -> None:
+    """The group may be stopped right after the script was spawned; what it began must not come up after the stop."""
+    task = asyncio.create_task(run([script("sleep 1000 & echo $! > $here/child; echo $$ > $here/self; wait")]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    spawned = turns >= 2  # in the first it waits for its turn
+    if spawned:
+        # The loop is late, as on a loaded machine: the script gets ahead of us.
+        deadline = time.monotonic() + 10
+        while not ((tmp_path / "self").exists() and (tmp_path / "self").read_text()):
+            assert time.monotonic() < deadline, "the script never ran"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    if spawned:
+        await until(lambda: not alive(pid(tmp_path / "self")) and not alive(pid(tmp_path / "child")))
+    else:
+        assert not (tmp_path / "self").exists()
+
+
 async def test_a_killed_program_leaves_no_zombie(script: Callable[[str], str], tmp_path: Path) -> None:
     task = asyncio.create_task(run([script("echo $$ > $here/self; exec sleep 1000")]))
     await until(lambda: (tmp_path / "self").exists() and (tmp_path / "self").read_text() != "")
