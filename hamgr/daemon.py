@@ -224,7 +224,7 @@ def main(argv: list[str] | None = None) -> int:
         lines.write_also(config.log_file, config.syslog)
         problems = check_local(config, node, RESOURCE_KINDS)
         if problems:
-            raise ConfigError(tuple(problems))
+            raise ConfigError(tuple(map(loaded.located, problems)))
         for warning in (*loaded.warnings, *local_warnings(config, node)):
             log.warning("%s", warning)
         code = asyncio.run(run(config, node))

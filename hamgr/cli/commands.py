@@ -159,7 +159,7 @@ def check(args: argparse.Namespace) -> int:
             if problems := check_local(loaded.config, loaded.node, RESOURCE_KINDS) or examine_local(
                 loaded.config, loaded.node, RESOURCE_KINDS
             ):
-                raise ConfigError(tuple(problems))
+                raise ConfigError(tuple(map(loaded.located, problems)))
             hurts += local_warnings(loaded.config, loaded.node)
             hurts += examine_warnings(loaded.config, loaded.node, RESOURCE_KINDS)
     except ConfigError as error:

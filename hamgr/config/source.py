@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hamgr.config import toml
 from hamgr.config.kinds import Kinds
 from hamgr.config.model import Config
-from hamgr.config.problems import ConfigWarning
+from hamgr.config.problems import ConfigWarning, Problem
 from hamgr.config.warning import warnings
+
+
+def _as_it_is(problem: Problem) -> Problem:
+    return problem
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """node: who this machine is in it; a name that the configuration does not know when it is none of the nodes.
 
-    notes: what Heartbeat's files say and hamgr does not do, or does differently.
+    notes: what Heartbeat's files say and hamgr does not do, or does differently. located: puts a mistake that is found
+    later at the line that it comes from.
     """
 
     config: Config
     node: str
     notes: tuple[ConfigWarning, ...] = ()
+    located: Callable[[Problem], Problem] = _as_it_is
 
     @property
     def warnings(self) -> list[ConfigWarning]:
@@ -43,7 +50,7 @@ def load(path: Path, kinds: Kinds | None, node: str = "") -> Loaded:
     from hamgr.config.heartbeat.here import this_machine
 
     config, draft = config_of(path, this_machine(node), kinds)
-    return Loaded(config, _this_node(config, node), tuple(draft.notes))
+    return Loaded(config, _this_node(config, node), tuple(draft.notes), draft.located)
 
 
 def _this_node(config: Config, node: str) -> str:

@@ -34,7 +34,13 @@ class Here:
     def named(self, name: str) -> str:
         """The address that /etc/hosts has for a name, or ""."""
         wanted = name.lower()
-        return next((address for address, names in self.hosts.items() if wanted in names), "")
+        # Debian gives a machine's own name to 127.0.1.1, where nobody else finds it.
+        known = sorted(self.hosts, key=is_loopback)
+        return next((address for address in known if wanted in self.hosts[address]), "")
+
+
+def is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"
 
 
 def this_machine(node: str) -> Here:

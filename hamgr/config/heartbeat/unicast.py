@@ -7,10 +7,13 @@ address is not named, it is the one that we would speak from on that interface.
 
 from __future__ import annotations
 
+from hamgr.config.heartbeat.here import is_loopback
 from hamgr.config.heartbeat.lines import Line
 from hamgr.config.heartbeat.reading import Medium, Reading
 from hamgr.config.links import MIN_NODES
 from hamgr.config.problems import describe
+
+LOOPBACK = "lo"
 
 
 def addresses(reading: Reading, medium: Medium) -> list[dict[str, str]]:
@@ -25,7 +28,8 @@ def addresses(reading: Reading, medium: Medium) -> list[dict[str, str]]:
         return []
     of_node: dict[str, list[str]] = {node: [] for node in nodes}
     for address, owner in owners.items():
-        of_node[owner].append(address)
+        if not (owner == reading.node and is_loopback(address) and medium.device != LOOPBACK):
+            of_node[owner].append(address)
     layers = max(len(of_node[node]) for node in nodes)
     if reading.node in of_node and not _complete_own(reading, medium, of_node, layers):
         return []

@@ -147,6 +147,14 @@ def test_check_and_init_and_key_list_take_the_directory(tmp_path: Path) -> None:
     assert (tmp_path / "authkeys").read_text() == AUTHKEYS
 
 
+def test_a_script_that_is_missing_here_is_told_with_its_line(tmp_path: Path) -> None:
+    directory = ha_dir(tmp_path, LOOPBACK, "\nhere 192.0.2.77/24/lo no-such-script\n")
+    done = hamgr("check", str(directory), "--node", "here")
+    assert done.returncode == 2
+    assert f'{directory}/haresources: line 2 (here): found "no-such-script", allowed a script that can' in done.stderr
+    assert f"{directory}/resource.d/no-such-script or /etc/init.d/no-such-script" in done.stderr
+
+
 def test_authkeys_that_others_can_read_are_refused(tmp_path: Path) -> None:
     directory = ha_dir(tmp_path, LOOPBACK)
     (directory / "authkeys").chmod(0o640)

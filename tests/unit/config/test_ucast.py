@@ -86,6 +86,14 @@ def test_a_node_whose_name_begins_with_another_s_is_not_taken_for_it(tmp_path: P
     assert found == {"eth1": {"web": "10.0.1.1", "web-2": "10.0.1.2"}}
 
 
+def test_a_name_of_this_machine_means_its_address_on_the_interface(tmp_path: Path) -> None:
+    """Debian has `127.0.1.1 a` in /etc/hosts."""
+    hosts = {"127.0.1.1": ("a",), "10.0.1.2": ("b",)}
+    here = machine("a", ("127.0.1.1", "10.0.1.1"), hosts, {"eth1": "10.0.1.1"})
+    found = addresses(ha_dir(tmp_path, "ucast eth1 a\nucast eth1 b\n" + NODES), here)
+    assert found == {"eth1": {"a": "10.0.1.1", "b": "10.0.1.2"}}
+
+
 def test_link_local_addresses_have_the_interface_as_their_scope(tmp_path: Path) -> None:
     lines = "ucast6 eth1 fe80::1\nucast6 eth1 fe80::2%eth1\n"
     found = addresses(ha_dir(tmp_path, lines + NODES), machine("a", ("fe80::1%eth1",)))
