@@ -144,13 +144,6 @@ class Booted:
         """A unit file, without the dependencies on a whole system."""
         (self.root / "etc/systemd/system" / unit).write_text(f"[Unit]\nDefaultDependencies=no\n{text}\n")
 
-    def shutdown(self) -> None:
-        self._enter("systemctl", "poweroff", "--no-block")
-
-    @property
-    def is_up(self) -> bool:
-        return self._unshare is not None and self._unshare.poll() is None
-
     def end(self) -> None:
         """Nothing of it is left: its processes die with the first of them, and its control groups are removed."""
         if self._unshare is not None:
