@@ -54,8 +54,8 @@ class Machine:
         if self._name in self._options.node_names:
             self._find_shared_disk()
             self._spawn("responder", [sys.executable, "-m", "hamgr.lab.responder", self._name])
-            self._initialise()
             self._run_boot_script()
+            self._initialise()
         self.start_daemon()
 
     def start_daemon(self) -> None:

@@ -142,3 +142,35 @@ def test_keys_change_under_traffic_by_hand_as_ever(lab: Callable[..., Lab]) -> N
         assert f"{file}: {summary}\n" in listed
     assert "node-suspected" not in [event.kind for event in (*cluster.events("a"), *cluster.events("b"))]
     assert cluster.owners() == ["a"]
+
+
+def test_each_medium_of_ha_cf_carries_the_cluster(lab: Callable[..., Lab]) -> None:
+    cluster = lab(**STEADY, ha_dir=True, links=("lan", "bcast", "mcast", "mcast6"), pings=True)
+    cluster.wait_for_owner("a")
+    cluster.wait(lambda: all(up for _, up in links(cluster, "a")), 10, "all links to work")
+    assert [name for name, _ in links(cluster, "a")] == ["eth0", "eth1", "eth1-2", "eth0-2"]
+    said = cluster.node("a").exec(
+        ["env", f"HAMGR_SOCKET={cluster.layout.here}/admin.sock", "cl_status", "listnodes", "-v"]
+    )
+    assert "b\tactive\t(nodetype: normal)\n\teth0\tup\n" in said.stdout
+    assert "10-77-1-50\tping\t(nodetype: ping)\n" in said.stdout
+
+
+def test_three_nodes_are_told_apart_by_etc_hosts(lab: Callable[..., Lab]) -> None:
+    hosts = "".join(
+        f"10.77.{net}.{n} {node}-eth{card}\n" for card, net in enumerate((1, 2)) for n, node in ((1, "a"), (2, "b"))
+    )
+    boot = f"printf '{hosts}' >$HERE/hosts; mount --bind $HERE/hosts /etc/hosts"
+    cluster = lab(**STEADY, ha_dir=True, nodes=3, boot=boot)
+    cluster.wait_for_owner("a")
+    for node in "abc":
+        cluster.wait(lambda one=node: len(cluster.status(one)["nodes"]) == 3, 10, "all to be there")
+        cluster.wait(lambda one=node: all(up for _, up in links(cluster, one)), 10, "all links to work")
+        assert len(links(cluster, node)) == 4
+    cluster.node("a").power_off()
+    cluster.wait_for_owner("b")
+
+
+def links(cluster: Lab, node: str) -> list[tuple[str, bool]]:
+    """Every link of a node to every other, and whether it works."""
+    return [(link["link"], link["up"]) for other in cluster.status(node)["nodes"] for link in other["links"]]
