@@ -65,13 +65,19 @@ class Filesystem:
         path = self._device.path
         if path.startswith("/dev/") and not os.path.exists(path):
             raise ResourceError(f"{self._device.named} is not here: is the disk attached?")
-        if not await asyncio.to_thread(os.path.isdir, self._directory):
-            raise ResourceError(f"{self._directory} is no directory on this machine: mkdir -p {self._directory}")
+        await self._make_directory()
         if self._fsck:
             finished = await run(["fsck", "-p", path or self._device.named], unkilled=self._unkilled)
             if finished.code not in FSCK_GOOD:
                 raise ResourceError(f"fsck of {self._device.named} {finished}; repair it by hand")
         await self._mount()
+
+    async def _make_directory(self) -> None:
+        """As OCF's Filesystem does: a node that never had it mounted need not have the directory either."""
+        try:
+            await asyncio.to_thread(os.makedirs, self._directory, exist_ok=True)
+        except OSError as error:
+            raise ResourceError(f"{self._directory} can't be made as a directory: {error.strerror}") from error
 
     async def _mount(self) -> None:
         command = ["mount"]

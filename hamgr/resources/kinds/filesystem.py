@@ -34,8 +34,8 @@ def _check_options(value: str) -> str:
 def _problems_here(options: Mapping[str, OptionValue]) -> Iterable[Fact]:
     """The device may be on the other node now (DRBD, iSCSI), so that it is looked for at a start only."""
     directory = options.get("directory")
-    if isinstance(directory, str) and not os.path.isdir(directory):
-        yield "directory", describe(directory), "a directory on this machine"
+    if isinstance(directory, str) and os.path.exists(directory) and not os.path.isdir(directory):
+        yield "directory", f"{describe(directory)}, which is none", "a directory, or nothing there yet"
     fstype = options.get("fstype")
     for program in ("mount", "umount", *(["fsck"] if options.get("fsck") else [])):
         if shutil.which(program, path=SEARCHED) is None:

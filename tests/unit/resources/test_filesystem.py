@@ -283,9 +283,19 @@ async def test_a_file_system_that_turned_read_only_has_failed(disk: Disk) -> Non
 
 
 @needs_disk
+async def test_a_directory_that_is_missing_is_made(disk: Disk) -> None:
+    disk.directory.rmdir()
+    fs = disk.resource()
+    await fs.start()
+    assert is_mounted(disk.directory)
+    await fs.stop()
+
+
+@needs_disk
 async def test_what_is_missing_is_named(disk: Disk, tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match=f"{tmp_path}/nowhere is no directory on this machine: mkdir -p "):
-        await disk.resource(directory=f"{tmp_path}/nowhere").start()
+    (tmp_path / "file").touch()
+    with pytest.raises(ResourceError, match=f"{tmp_path}/file can't be made as a directory: File exists"):
+        await disk.resource(directory=f"{tmp_path}/file").start()
     with pytest.raises(ResourceError, match="/dev/hamgr/none is not here: is the disk attached"):
         await disk.resource(device="/dev/hamgr/none").start()
     with pytest.raises(ResourceError, match="LABEL=no-such-label is not here"):
@@ -331,5 +341,7 @@ def test_a_wrong_option_is_a_mistake(option: str, value: str) -> None:
 
 
 def test_what_this_machine_lacks_is_told_before_the_start(tmp_path: Path) -> None:
-    facts = list(RESOURCE_KINDS["filesystem"].problems_here({"device": "/dev/x", "directory": f"{tmp_path}/none"}))
-    assert facts == [("directory", f'"{tmp_path}/none"', "a directory on this machine")]
+    (tmp_path / "file").touch()
+    facts = list(RESOURCE_KINDS["filesystem"].problems_here({"device": "/dev/x", "directory": f"{tmp_path}/file"}))
+    assert facts == [("directory", f'"{tmp_path}/file", which is none', "a directory, or nothing there yet")]
+    assert not list(RESOURCE_KINDS["filesystem"].problems_here({"device": "/dev/x", "directory": f"{tmp_path}/none"}))
