@@ -184,7 +184,8 @@ class Filesystem:
 
     def _end(self, mount: Mount, users: list[Process], asked: set[Process], *, killing: bool) -> None:
         """Ask each once to end, and kill who does not."""
-        new = [process for process in users if killing or process not in asked]
+        others = [process for process in users if process.pid != os.getpid()]
+        new = [process for process in others if killing or process not in asked]
         for process in new:
             send(process, signal.SIGKILL if killing else signal.SIGTERM)
         if new:

@@ -110,8 +110,9 @@ class Begun:
         self._noted = True
 
     async def found_running(self) -> None:
-        """Somebody else started it. That it runs is more than that it can be noted."""
+        """Somebody else started it. That it runs is more than that it can be noted: it is tried once."""
         if not self._noted:
+            self._noted = True
             with contextlib.suppress(ResourceError, TimeoutError):
                 async with asyncio.timeout(DISK_WAIT):
                     await self._note()

@@ -99,7 +99,7 @@ def users_of(mount: Mount) -> list[Process]:
     Only links are read, and no file of the file system is touched. Threads of the kernel have none.
     """
     namespace = os.readlink(f"{PROC}/self/ns/mnt")
-    return [process for process in all_alive() if process.pid != os.getpid() and _uses(process, mount, namespace)]
+    return [process for process in all_alive() if _uses(process, mount, namespace)]
 
 
 def _uses(process: Process, mount: Mount, namespace: str) -> bool:

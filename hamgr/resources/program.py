@@ -25,7 +25,7 @@ from types import MappingProxyType
 
 from hamgr.resources.processes import Process, of_group, still_there
 from hamgr.resources.resource import ResourceError
-from hamgr.spawn import by_shell, our_turn, why_not_loaded
+from hamgr.spawn import NOT_EXECUTABLE, by_shell, our_turn, why_not_loaded
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "LC_ALL": "C"}
@@ -52,6 +52,8 @@ FLOOD_PAUSE = 0.001
 
 LAST_READS = 16
 """Full reads after the program's end, at most: a child may be writing for ever."""
+
+NOT_EMPTY = f'[ -s "$0" ] || [ ! -e "$0" ] || {{ echo "$0: is empty"; exit {NOT_EXECUTABLE}; }}'
 
 SINK = "exec 3<&0; exec >/dev/null 2>&1; cat <&3 3<&- &"
 
@@ -148,7 +150,7 @@ async def run(
     try:
         # Not asyncio's: a cancellation while it spawns would kill the program, but not the program's children.
         process = subprocess.Popen(  # noqa: ASYNC220 - asyncio's own does the same, with a thread to wait
-            by_shell(command),
+            _command_line(command),
             stdin=subprocess.DEVNULL,
             stdout=told.writer,
             stderr=said.writer,
@@ -182,13 +184,22 @@ async def run(
     return Finished(code, output, told.first if whole else b"")
 
 
+def _command_line(command: Sequence[str]) -> list[str]:
+    """As `by_shell`. An empty file, which a full disk or a broken copy left, is no script: a shell would "run" it, and
+    the status, 0, would say that its service runs.
+    """
+    shell, option, text, *words = by_shell(command)
+    return [shell, option, f"{NOT_EMPTY}; {text}" if "/" in command[0] else text, *words]
+
+
 def why_not_run(program: str, searched: str | None = None) -> str:
     """What is wrong with the file of a program, for the one who must repair it; "" if nothing is. Reads the disk."""
     if "/" not in program:
         return "" if shutil.which(program, path=searched) else f"No such file or directory: it is not in {searched}"
     path = Path(program)
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
+        mode = status.st_mode
     except FileNotFoundError:
         if path.is_symlink():
             return f"No such file or directory: it is a link to {path.readlink()}, which is missing"
@@ -199,6 +210,8 @@ def why_not_run(program: str, searched: str | None = None) -> str:
         return "Permission denied: it is a directory"
     if not stat.S_ISREG(mode):
         return "Permission denied: it is no regular file"
+    if status.st_size == 0:
+        return "it is empty"
     if not os.access(path, os.X_OK):
         if mode & 0o111 and os.statvfs(path).f_flag & os.ST_NOEXEC:
             return "Permission denied: its file system is mounted noexec"

@@ -17,7 +17,8 @@ def check_path(value: str) -> str:
 
 
 def is_executable(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    """An empty file does nothing, and says that it did."""
+    return path.is_file() and os.access(path, os.X_OK) and path.stat().st_size > 0
 
 
 def _problems_here(options: Mapping[str, OptionValue]) -> Iterable[Fact]:

@@ -227,6 +227,9 @@ async def test_what_can_not_be_run_is_said_with_the_reason(tmp_path: Path) -> No
     assert await reason(alien) == (
         "No such file or directory: its interpreter '/opt/perl6', in its first line, is missing"
     )
+    empty = tmp_path / "empty"
+    empty.touch(0o755)
+    assert await reason(empty) == "it is empty"
     os.mkfifo(tmp_path / "fifo", 0o755)
     assert await reason(tmp_path / "fifo") == "Permission denied: it is no regular file"
     with pytest.raises(CantRun, match="Argument list too long"):
