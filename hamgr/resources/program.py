@@ -53,7 +53,7 @@ FLOOD_PAUSE = 0.001
 LAST_READS = 16
 """Full reads after the program's end, at most: a child may be writing for ever."""
 
-NOT_EMPTY = f'[ -s "$0" ] || [ ! -e "$0" ] || {{ echo "$0: is empty"; exit {NOT_EXECUTABLE}; }}'
+NOT_EMPTY = f'[ -s "$0" ] || [ ! -e "$0" ] || {{ echo "$0: is empty" >&2; exit {NOT_EXECUTABLE}; }}'
 
 SINK = "exec 3<&0; exec >/dev/null 2>&1; cat <&3 3<&- &"
 
