@@ -103,10 +103,11 @@ def _tell_unknown(reading: Reading, medium: Medium, address: str, line: Line) ->
     if reading.node not in nodes:
         me = ", ".join(reading.here.names)
         reading.wrong(line, found, f"an address that {hosts}: this machine ({me}) is none of them")
-    elif len(nodes) > MIN_NODES:
+    elif reading.here.towards(medium.device, address):
         reading.wrong(line, found, f"an address of this machine, or one that {hosts}")
     else:
-        allowed = f"an address of this machine or of its peer: {medium.device} has none yet that would tell"
+        # While the interface has no address, it may turn out to be our own.
+        allowed = f"an address of this machine or of a peer: {medium.device} has none yet that would tell"
         reading.draft.wrong_for_now(line, found, f"{allowed}; or one that {hosts}")
 
 

@@ -224,6 +224,9 @@ def test_more_than_heartbeat_had_a_word_for_stands_in_a_hamgr_toml_beside_it(tmp
     config, _ = read(ha_dir(tmp_path, TWO_NODES, more=more))
     assert (config.state_dir, config.realtime, config.spec.arbiter) == (Path("/srv/state"), False, True)
     assert config.spec.names == ("a", "b")
+    more = "[group.httpd]\nrestarts = 5\n"
+    config, _ = read(ha_dir(tmp_path, TWO_NODES, "b 10.0.0.1 httpd\n", more=more))
+    assert (config.spec.group("httpd").restarts, config.spec.group("httpd").nodes) == (5, ("b", "a"))
     wrong = mistakes(ha_dir(tmp_path, TWO_NODES, more='[cluster]\nstate_dri = "/srv/state"\n'))
     assert wrong[0].startswith("hamgr.toml: cluster.state_dri: found an unknown key, allowed one of name")
 

@@ -106,6 +106,9 @@ def test_an_interface_that_is_not_up_yet_is_waited_for(tmp_path: Path) -> None:
         read(directory, machine("a"))
     with pytest.raises(NotYet, match=r"no address of this machine on eth1 that leads to 10\.0\.1\.2"):
         read(ha_dir(tmp_path, "ucast eth1 10.0.1.2\n" + NODES), machine("a", hosts={"10.0.1.2": ("b",)}))
+    three = "".join(f"ucast eth1 10.0.1.{number}\n" for number in (1, 2, 3))
+    with pytest.raises(NotYet, match="eth1 has none yet that would tell"):
+        read(ha_dir(tmp_path, three + THREE), machine("a", hosts={"10.0.1.3": ("c",)}))
     # /etc/hosts is there before the network is.
     hosts = {"10.0.1.1": ("a",), "10.0.1.2": ("b",)}
     assert addresses(ha_dir(tmp_path, BOTH + NODES), machine("a", hosts=hosts))["eth1"]["b"] == "10.0.1.2"
