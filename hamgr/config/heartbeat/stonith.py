@@ -30,8 +30,10 @@ def put_devices(reading: Reading) -> None:
         try:
             _take(reading, line)
         except ValueError as error:
-            # What was found may hold a password.
-            reading.draft.wrong(line, "something else", str(error))
+            # The parameters may hold a password: HOST and TYPE, or TYPE and FILE, are enough.
+            shown = line.rest.split()
+            more = " ..." if len(shown) > 2 else ""
+            reading.draft.wrong(line, describe(" ".join(shown[:2]) + more), str(error))
     if not reading.stonith:
         reading.note(nowhere(reading.directory / "ha.cf", "stonith"), _NO_DEVICE)
 
@@ -44,12 +46,10 @@ def _take(reading: Reading, line: Line) -> None:
         host, kind, *parameters = words
         if host != "*" and host.lower() not in reading.nodes:
             raise ValueError(f'"*" or one of {either(reading.nodes)} as HOST' + did_you_mean(host, reading.nodes))
-        if host != "*":
-            reading.note(line, f"in hamgr every node may use the device, not {host} alone: can all of them reach it?")
     else:
         if len(words) != 2:
             raise ValueError("`stonith TYPE FILE`")
-        kind, parameters = words[0], _parameters(reading, line, words[1])
+        kind, parameters = words[0], words[1:]
     take = _KINDS.get(kind)
     if take is None:
         reading.note(
@@ -59,10 +59,14 @@ def _take(reading: Reading, line: Line) -> None:
             "Debian's fence-agents has one for most devices)",
         )
         return
+    if line.word == "stonith":
+        parameters = _parameters(reading, parameters[0])
+    elif words[0] != "*":
+        reading.note(line, f"in hamgr every node may use the device, not {words[0]} alone: can all of them reach it?")
     take(reading, line, parameters)
 
 
-def _parameters(reading: Reading, line: Line, file: str) -> list[str]:
+def _parameters(reading: Reading, file: str) -> list[str]:
     """The first line of the device's own file."""
     try:
         found = next(lines_of(reading.directory / file), None)
