@@ -155,6 +155,7 @@ class Check:
         """patience: seconds for which a start waits for the first good answer."""
         self._service = service
         self._patience = patience
+        self.looks_at = service.where
         self.reason = ""
 
     async def prepare(self) -> None:

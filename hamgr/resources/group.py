@@ -10,7 +10,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.core.cluster import GroupState
 from hamgr.resources.kinds import RESOURCE_KINDS
-from hamgr.resources.resource import Explaining, Resource, ResourceError, ResourceStatus, Surroundings, Watching
+from hamgr.resources.resource import (
+    Explaining,
+    Looking,
+    Resource,
+    ResourceError,
+    ResourceStatus,
+    Surroundings,
+    Watching,
+)
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +135,9 @@ class GroupRunner:
         states = set(found.values())
         if states == {ResourceStatus.RUNNING}:
             return GroupState.STARTED, ""
-        if states == {ResourceStatus.STOPPED}:
+        # A check that finds an answer owns nothing here: what it asks may run on every node from the boot on.
+        owned = {found[config.name] for config, resource in self._members if not isinstance(resource, Looking)}
+        if (owned or states) == {ResourceStatus.STOPPED}:
             return GroupState.STOPPED, ""
         told = ", ".join(f"{name} is {status.value}" for name, status in found.items())
         return GroupState.FAILED, "; ".join([told, *problems])

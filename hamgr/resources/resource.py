@@ -53,6 +53,14 @@ class Explaining(Protocol):
 
 
 @runtime_checkable
+class Looking(Protocol):
+    """A resource that only looks at what another one runs: it owns nothing, whatever it finds."""
+
+    looks_at: str
+    """Where, for messages."""
+
+
+@runtime_checkable
 class Watching(Protocol):
     """A resource that notices its own end at once, and does not wait to be asked."""
 

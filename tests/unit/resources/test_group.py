@@ -304,6 +304,39 @@ async def test_a_probe_tells_why_something_has_failed(tmp_path: Path) -> None:
     await runner.close()
 
 
+@pytest.mark.parametrize(("on", "found"), [(False, GroupState.STOPPED), (True, GroupState.STARTED)])
+async def test_a_check_alone_makes_no_owner(tmp_path: Path, on: bool, found: GroupState) -> None:
+    """What it asks may run on every node from the boot on, with the address alone in the group."""
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/sh\nexit {0 if on else 3}\n")
+    script.chmod(0o755)
+    reports: Reports = asyncio.Queue()
+    resources = (
+        ResourceConfig("alive", "check", {"command": ["true"]}),
+        ResourceConfig("address", "lsb", {"script": str(script)}),
+    )
+    runner = GroupRunner(GroupConfig("g", resources), lambda _group, state, why: reports.put_nowait((state, why)))
+    runner.probe()
+    assert await asyncio.wait_for(reports.get(), 20) == (found, "")
+    await runner.close()
+
+
+async def test_what_runs_with_a_check_that_fails_has_failed(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    reports: Reports = asyncio.Queue()
+    resources = (
+        ResourceConfig("web", "lsb", {"script": str(script)}),
+        ResourceConfig("alive", "check", {"command": ["false"]}),
+    )
+    runner = GroupRunner(GroupConfig("g", resources), lambda _group, state, why: reports.put_nowait((state, why)))
+    runner.probe()
+    state, _why = await asyncio.wait_for(reports.get(), 20)
+    assert state is GroupState.FAILED
+    await runner.close()
+
+
 @pytest.fixture
 async def watched(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[GroupRunner, list[Noticing], Reports]]:
     """A group of "disk" and "web" that notice their end by themselves, and are not asked within this test."""
