@@ -1,4 +1,4 @@
-"""Init scripts of real servers, with `start`, `stop` and `status` after the LSB's rules."""
+"""Real servers: init scripts with `start`, `stop` and `status` after the LSB's rules, and what they read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hamgr.lab.namespaces import search_path
-from hamgr.lab.plan import NODE_NAMES, VIP, node_address
+from hamgr.lab.plan import NODE_NAMES, node_address
 
 WEB_PORT = 8080
 
@@ -64,19 +64,17 @@ END
     + LSB
 )
 
+
+def web(name: str, listen: str = f"0.0.0.0:{WEB_PORT}") -> str:
+    """The script of one of several web servers: each knows its own process, and no other."""
+    return WEB.replace("@HERE@/web", f"@HERE@/{name}").replace(f"0.0.0.0:{WEB_PORT}", listen)
+
+
 _BACKENDS = "\n".join(
     f"  server {node} {node_address(node, 'lan')}:{WEB_PORT} check inter 200ms fall 2 rise 1" for node in NODE_NAMES[:2]
 )
 
-HAPROXY = (
-    f"""#!/bin/sh
-# haproxy on the shared address, in front of a web server on each node.
-program=haproxy
-home=@HERE@/haproxy
-pidfile=$home/pid
-start() {{
-  mkdir -p "$home"
-  cat >"$home/haproxy.cfg" <<END
+HAPROXY_CONFIG = f"""
 global
   maxconn 1000
   hard-stop-after 1s
@@ -88,14 +86,26 @@ defaults
   retries 3
   option redispatch 1
   retry-on conn-failure empty-response response-timeout
+frontend health
+  bind 127.0.0.1:8404
+  monitor-uri /health
 frontend public
-  bind {VIP}:80
+  bind :80
   default_backend web
 backend web
 {_BACKENDS}
-END
-  haproxy -D -p "$pidfile" -f "$home/haproxy.cfg"
-}}
+"""
+
+HAPROXY = (
+    """#!/bin/sh
+# haproxy in front of a web server on each node.
+program=haproxy
+home=@HERE@/haproxy
+pidfile=$home/pid
+start() {
+  mkdir -p "$home"
+  haproxy -D -p "$pidfile" -f @LAB@/haproxy.cfg
+}
 """
     + LSB
 )
@@ -152,27 +162,11 @@ monitor_interval = "500ms"
 MOUNT_POINT = "mkdir -p $HERE/mnt"
 """What each boot needs before `mounted` can be started."""
 
-GANESHA = """#!/bin/sh
-# NFSv4 in user space: exports a directory of the shared disk, where it also remembers its clients.
-program=ganesha.nfsd
-home=@HERE@/ganesha
-shared=@HERE@/mnt
-pidfile=$home/pid
-start() {
-  mkdir -p "$home" "$shared/export" "$shared/clients"
-  rm -f "$pidfile"
-  cat >"$home/ganesha.conf" <<END
+GANESHA = """
 NFS_CORE_PARAM { Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; }
-NFSv4 { Grace_Period = 2; Lease_Lifetime = 2; RecoveryBackend = fs; RecoveryRoot = $shared/clients; }
+NFSv4 { RecoveryBackend = fs; RecoveryRoot = @HERE@/mnt/clients; Lease_Lifetime = 2; Grace_Period = 2; }
 EXPORT {
-  Export_Id = 1; Path = $shared/export; Pseudo = /export; Protocols = 4; Transports = TCP;
+  Export_Id = 1; Path = @HERE@/mnt/export; Pseudo = /export; Protocols = 4; Transports = TCP;
   Access_Type = RW; Squash = No_Root_Squash; SecType = sys; FSAL { Name = VFS; }
 }
-END
-  ganesha.nfsd -f "$home/ganesha.conf" -L "$home/log" -p "$pidfile" -N NIV_EVENT || exit 1
-  until grep -qs "NFS SERVER INITIALIZED" "$home/log" && running; do
-    ! grep -qs :FATAL: "$home/log" || { tail -3 "$home/log" >&2; exit 1; }
-    sleep 0.05
-  done
-}
-""" + LSB.replace("start) running || start", 'start) running || { rm -f "$home/log"; start; }')
+"""

@@ -50,9 +50,7 @@ def give_mail(lab: Lab, *nodes: str) -> None:
         script.chmod(0o755)
 
 
-def push(
-    lab: Lab, node: str, text: str, *words: str, timeout: float = 60.0
-) -> subprocess.CompletedProcess[str]:
+def push(lab: Lab, node: str, text: str, *words: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
     """`hamgr config push` of this text on a node."""
     file = lab.layout.disk(node) / "new.toml"
     file.write_text(text)

@@ -32,26 +32,33 @@ GROUPS = f"""
 [group.files]
 nodes = ["a", "b"]
 auto_failback = false
+{mounted("files")}[[group.files.resource]]
+kind = "process"
+name = "ganesha"
+command = ["@LAB@/ganesha"]
+[[group.files.resource]]
+kind = "tcp"
+address = "127.0.0.1"
+port = 2049
 [[group.files.resource]]
 kind = "vip"
 address = "{VIP}/24"
 interface = "eth0"
-{mounted("files")}[[group.files.resource]]
-kind = "lsb"
-name = "ganesha"
-script = "@LAB@/ganesha"
-monitor_interval = "200ms"
-[[group.files.resource]]
-kind = "tcp"
-address = "{VIP}"
-port = 2049
+"""
+
+
+FOREGROUND = """#!/bin/sh
+# On a new disk, the directories first.
+mkdir -p @HERE@/mnt/export @HERE@/mnt/clients
+exec ganesha.nfsd -F -f @LAB@/ganesha.conf -L @HERE@/ganesha.log -p @HERE@/ganesha.pid -N NIV_EVENT
 """
 
 
 @pytest.fixture
 def server(lab: Callable[..., Lab]) -> Lab:
     needs(("ganesha.nfsd", "nfs-ganesha nfs-ganesha-vfs"), ("nfs-cp", "libnfs-utils"))
-    cluster = lab(**FAST, groups=GROUPS, scripts={"ganesha": GANESHA}, boot=MOUNT_POINT, shared_disk="64M")
+    scripts = {"ganesha": FOREGROUND, "ganesha.conf": GANESHA}
+    cluster = lab(**FAST, groups=GROUPS, scripts=scripts, boot=MOUNT_POINT, shared_disk="64M")
     cluster.wait(runs(cluster, files="a"), 40, "the NFS server to run on a")
     return cluster
 

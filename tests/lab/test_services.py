@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clusters import FAST, insist, kinds, runs, watched
-from servers import HAPROXY, WEB, WEB_PORT, needs
+from servers import HAPROXY, HAPROXY_CONFIG, WEB, needs, web
 
 from hamgr.lab.answers import HTTP_VIEW
 from hamgr.lab.lab import Lab
@@ -23,11 +23,7 @@ nodes = ["a", "b"]
 [[group.web1.resource]]
 kind = "lsb"
 name = "nginx"
-script = "@LAB@/web"
-monitor_interval = "500ms"
-[[group.web1.resource]]
-kind = "http"
-url = "http://127.0.0.1:{WEB_PORT}/"
+script = "@LAB@/web1"
 monitor_interval = "500ms"
 
 [group.web2]
@@ -36,11 +32,7 @@ apart_from = ["web1"]
 [[group.web2.resource]]
 kind = "lsb"
 name = "nginx"
-script = "@LAB@/web"
-monitor_interval = "500ms"
-[[group.web2.resource]]
-kind = "http"
-url = "http://127.0.0.1:{WEB_PORT}/"
+script = "@LAB@/web2"
 monitor_interval = "500ms"
 
 [group.balancer]
@@ -59,6 +51,23 @@ kind = "tcp"
 address = "{VIP}"
 port = 80
 monitor_interval = "200ms"
+"""
+
+BALANCED = {"web": WEB, "web1": web("web1"), "web2": web("web2"), "haproxy": HAPROXY, "haproxy.cfg": HAPROXY_CONFIG}
+
+ADDRESS_OF_HAPROXY = """
+[group.{group}]
+nodes = [{nodes}]
+auto_failback = false
+restarts = 0
+[[group.{group}.resource]]
+kind = "http"
+url = "http://127.0.0.1:8404/health"
+start_timeout = "3s"
+monitor_interval = "200ms"
+[[group.{group}.resource]]
+kind = "vip"
+address = "{address}/24"
 """
 
 EACH_THE_RESERVE = """
@@ -112,7 +121,7 @@ def test_pages_come_from_the_other_node_after_a_power_off_a_standby_and_a_servic
 def balanced(lab) -> Lab:
     """haproxy with the address on a, in front of a web server on each node."""
     needs(NGINX, ("haproxy", "haproxy"))
-    cluster: Lab = lab(**FAST, groups=PROXY_IN_FRONT_OF_TWO, scripts={"web": WEB, "haproxy": HAPROXY})
+    cluster: Lab = lab(**FAST, groups=PROXY_IN_FRONT_OF_TWO, scripts=BALANCED)
     cluster.wait(runs(cluster, web1="a", web2="b", balancer="a"), 20, "all three groups to run")
     return cluster
 
@@ -156,16 +165,38 @@ def test_the_node_with_haproxy_loses_its_power_and_the_other_serves_alone(balanc
     assert served_by(prober) == {"a", "b"}
 
 
+def test_with_haproxy_on_both_nodes_only_addresses_move(lab) -> None:
+    """As docs/recipes.md has it: haproxy is started at the boot, and an address leaves it when it does not answer."""
+    needs(NGINX, ("haproxy", "haproxy"))
+    groups = ADDRESS_OF_HAPROXY.format(group="front1", address=VIP, nodes='"a", "b"')
+    groups += ADDRESS_OF_HAPROXY.format(group="front2", address=VIP_OF_B, nodes='"b", "a"')
+    boot = "@LAB@/web start\n@LAB@/haproxy start"
+    cluster: Lab = lab(**FAST, groups=groups, scripts=BALANCED, boot=boot)
+    cluster.wait(runs(cluster, front1="a", front2="b"), 20, "each node to have an address")
+    with watched(cluster, PAGE) as prober, cluster.watch_vip(VIP_OF_B, url=f"http://{VIP_OF_B}/") as other:
+        for site in (prober, other):
+            site.wait_for_page()
+        cluster.node("a").exec(["pkill", "-9", "haproxy"])
+        cluster.wait(runs(cluster, front1="b", front2="b"), 20, "the address to leave a's haproxy")
+        prober.wait_for_page("a")
+        cluster.node("a").exec([str(cluster.layout.directory / "haproxy"), "start"])
+        insist(cluster, "a", "cleanup", "front1")
+        insist(cluster, "a", "takeover", "front1", "--node", "a")
+        cluster.wait(runs(cluster, front1="a", front2="b"), 20, "the address to come back")
+        cluster.node("b").power_off()
+        cluster.wait(runs(cluster, front1="a", front2="a"), 20, "a to have both")
+        for site in (prober, other):
+            site.wait_for_page("a")
+    assert other.owners_overlapping() == []
+
+
 def test_each_node_serves_its_own_site_and_the_others_when_that_is_off(lab) -> None:
     needs(NGINX)
     sites = {"mine": (VIP, '"a", "b"'), "yours": (VIP_OF_B, '"b", "a"')}
     groups = "".join(
         EACH_THE_RESERVE.format(group=name, address=sites[name][0], nodes=sites[name][1]) for name in sites
     )
-    scripts = {
-        f"nginx-{name}": WEB.replace("@HERE@/web", f"@HERE@/{name}").replace(f"0.0.0.0:{WEB_PORT}", f"{address}:80")
-        for name, (address, _) in sites.items()
-    }
+    scripts = {f"nginx-{name}": web(name, listen=f"{address}:80") for name, (address, _) in sites.items()}
     cluster: Lab = lab(**FAST, groups=groups, scripts=scripts)
     cluster.wait(runs(cluster, mine="a", yours="b"), 20, "each node to run its own site")
     with watched(cluster, PAGE) as mine, cluster.watch_vip(VIP_OF_B, url=f"http://{VIP_OF_B}/") as yours:
