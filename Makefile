@@ -65,7 +65,7 @@ system:
 	@missing=; \
 	need() { command -v "$$1" >/dev/null || missing="$$missing $$2"; }; \
 	need ip iproute2; need nft nftables; need ipmi_sim openipmi; need ipmitool ipmitool; need nginx nginx-light; need haproxy haproxy; \
-	need /usr/lib/ocf/resource.d/heartbeat/Dummy resource-agents; need drbdadm drbd-utils; need curl curl; need mkfs.ext4 e2fsprogs; need fuser psmisc; need modprobe kmod; \
+	need /usr/lib/ocf/resource.d/heartbeat/Dummy resource-agents; need drbdadm drbd-utils; need curl curl; need apache2 apache2-bin; need wget wget; need mkfs.ext4 e2fsprogs; need fuser psmisc; need modprobe kmod; \
 	need mariadbd mariadb-server-core; need mariadb mariadb-client-core; \
 	need ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs"; need nfs-cp libnfs-utils; \
 	need /lib/systemd/systemd systemd; need dbus-daemon dbus; \

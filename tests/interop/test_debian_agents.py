@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -190,15 +191,15 @@ async def test_filesystem(declare: Declare, tmp_path: Path, device: str) -> None
 
 
 @pytest.fixture
-def web(tmp_path: Path) -> tuple[int, Path]:
-    """A free port, and a directory for a web server."""
+def web() -> Iterator[tuple[int, Path]]:
+    """A free port, and a directory that a web server can read, whoever it becomes."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    home = tmp_path / "web"
-    home.mkdir()
-    tmp_path.chmod(0o755)
-    (home / "index.html").write_text("it works\n")
-    return port, home
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory)
+        home.chmod(0o755)
+        (home / "index.html").write_text("it works\n")
+        yield port, home
 
 
 def page(port: int) -> str:
@@ -225,6 +226,28 @@ async def test_nginx(declare: Declare, tmp_path: Path, web: tuple[int, Path]) ->
     await life.end()
     with pytest.raises(OSError, match="refused"):
         page(port)
+
+
+@needs("apache2", "apache2-bin")
+@needs("wget", "wget")
+async def test_apache(declare: Declare, tmp_path: Path, web: tuple[int, Path]) -> None:
+    port, home = web
+    modules = ("mpm_event", "authz_core", "authz_host", "status")
+    configuration = home / "apache.conf"
+    configuration.write_text(
+        "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n" for name in modules)
+        + f'ServerRoot "{home}"\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {home}/apache.pid\n'
+        f"ErrorLog {home}/error.log\nDocumentRoot {home}\nUser www-data\nGroup www-data\n"
+        "<Location /server-status>\nSetHandler server-status\nRequire local\n</Location>\n"
+    )
+    keys = f'configfile = "{configuration}", httpd = "/usr/sbin/apache2", port = {port}'
+    status = f'statusurl = "http://127.0.0.1:{port}/server-status"'
+    config = declare(f'agent = "ocf:heartbeat:apache"\nparameters = {{ {keys}, {status} }}\n')
+    assert (config.start_timeout, config.stop_timeout, config.monitor_interval) == (40, 60, 10)
+    life = Life(build(config, tmp_path))
+    await life.begin()
+    assert page(port) == "it works\n"
+    await life.end()
 
 
 @needs("nginx", "nginx-light")
