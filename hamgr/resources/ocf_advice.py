@@ -15,7 +15,8 @@ from hamgr.config.kinds import Fact
 from hamgr.config.problems import describe
 from hamgr.config.table import did_you_mean, either
 from hamgr.core.cluster import MIN_DURATION
-from hamgr.resources.ocf_agent import SUCCESS, Agent, environment, explain
+from hamgr.resources.ocf_agent import SUCCESS, Agent, clone_meta, environment, explain
+from hamgr.resources.ocf_calls import CALLS_STAND_INS
 from hamgr.resources.ocf_metadata import LONGEST, Metadata, MetadataError, Parameter, parse
 from hamgr.resources.program import ENVIRONMENT, CantRun, Finished, run
 
@@ -27,6 +28,9 @@ VALIDATION_PATIENCE = 20.0
 
 UNSAID = 20.0
 """Seconds for an action of several for which the agent names no time-out, as for everything else in the file."""
+
+SOME_NODES = 2
+"""Of a promotable resource, as long as only its parameters are looked at."""
 
 NOBODY = "hamgr-check"
 """The name of the resource while only the agent is asked."""
@@ -55,7 +59,7 @@ def metadata(agent: Agent) -> Metadata:
 
 def _ask(agent: Agent) -> bytes:
     try:
-        answer = _run(agent, "meta-data", {}, PATIENCE, LONGEST + 1)
+        answer = _run(agent, "meta-data", {}, {}, PATIENCE, LONGEST + 1)
     except TimeoutError:
         raise MetadataError(f"it did not end within {PATIENCE:g} s when asked for its meta-data") from None
     except CantRun as error:
@@ -65,11 +69,14 @@ def _ask(agent: Agent) -> bytes:
     return answer.stdout
 
 
-def _run(agent: Agent, action: str, parameters: Mapping[str, str], patience: float, whole: int) -> Finished:
+def _run(
+    agent: Agent, action: str, parameters: Mapping[str, str], meta: Mapping[str, str], patience: float, whole: int = 0
+) -> Finished:
     """Run an agent from code that may block. Raises TimeoutError and CantRun."""
 
     async def bounded() -> Finished:
-        told = {**ENVIRONMENT, **environment(agent, NOBODY, parameters, meta={"timeout": f"{patience * 1000:.0f}"})}
+        about = {"name": action, "timeout": f"{patience * 1000:.0f}", **meta}
+        told = {**ENVIRONMENT, **environment(agent, NOBODY, parameters, meta=about), **CALLS_STAND_INS}
         async with asyncio.timeout(patience):
             return await run([str(agent.path), action], told, whole=whole)
 
@@ -153,7 +160,7 @@ def _of_type(parameter: Parameter, value: str) -> str:
     return ""
 
 
-def thorough(agent: Agent, parameters: Mapping[str, str]) -> Iterable[Fact]:
+def thorough(agent: Agent, parameters: Mapping[str, str], promotable: bool) -> Iterable[Fact]:
     """What only running the agent tells: unreadable meta-data, deprecated names, and what its `validate-all` says."""
     try:
         told = metadata(agent)
@@ -167,13 +174,13 @@ def thorough(agent: Agent, parameters: Mapping[str, str]) -> Iterable[Fact]:
         if parameter is not None and parameter.deprecated and parameter.instead:
             yield f"parameters.{name}", "a deprecated name", either(parameter.instead)
     if told.offers("validate-all"):
-        yield from _validated(agent, parameters)
+        yield from _validated(agent, parameters, clone_meta(SOME_NODES) if promotable else {})
 
 
-def _validated(agent: Agent, parameters: Mapping[str, str]) -> Iterable[Fact]:
+def _validated(agent: Agent, parameters: Mapping[str, str], meta: Mapping[str, str]) -> Iterable[Fact]:
     allowed = "parameters and a machine of which its validate-all approves"
     try:
-        answer = _run(agent, "validate-all", parameters, VALIDATION_PATIENCE, 0)
+        answer = _run(agent, "validate-all", parameters, meta, VALIDATION_PATIENCE)
     except TimeoutError:
         yield "agent", f"{agent}, whose validate-all did not end within {VALIDATION_PATIENCE:g} s", allowed
         return

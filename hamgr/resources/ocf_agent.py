@@ -113,6 +113,21 @@ def environment(
     return told
 
 
+def clone_meta(nodes: int) -> dict[str, str]:
+    """What Pacemaker tells a clone of which one instance may be promoted."""
+    return {
+        "clone": "0",
+        "clone_max": str(nodes),
+        "clone_node_max": "1",
+        "globally_unique": "false",
+        "promotable": "true",
+        "promoted_max": "1",
+        "promoted_node_max": "1",
+        "master_max": "1",
+        "master_node_max": "1",
+    }
+
+
 def explain(code: int, output: str) -> str:
     """`not installed (5): no such program`: the exit code in words, and what the agent said of it."""
     if code < 0:

@@ -25,6 +25,11 @@ PROBE = "0"
 
 STAND_INS = Path(__file__).parent / "crm"
 
+ROLES = {"promoted": "Master", "running": "Slave"}
+"""As agents are told them: by the names of the time before they were renamed."""
+
+CALLS_STAND_INS = {"PATH": f"{STAND_INS}:{ENVIRONMENT['PATH']}", "HA_SBIN_DIR": str(STAND_INS)}
+
 INFINITY = 1_000_000
 """Pacemaker's, among scores."""
 
@@ -50,6 +55,10 @@ class Calls:
         otherwise = self._around.state_dir / "resource-agents"
         self._run_directory = await asyncio.to_thread(_made, RUN_DIRECTORY, otherwise)
 
+    async def settled(self) -> None:
+        """Wait a little for the end of what was killed. Raises ResourceError when it does not end."""
+        await self._unkilled.gone()
+
     async def call(self, action: str, meta: Mapping[str, str] = NOTHING) -> tuple[int, str]:
         """The exit code of an action, and what it means in a sentence. A missing agent is one that is not installed.
         Raises ResourceError when the agent is there and can't be run."""
@@ -70,7 +79,8 @@ class Calls:
     async def monitor(self) -> tuple[int, str]:
         """A probe, as long as nothing is known to run. Raises ResourceError also when nobody knows what will run."""
         interval = f"{self._config.monitor_interval * 1000:.0f}" if self.role else PROBE
-        answer = await self.call("monitor", {"interval": interval})
+        role = {"role": ROLES[self.role]} if self.role in ROLES and "promotable" in self._meta else {}
+        answer = await self.call("monitor", {"interval": interval, **role})
         if hanging := self._unkilled.reason:
             raise ResourceError(hanging)
         return answer
@@ -88,8 +98,7 @@ class Calls:
 
     def _for_stand_ins(self) -> dict[str, str]:
         return {
-            "PATH": f"{STAND_INS}:{ENVIRONMENT['PATH']}",
-            "HA_SBIN_DIR": str(STAND_INS),
+            **CALLS_STAND_INS,
             "HAMGR_NODE": self._around.node,
             "HAMGR_NODES": " ".join(self._around.nodes),
             "HAMGR_ROLE": self.role,

@@ -21,12 +21,25 @@ from hamgr.resources.ocf_agent import (
     NOT_RUNNING,
     RUNNING_PROMOTED,
     SUCCESS,
+    clone_meta,
 )
 from hamgr.resources.ocf_calls import Calls
 from hamgr.resources.ocf_metadata import MetadataError
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
 
 log = logging.getLogger(__name__)
+
+
+SCORE_PATIENCE = 30.0
+SCORE_SHARE = 0.5
+"""Seconds for which a start waits for a good promotion score at most, and which share of its time."""
+
+SCORE_PAUSE = 1.0
+"""Seconds between two looks at it."""
+
+
+def _good(score: int | None) -> bool:
+    return score is not None and score >= 0
 
 
 def _report_a_fault(step: asyncio.Task[None]) -> None:
@@ -50,7 +63,7 @@ class Promotable:
         self._config = config
         self._around = surroundings
         self._peers = tuple(node for node in surroundings.group_nodes if node != surroundings.node)
-        self._meta = self._of_a_clone()
+        self._meta = clone_meta(len(self._peers) + 1)
         self._calls = Calls(config, surroundings, self._meta)
         self._notifies = False
         self._turn = asyncio.Lock()
@@ -60,20 +73,6 @@ class Promotable:
         self._asked = asyncio.Event()
         self._told = ""
         self.reason = ""
-
-    def _of_a_clone(self) -> dict[str, str]:
-        """As Pacemaker tells it to a clone that may be promoted once."""
-        return {
-            "clone": "0",
-            "clone_max": str(len(self._peers) + 1),
-            "clone_node_max": "1",
-            "globally_unique": "false",
-            "promotable": "true",
-            "promoted_max": "1",
-            "promoted_node_max": "1",
-            "master_max": "1",
-            "master_node_max": "1",
-        }
 
     async def prepare(self) -> None:
         await self._calls.prepare()
@@ -92,6 +91,7 @@ class Promotable:
 
     async def start(self) -> None:
         async with self._own_turn():
+            await self._calls.settled()
             code, said = await self._calls.monitor()
             if code in PROMOTED:
                 self._calls.role = "promoted"
@@ -104,21 +104,24 @@ class Promotable:
             self._calls.role = "promoted"
 
     async def _check_score(self) -> None:
-        score = await self._calls.promotion_score()
-        if score is None:
-            # Some agents set it in a monitor alone, and not in a probe.
+        """It may come with a monitor: some agents set none before, and DRBD's may wait until the other node is known to
+        be dead."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + min(SCORE_PATIENCE, self._config.start_timeout * SCORE_SHARE)
+        while not _good(score := await self._calls.promotion_score()):
+            if clock() >= until:
+                has = "no promotion score" if score is None else f"the promotion score {score}"
+                raise ResourceError(
+                    f"{self._calls.agent} can't be promoted on {self._around.node}: it gave itself {has}, so its data"
+                    " here may be older than another node's"
+                )
+            await asyncio.sleep(min(SCORE_PAUSE, until - clock()))
             await self._calls.monitor()
-            score = await self._calls.promotion_score()
-        if score is None or score < 0:
-            has = "no promotion score" if score is None else f"the promotion score {score}"
-            raise ResourceError(
-                f"{self._calls.agent} can't be promoted on {self._around.node}: it gave itself {has}, so its data here"
-                " may be older than another node's"
-            )
 
     async def stop(self) -> None:
         """Demote it. What can't be demoted is stopped; nothing promoted is left."""
         async with self._own_turn(at_once=True):
+            await self._calls.settled()
             code, said = await self._calls.monitor()
             if code in STARTED or code == NOT_RUNNING or await self._calls.nothing_can_run(code):
                 self._calls.role = "running" if code in STARTED else ""
@@ -237,6 +240,8 @@ class Promotable:
 
     async def _look_after(self) -> None:
         async with self._turn:
+            if self._calls.role == "promoted" or self._around.hands_off():
+                return  # it came while we waited
             try:
                 self._note(await self._improve())
             except ResourceError as error:

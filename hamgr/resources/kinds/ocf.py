@@ -52,7 +52,7 @@ def _thorough_problems_here(options: Mapping[str, OptionValue]) -> Iterable[Fact
         return
     from hamgr.resources.ocf_advice import thorough
 
-    yield from thorough(agent_of(options), parameters_of(options))
+    yield from thorough(agent_of(options), parameters_of(options), options.get("promotable") is True)
 
 
 def _advised_timeouts(options: Mapping[str, OptionValue]) -> Mapping[str, float]:

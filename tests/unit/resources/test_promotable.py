@@ -118,7 +118,7 @@ async def make(machine: Machine) -> AsyncIterator[Make]:
     """`make()`: the resource as hamgrd builds it; nothing is done in the background before `prepare`."""
     made: list[Promotable] = []
 
-    def build(candidate: bool = True, interval: float = 0.05) -> Promotable:
+    def build(candidate: bool = True, interval: float = 0.05, patience: float = 20.0) -> Promotable:
         agent = machine.here / "ocf" / "resource.d" / "test" / "db"
         agent.parent.mkdir(parents=True, exist_ok=True)
         agent.write_text(AGENT.format(here=machine.here))
@@ -134,7 +134,8 @@ async def make(machine: Machine) -> AsyncIterator[Make]:
             candidate=candidate,
             hands_off=machine.hands_off,
         )
-        resource = RESOURCE_KINDS["ocf"].build(ResourceConfig("db", "ocf", options, monitor_interval=interval), around)
+        config = ResourceConfig("db", "ocf", options, start_timeout=patience, monitor_interval=interval)
+        resource = RESOURCE_KINDS["ocf"].build(config, around)
         assert isinstance(resource, Promotable)
         made.append(resource)
         return resource
@@ -156,6 +157,7 @@ async def test_for_the_group_it_runs_while_it_is_promoted(make: Make, machine: M
     await resource.start()
     assert machine.state == "promoted"
     assert await resource.status() is ResourceStatus.RUNNING
+    assert machine.environment("monitor")["OCF_RESKEY_CRM_meta_role"] == "Master"
     await resource.stop()
     await resource.stop()
     assert machine.state == "started"
@@ -275,7 +277,7 @@ async def test_the_end_of_the_daemon_leaves_it_started(make: Make, machine: Mach
 async def test_who_has_no_good_score_is_not_promoted(make: Make, machine: Machine, score: str, said: str) -> None:
     machine.break_("start", f"echo started >$here/state; {score}; exit 0")
     with pytest.raises(ResourceError) as refused:
-        await make().start()
+        await make(patience=1.0).start()
     assert str(refused.value) == (
         f"ocf:test:db can't be promoted on a: it gave itself {said}, so its data here may be older than another node's"
     )
@@ -287,6 +289,18 @@ async def test_a_score_may_come_with_the_first_monitor_that_is_no_probe(make: Ma
     machine.break_("monitor", "[ $OCF_RESKEY_CRM_meta_interval = 0 ] || crm_master -l reboot -v 7")
     await make(interval=NEVER).start()
     assert machine.state == "promoted"
+
+
+async def test_the_background_leaves_alone_what_was_promoted_while_it_waited(make: Make, machine: Machine) -> None:
+    """Its look comes after the promotion that it waited for, and what it then sees is the group's."""
+    resource = make()
+    await resource.prepare()
+    await machine.called("notify post/start")
+    machine.break_("promote", "sleep 0.5")
+    await resource.start()
+    await machine.some_looks()
+    assert machine.told == []
+    assert set(machine.calls()) == {"notify pre/promote", "promote", "notify post/promote"}
 
 
 async def test_what_can_not_be_demoted_is_stopped(make: Make, machine: Machine) -> None:
