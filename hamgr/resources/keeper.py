@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from hamgr.core.effects import Kind
 from hamgr.resources.conflict import Conflicts
 from hamgr.resources.kernel import Card, Extra, IPInterface, Kernel
+from hamgr.resources.mends import Mends
 from hamgr.resources.neighbours import Neighbours
 from hamgr.resources.resource import Surroundings
 
@@ -22,10 +22,6 @@ BURST_INTERVAL = 0.2
 
 ASK_INTERVAL = 10.0
 """Seconds between two questions whether another machine has it too: one that only answers is not heard otherwise."""
-
-MOST_MENDS = 5
-MEND_WINDOW = 60.0
-"""An address that is taken away more often than that many times in that many seconds is not put back again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +51,12 @@ class Keeper:
         self._failed = failed
         self._card: Card | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._mends: deque[float] = deque(maxlen=MOST_MENDS)
+        self._mends = Mends()
 
     @property
-    def active(self) -> bool:
-        return self._card is not None
+    def card(self) -> Card | None:
+        """Where the address is; None when it is not here."""
+        return self._card
 
     def begin(self, card: Card, address: IPInterface, extra: Extra, announce: bool) -> None:
         """It is on this interface now. announce: it was not, until now."""
@@ -166,15 +163,9 @@ class Keeper:
             # Not ours to decide now: maybe the machine slept, and the address is another's.
             self._fail(f"someone removed {self._address} from {card.name}")
             return
-        if card.up:
-            now = asyncio.get_running_loop().time()
-            if len(self._mends) == MOST_MENDS and now - self._mends[0] < MEND_WINDOW:
-                self._fail(
-                    f"someone removes {self._address} from {card.name} again and again:"
-                    f" {MOST_MENDS + 1} times within {now - self._mends[0]:.0f} s"
-                )
-                return
-            self._mends.append(now)
+        if card.up and (how_often := self._mends.too_many(asyncio.get_running_loop().time())):
+            self._fail(f"someone removes {self._address} from {card.name} again and again: {how_often}")
+            return
         try:
             self._kernel.add(card.index, self._address, self._extra)
         except OSError as error:

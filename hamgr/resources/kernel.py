@@ -7,13 +7,13 @@ import ipaddress
 import logging
 import socket
 import struct
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 from hamgr import netlink
 from hamgr.netlink import Message, Netlink
+from hamgr.resources.shared import Shared
 
 log = logging.getLogger(__name__)
 
@@ -73,40 +73,27 @@ class Extra:
     deprecated: bool = False
 
 
-class Kernel:
-    """`join` gives the one of this loop, `leave` lets go of it; with the last one the sockets go."""
-
-    _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Kernel]] = weakref.WeakKeyDictionary()
+class Kernel(Shared):
+    """A view that is exact whenever it is asked."""
 
     def __init__(self) -> None:
-        self._users = 0
+        """Raises OSError when the machine has no sockets left."""
         self._loop = asyncio.get_running_loop()
         self._events = Netlink(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
         self._asking = Netlink()
         self._cards: dict[int, Card] = {}
         self._held: dict[IPAddress, dict[tuple[int, IPInterface], Held]] = {}
         self._watchers: dict[IPAddress, list[Callable[[], None]]] = {}
+        self._card_watchers: list[Callable[[], None]] = []
         self._touched: set[IPAddress] = set()
+        self._cards_touched = False
         self._read_all()
         self._loop.add_reader(self._events.socket, self._readable)
 
-    @classmethod
-    def join(cls) -> Kernel:
-        """Raises OSError when the machine has no sockets left."""
-        loop = asyncio.get_running_loop()
-        found = cls._of_loop.get(loop)
-        if found is None:
-            found = cls._of_loop[loop] = cls()
-        found._users += 1
-        return found
-
-    def leave(self) -> None:
-        self._users -= 1
-        if self._users == 0:
-            self._loop.remove_reader(self._events.socket)
-            self._events.close()
-            self._asking.close()
-            del self._of_loop[self._loop]
+    def close(self) -> None:
+        self._loop.remove_reader(self._events.socket)
+        self._events.close()
+        self._asking.close()
 
     # -- what there is ------------------------------------------------------------------------------------------
 
@@ -155,6 +142,14 @@ class Kernel:
     def watch(self, address: IPAddress, changed: Callable[[], None]) -> None:
         """Have `changed` called when the address came or went somewhere, or when any interface changed."""
         self._watchers.setdefault(address, []).append(changed)
+
+    def watch_cards(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called when any interface changed."""
+        self._card_watchers.append(changed)
+
+    def unwatch_cards(self, changed: Callable[[], None]) -> None:
+        if changed in self._card_watchers:
+            self._card_watchers.remove(changed)
 
     def unwatch(self, address: IPAddress, changed: Callable[[], None]) -> None:
         watchers = self._watchers.get(address, [])
@@ -208,9 +203,13 @@ class Kernel:
             log.info("netlink: %s; reading all addresses anew", error.strerror)
             self._read_all()
             self._touched.update(self._watchers)
+            self._cards_touched = True
 
     def _readable(self) -> None:
         self._catch_up()
+        cards_touched, self._cards_touched = self._cards_touched, False
+        for changed in list(self._card_watchers) if cards_touched else ():
+            changed()
         touched, self._touched = self._touched, set()
         for address in touched:
             for changed in list(self._watchers.get(address, ())):
@@ -249,6 +248,7 @@ class Kernel:
         if family != socket.AF_UNSPEC:
             return  # a bridge tells of its ports under a family of its own
         self._touched.update(self._watchers)
+        self._cards_touched = True
         if message.kind == netlink.RTM_DELLINK:
             self._cards.pop(index, None)
             for address, places in list(self._held.items()):

@@ -9,9 +9,8 @@ import asyncio
 import ctypes
 import socket
 import struct
-import weakref
 from collections.abc import Callable, Iterable
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 from hamgr.resources.kernel import Card, IPAddress
 from hamgr.resources.packets import (
@@ -23,6 +22,7 @@ from hamgr.resources.packets import (
     arp_sender,
     question,
 )
+from hamgr.resources.shared import Shared
 
 Heard: TypeAlias = Callable[[int, bytes], None]
 """Called with the index of our interface and the MAC of a machine that says there that it has the address."""
@@ -46,13 +46,11 @@ MOST_FILTERED = 1000
 """Addresses in one filter, which has up to 4096 instructions."""
 
 
-class Neighbours:
-    """`join` gives the one of this loop, `leave` lets go of it; with the last one the sockets go."""
-
-    _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Neighbours]] = weakref.WeakKeyDictionary()
+class Neighbours(Shared):
+    """Of all interfaces, for all addresses."""
 
     def __init__(self) -> None:
-        self._users = 0
+        """Raises OSError, without CAP_NET_RAW for example."""
         self._loop = asyncio.get_running_loop()
         self._listeners: dict[IPAddress, list[Heard]] = {}
         self._stale = False
@@ -69,24 +67,11 @@ class Neighbours:
         if self._icmp is not None:
             self._loop.add_reader(self._icmp, self._advertisement)
 
-    @classmethod
-    def join(cls) -> Neighbours:
-        """Raises OSError, without CAP_NET_RAW for example."""
-        loop = asyncio.get_running_loop()
-        found = cls._of_loop.get(loop)
-        if found is None:
-            found = cls._of_loop[loop] = cls()
-        found._users += 1
-        return found
-
-    def leave(self) -> None:
-        self._users -= 1
-        if self._users == 0:
-            for opened in (self._packets, self._icmp):
-                if opened is not None:
-                    self._loop.remove_reader(opened)
-                    opened.close()
-            del self._of_loop[self._loop]
+    def close(self) -> None:
+        for opened in (self._packets, self._icmp):
+            if opened is not None:
+                self._loop.remove_reader(opened)
+                opened.close()
 
     # -- telling and asking -------------------------------------------------------------------------------------
 
@@ -97,6 +82,8 @@ class Neighbours:
 
     def ask(self, card: Card, address: IPAddress) -> None:
         """Ask whoever has the address to answer, to us or to all: its listeners hear it. Raises OSError."""
+        if self._stale:
+            self._filter()  # the answer may be here before the loop turns
         self._send(card, question(card.mac, address))
 
     def _send(self, card: Card, frame: bytes) -> None:

@@ -11,16 +11,17 @@ from collections.abc import Callable
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
 from hamgr.resources.findif import parse, place
+from hamgr.resources.inquiry import who_answers
 from hamgr.resources.keeper import Habits, Keeper
 from hamgr.resources.kernel import IFA_F_DADFAILED, IFA_F_NODAD, IFA_F_TENTATIVE, Card, Extra, Held, IPInterface, Kernel
 from hamgr.resources.kinds.vip import REFUSE
+from hamgr.resources.mends import Mends
 from hamgr.resources.neighbours import Neighbours
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
+from hamgr.resources.routes import Routes
+from hamgr.resources.source import SourceRoutes
 
 log = logging.getLogger(__name__)
-
-QUESTIONS = 2
-"""Before a start, spread over the time of `probe`: a single one may be lost."""
 
 REFUSE_PATIENCE = 1.0
 """Seconds for which another machine is asked before the start is refused: one that is just ending still answers."""
@@ -44,7 +45,8 @@ class Vip:
         self._nodad = bool(options.get("nodad", True))
         # A machine's own connections should not come from an address that may leave it. (IPv4 needs no telling: there
         # the first address of the network is taken.)
-        self._deprecated = bool(options.get("deprecated", self._address.version == 6))
+        self._is_source = bool(options.get("source", False))
+        self._deprecated = bool(options.get("deprecated", self._address.version == 6 and not self._is_source))
         self._habits = Habits(
             int(str(options.get("announcements", 5))), float(str(options.get("announce_interval", 60.0)))
         )
@@ -53,6 +55,8 @@ class Vip:
         self._kernel: Kernel | None = None
         self._neighbours: Neighbours | None = None
         self._keeper: Keeper | None = None
+        self._routes: Routes | None = None
+        self._mends = Mends()
         self._hindrance = ""
         self.reason = ""
 
@@ -81,6 +85,9 @@ class Vip:
                 self._kernel, self._neighbours, self._habits, self._surroundings, lambda why: self._failed(why)
             )
             self._kernel.watch(self._address, self._changed)
+            if self._is_source:
+                self._routes = Routes.join()
+                self._routes.watch(self._routed)
         return self._kernel, self._keeper
 
     def _place(self) -> tuple[Card, IPInterface]:
@@ -93,7 +100,7 @@ class Vip:
         kernel, keeper = self._open()
         card, address = self._place()
         if not self._on(card):
-            await self._make_sure(card, address)
+            await self._make_sure(kernel, card)
             self._remove([held for held in kernel.held(self._address) if held.index != card.index])
         extra = self._extra(address, card)
         try:
@@ -104,6 +111,11 @@ class Vip:
         keeper.begin(card, address, extra, announce=True)
         if not self._nodad:
             await self._detected(card)
+        if self._routes is not None:
+            try:
+                SourceRoutes(self._routes, self._address).settle(card.index)
+            except OSError as error:
+                raise ResourceError(f"can't make {address} the source of connections: {error.strerror}") from error
 
     def _on(self, card: Card) -> bool:
         kernel, _ = self._open()
@@ -118,52 +130,28 @@ class Vip:
             broadcast = None if self._broadcast == "none" else ipaddress.IPv4Address(self._broadcast)
         return Extra(broadcast, self._label, 0, self._deprecated)
 
-    async def _make_sure(self, card: Card, address: IPInterface) -> None:
+    async def _make_sure(self, kernel: Kernel, card: Card) -> None:
         """That no other machine has it. Raises ResourceError when one has, and that is not allowed."""
-        kernel, _ = self._open()
         if not self._probe or self._neighbours is None or card.loopback or not card.carrier:
             return
-        until = asyncio.get_running_loop().time() + REFUSE_PATIENCE
-        while (mac := await self._who_answers(kernel, self._neighbours, card)) is not None:
-            if self._refuse and asyncio.get_running_loop().time() < until:
-                await asyncio.sleep(self._probe)
-                continue
-            text = f"another machine has {address.ip} on {card.name}: {kernel.who(card.index, mac, address.ip)}"
-            if not self._refuse:
-                self._surroundings.tell(
-                    Kind.ADDRESS_CONFLICT,
-                    f'{text}. It is taken all the same (conflict = "alert"), and clients may reach either: take the'
-                    " address away from it, or switch it off",
-                )
-                return
-            self._surroundings.tell(
-                Kind.ADDRESS_CONFLICT,
-                f"{text}. Nothing is started beside it: take the address away from it, or switch it off, then"
-                f' `hamgr cleanup {self._surroundings.group}`; conflict = "alert" would take it all the same',
+        patience = REFUSE_PATIENCE if self._refuse else 0.0
+        mac = await who_answers(kernel, self._neighbours, card, self._address, self._probe, patience)
+        if mac is None:
+            return
+        text = f"another machine has {self._address} on {card.name}: {kernel.who(card.index, mac, self._address)}"
+        if self._refuse:
+            what = (
+                "Nothing is started beside it: take the address away from it, or switch it off, then"
+                f' `hamgr cleanup {self._surroundings.group}`; conflict = "alert" would take it all the same'
             )
+        else:
+            what = (
+                'It is taken all the same (conflict = "alert"), and clients may reach either: take the address away'
+                " from it, or switch it off"
+            )
+        self._surroundings.tell(Kind.ADDRESS_CONFLICT, f"{text}. {what}")
+        if self._refuse:
             raise ResourceError(text)
-
-    async def _who_answers(self, kernel: Kernel, neighbours: Neighbours, card: Card) -> bytes | None:
-        found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-        def heard(index: int, mac: bytes) -> None:
-            if index == card.index and mac not in kernel.macs() and not found.done():
-                found.set_result(mac)
-
-        neighbours.listen(self._address, heard)
-        try:
-            for _ in range(QUESTIONS):
-                try:
-                    neighbours.ask(card, self._address)
-                except OSError as error:
-                    log.warning("vip %s: can't ask on %s: %s", self._address, card.name, error.strerror)
-                    return None
-                await asyncio.wait([found], timeout=self._probe / QUESTIONS)
-                if found.done():
-                    return found.result()
-        finally:
-            neighbours.unlisten(self._address, heard)
-        return None
 
     async def _detected(self, card: Card) -> None:
         """The kernel's own duplicate address detection came to its end (nodad = false)."""
@@ -187,6 +175,11 @@ class Vip:
         keeper.end()
         # As it is held, not as it was added: under another prefix, or on another interface, it would go on being
         # answered.
+        if self._routes is not None:
+            try:
+                SourceRoutes(self._routes, self._address).remove()
+            except OSError as error:
+                log.warning("vip %s: can't remove its source routes: %s", self._address, error.strerror)
         self._remove(kernel.held(self._address))
 
     def _remove(self, places: list[Held]) -> None:
@@ -201,13 +194,14 @@ class Vip:
 
     async def status(self) -> ResourceStatus:
         kernel, keeper = self._open()
+        self._routed()
         held = kernel.held(self._address)
         self.reason = self._what_is_wrong(held)
         if not held:
             return ResourceStatus.STOPPED
         if self.reason:
             return ResourceStatus.FAILED
-        if not keeper.active:
+        if keeper.card is None:
             # A daemon that was restarted finds it running.
             card = next(card for card in kernel.cards() if card.index == held[0].index)
             keeper.begin(card, held[0].address, self._extra(held[0].address, card), announce=False)
@@ -222,7 +216,19 @@ class Vip:
             return f"another machine has {self._address} too (duplicate address detection failed)"
         if self._interface and places != [self._interface]:
             return f"{self._address} is on {' and '.join(places)}, and should be on {self._interface} alone"
-        return f"{self._address} is on {' and '.join(places)}" if len(places) > 1 else ""
+        if len(places) > 1:
+            return f"{self._address} is on {' and '.join(places)}"
+        return self._what_routes_lack(held[0].index)
+
+    def _what_routes_lack(self, index: int) -> str:
+        if self._routes is None:
+            return ""
+        try:
+            missing = SourceRoutes(self._routes, self._address).missing(index)
+        except OSError as error:
+            raise ResourceError(f"can't read the routes: {error.strerror}") from error
+        shown = " and ".join(str(route.to) for route in missing)
+        return f"connections to {shown} have another source address than {self._address}" if missing else ""
 
     async def close(self) -> None:
         if self._kernel is not None and self._keeper is not None:
@@ -231,7 +237,10 @@ class Vip:
             self._kernel.leave()
         if self._neighbours is not None:
             self._neighbours.leave()
-        self._kernel, self._neighbours, self._keeper = None, None, None
+        if self._routes is not None:
+            self._routes.unwatch(self._routed)
+            self._routes.leave()
+        self._kernel, self._neighbours, self._keeper, self._routes = None, None, None, None
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -243,6 +252,25 @@ class Vip:
         if hindrance != self._hindrance:
             self._hindrance = hindrance
             self._surroundings.hindered(self._name, hindrance)
+
+    def _routed(self) -> None:
+        """A route came, went or changed."""
+        if self._keeper is None or self._keeper.card is None or self._routes is None:
+            return
+        index, now = self._keeper.card.index, asyncio.get_running_loop().time()
+        try:
+            lacks = self._what_routes_lack(index)
+            if not lacks:
+                return
+            if not self._surroundings.may_mend():
+                self._failed(lacks)
+            elif how_often := self._mends.too_many(now):
+                self._failed(f"{lacks}, again and again: {how_often}")
+            else:
+                SourceRoutes(self._routes, self._address).settle(index)
+                log.info("vip %s: %s; mended", self._address, lacks)
+        except (ResourceError, OSError) as error:
+            self._failed(f"its source routes can't be mended: {error}")
 
     def _what_hinders(self) -> str:
         try:

@@ -72,6 +72,7 @@ KIND = ResourceKind(
         Option("broadcast", str, check=_check_broadcast),
         Option("nodad", bool, default=True),
         Option("deprecated", bool),
+        Option("source", bool, default=False),
     ),
     _build,
 )
