@@ -39,6 +39,7 @@ from hamgr.logs import log_to
 from hamgr.placing import put_in_place
 from hamgr.realtime import enter
 from hamgr.resources.group import GroupRunner
+from hamgr.resources.kept_routes import KeptRoutes
 from hamgr.resources.kinds import RESOURCE_KINDS
 from hamgr.resources.resource import Surroundings
 from hamgr.store import StateStore, StoreError, Writer
@@ -94,11 +95,15 @@ async def run(config: Config, node_name: str) -> int:
         host.failback_closed,
     )
     pinger = Pinger(config.pings, health.pinged)
+    kept_routes = KeptRoutes(
+        [route for route in config.routes if route.node == node_name], functools.partial(host.group_told, "")
+    )
     desk = LinksDesk(host.status, links, host.lateness, pinger)
     keys_desk = KeysDesk(host.status, codec, config.key_file)
     admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk)
     try:
         await admin.start()
+        kept_routes.start()
         await links.open()
         await fencer.start()
         for group in groups.values():
@@ -127,6 +132,7 @@ async def run(config: Config, node_name: str) -> int:
         for group in groups.values():
             await group.close()
         windows.close()
+        kept_routes.close()
         await pinger.close()
         if arbiter is not None:
             await arbiter.close()

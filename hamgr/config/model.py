@@ -64,6 +64,22 @@ class PingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """A route that one node always has, in no group. to: "default", a network or an address. via, interface, source: ""
+    when not told; metric 0: the kernel's own. replace: what stands in its place goes."""
+
+    name: str
+    node: str
+    to: str
+    via: str = ""
+    interface: str = ""
+    source: str = ""
+    metric: int = 0
+    table: int = 254
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TlsConfig:
     """PEM files for mutual TLS on gRPC links: each node's own certificate names the node, the ca signed them all."""
 
@@ -137,6 +153,7 @@ class Config:
     admin_socket: Path = DEFAULT_ADMIN_SOCKET
     agent_dirs: tuple[Path, ...] = (Path("/usr/sbin"), Path("/sbin"))
     pings: tuple[PingConfig, ...] = ()
+    routes: tuple[RouteConfig, ...] = ()
     tls: TlsConfig | None = None
     realtime: bool = False
     realtime_priority: int = 1

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hamgr.config import addresses, groups, links, pings, timing
+from hamgr.config import addresses, groups, links, pings, routes, timing
 from hamgr.config.kinds import Kinds
 from hamgr.config.model import (
     DEFAULT_ADMIN_SOCKET,
@@ -147,6 +147,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         admin_socket=_socket(cluster),
         agent_dirs=_agent_dirs(cluster),
         pings=pings.read(root, times),
+        routes=routes.read(root, node_tables, all_links),
         tls=_tls(root),
         log_file=cluster.optional_path("log_file"),
         syslog=cluster.choice("syslog", "", FACILITIES),

@@ -137,3 +137,44 @@ def test_an_ipv6_address_without_interface_and_prefix_moves_to_the_survivor(lab)
         cluster.node("a").power_on()
         prober.wait_for_answer("a")
     assert cluster.owners(VIP6) == ["a"]
+
+
+ROUTES = f"""
+[route.peer]
+to = {{ a = "10.88.0.2", b = "10.88.0.1" }}
+interface = "eth1"
+[group.web]
+nodes = ["a", "b"]
+[[group.web.resource]]
+kind = "vip"
+address = "{VIP}"
+source = true
+[[group.web.resource]]
+kind = "route"
+to = "10.99.0.0/24"
+via = "10.77.1.50"
+"""
+
+
+def way(lab: Lab, node: str, to: str) -> str:
+    return lab.node(node).exec(["ip", "route", "get", to], check=False).stdout.partition("\n")[0]
+
+
+def test_source_addresses_and_routes_move_with_their_group_and_each_node_keeps_its_own(lab) -> None:
+    cluster: Lab = lab(**FAST, groups=ROUTES)
+    cluster.wait_for_owner("a")
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        cluster.wait(lambda: "via 10.77.1.50" in way(cluster, "a", "10.99.0.9"), 10, "the route to be on a")
+        assert f"src {VIP}" in way(cluster, "a", "10.77.1.50")
+        assert f"src {VIP}" not in way(cluster, "b", "10.77.1.50")
+        assert "via 10.77.1.50" not in way(cluster, "b", "10.99.0.9")
+        assert "dev eth1" in way(cluster, "a", "10.88.0.2")
+        assert "dev eth1" in way(cluster, "b", "10.88.0.1")
+        cluster.node("a").power_off()
+        prober.wait_for_answer("b")
+        cluster.wait(lambda: "via 10.77.1.50" in way(cluster, "b", "10.99.0.9"), 10, "the route to be on b")
+        assert f"src {VIP}" in way(cluster, "b", "10.77.1.50")
+        cluster.node("b").exec(["ip", "route", "delete", "10.88.0.1"])
+        cluster.wait(lambda: "dev eth1" in way(cluster, "b", "10.88.0.1"), 10, "b's own route to be back")
+    assert told(cluster, "b", "warning") == ["route peer: someone removed 10.88.0.1/32 dev eth1; hamgr put it back"]

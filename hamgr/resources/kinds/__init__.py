@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hamgr.resources.kinds import checks, command, filesystem, heartbeat, lsb, ocf, process, systemd, vip
+from hamgr.resources.kinds import checks, command, filesystem, heartbeat, lsb, ocf, process, route, systemd, vip
 from hamgr.resources.resource import ResourceKind
 
 RESOURCE_KINDS: Mapping[str, ResourceKind] = MappingProxyType(
     {
         "vip": vip.KIND,
+        "route": route.KIND,
         "lsb": lsb.KIND,
         "ocf": ocf.KIND,
         "heartbeat": heartbeat.KIND,

@@ -22,9 +22,25 @@ needs_namespaces = [
 
 RUN = """
 import asyncio, importlib, json, subprocess, sys
-from hamgr.config.model import ResourceConfig
+from hamgr.config.model import ResourceConfig, RouteConfig
+from hamgr.resources.kept_routes import KeptRoutes
+from hamgr.resources.kinds import RESOURCE_KINDS
 from hamgr.resources.resource import ResourceError, Surroundings
-from hamgr.resources.vip import Vip
+
+class Kept:
+    def __init__(self, options, tell):
+        self.routes = KeptRoutes([RouteConfig("peer", "a", **options)], tell)
+
+    async def start(self):
+        self.routes.start()
+
+    async def close(self):
+        self.routes.close()
+
+def build(kind, options, surroundings):
+    if kind == "kept":
+        return Kept(options, surroundings.tell)
+    return RESOURCE_KINDS[kind].build(ResourceConfig(kind, kind, options), surroundings)
 
 async def main():
     given = json.loads(sys.argv[2])
@@ -43,9 +59,10 @@ async def main():
         may_mend=lambda: may_mend,
         hindered=lambda resource, reason: note(f"{resource} hindered: {reason}"),
     )
-    vip = Vip(ResourceConfig("vip", "vip", {"address": sys.argv[1], "announcements": 2, **given}), surroundings)
-    vip.watch(lambda why: note(f"lost: {why}"))
-    await vip.prepare()
+    one = build(sys.argv[1], given, surroundings)
+    if sys.argv[1] != "kept":
+        one.watch(lambda why: note(f"lost: {why}"))
+        await one.prepare()
     said = []
     for word in sys.argv[3:]:
         if word.startswith("later "):
@@ -55,6 +72,12 @@ async def main():
             done = await asyncio.create_subprocess_exec(*word.split(), stdout=subprocess.DEVNULL)
             assert await done.wait() == 0, word
             said.append("done")
+        elif word.startswith("output "):
+            _, text, *command = word.split()
+            async with asyncio.timeout(10):
+                while text not in (shown := (await asyncio.to_thread(subprocess.check_output, command)).decode()):
+                    pass
+            said.append(shown)
         elif word.startswith("until "):
             _, ns, text = word.split()
             command = ["ip", "-n", ns, "neighbour"]
@@ -78,12 +101,12 @@ async def main():
             said.append(happened.pop(0) if happened else "done")
         else:
             try:
-                found = await getattr(vip, word)()
-                why = f": {vip.reason}" if found is not None and found.value == "failed" else ""
+                found = await getattr(one, word)()
+                why = f": {one.reason}" if found is not None and found.value == "failed" else ""
                 said.append(found.value + why if found is not None else "done")
             except ResourceError as error:
                 said.append(f"error: {error}")
-    await vip.close()
+    await one.close()
     print(json.dumps(said))
 
 asyncio.run(main())
@@ -135,15 +158,19 @@ class Net:
         return ip("-n", self.ns(name), *words)
 
     def vip(self, name: str, address: str, *words: str, **options: object) -> list[str]:
-        """The words are done one after the other on node `name`; what each gave. Options that are None are not given.
+        """The words done to a vip; options that are None are not given."""
+        given = {"address": address, "announcements": 2, "interface": "eth0", **options}
+        return self.resource("vip", name, *words, **{key: value for key, value in given.items() if value is not None})
+
+    def resource(self, kind: str, name: str, *words: str, **options: object) -> list[str]:
+        """The words are done one after the other on node `name`; what each gave.
 
         Words: the operations; "ip ..." and "later ip ..." run it at once, and 0.3 s later; "news" waits for what the
         operators are told, what hinders and what is lost; "no news" says that there was none; "lost" waits for what is
         lost alone; "until NAMESPACE TEXT"
-        waits until its neighbours have this text.
+        waits until its neighbours have this text, "output TEXT COMMAND" until what the command prints has it.
         """
-        given = {key: value for key, value in {"interface": "eth0", **options}.items() if value is not None}
-        command = ["ip", "netns", "exec", self.ns(name), sys.executable, "-c", RUN, address, json.dumps(given), *words]
+        command = ["ip", "netns", "exec", self.ns(name), sys.executable, "-c", RUN, kind, json.dumps(options), *words]
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
         return json.loads(done.stdout)
 
