@@ -1,4 +1,4 @@
-"""The scripts of Debian's package heartbeat, unchanged: an address, a file system and an announcement, on two nodes."""
+"""The scripts of Debian's package heartbeat, unchanged: an address, a file system, apache and mail, on two nodes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from clusters import FAST, insist, kinds, runs, watched
+from servers import needs
 
 from hamgr.lab.lab import Lab
 from hamgr.lab.plan import SHARED_DISK, VIP
@@ -36,6 +37,15 @@ script = "SendArp"
 args = ["{VIP}/eth0"]
 [[group.data.resource]]
 kind = "heartbeat"
+script = "MailTo"
+args = ["root", "Takeover"]
+[[group.data.resource]]
+kind = "heartbeat"
+script = "apache"
+args = ["@LAB@/apache.conf"]
+monitor_interval = "500ms"
+[[group.data.resource]]
+kind = "heartbeat"
 script = "@LAB@/ours"
 args = ["one", "two"]
 """
@@ -49,10 +59,33 @@ case $3 in
 esac
 """
 
+APACHE = """
+ServerName lab
+Listen 80
+PidFile @HERE@/apache.pid
+ErrorLog @HERE@/apache.log
+User www-data
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule status_module /usr/lib/apache2/modules/mod_status.so
+<Location /server-status>
+  SetHandler server-status
+  Require all granted
+</Location>
+"""
+"""The agent asks for /server-status."""
+
+MAIL = """#!/bin/sh
+echo "$@" >>@HERE@/mail
+cat >>@HERE@/mail
+"""
+
 BOOT = """
 rm -rf $HERE/ours; mkdir -p $HERE/data /run/resource-agents
 mount -t tmpfs none /run/resource-agents
 mount --bind HA_DIR /etc/ha.d
+mount -t tmpfs none /usr/local/sbin
+cp $LAB/mail /usr/local/sbin/mail
 """
 
 
@@ -77,16 +110,22 @@ def ha_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_heartbeats_own_scripts_fail_over(lab, ha_dir: Path) -> None:
+    needs(("apache2", "apache2-bin"), ("curl", "curl"))
     boot = BOOT.replace("HA_DIR", str(ha_dir))
-    cluster: Lab = lab(**FAST, groups=GROUP, boot=boot, scripts={"ours": OURS}, shared_disk="16M")
+    scripts = {"ours": OURS, "apache.conf": APACHE, "mail": MAIL}
+    cluster: Lab = lab(**FAST, groups=GROUP, boot=boot, scripts=scripts, shared_disk="16M")
     cluster.wait(runs(cluster, data="a"), 20, "data to run on a")
     file = f"{cluster.layout.here}/data/file"
+    page = ["curl", "-sf", f"http://{VIP}/server-status?auto"]
     with watched(cluster) as prober:
         prober.wait_for_answer("a")
+        assert "ServerVersion" in cluster.client.exec(page).stdout
         cluster.node("a").exec(["sh", "-ec", f"echo written on a >{file}; sync -f {file}"])
         cluster.node("a").power_off()
         cluster.wait(runs(cluster, data="b"), 20, "data to run on b")
         assert cluster.node("b").exec(["cat", file]).stdout == "written on a\n"
+        assert "ServerVersion" in cluster.client.exec(page).stdout
+        assert "-s Takeover" in (cluster.layout.disk("b") / "mail").read_text()
         cluster.node("a").power_on()
         cluster.wait(runs(cluster, data="a"), 30, "data to go home")
         insist(cluster, "a", "standby", "a")
