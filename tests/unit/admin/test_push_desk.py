@@ -87,12 +87,17 @@ class Side:
             asyncio.get_running_loop().call_soon(self.net[to].desk.takes, packet)
 
 
+def executable(script: Path) -> None:
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+
+
 @pytest.fixture
 def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Side, Side]:
     """Two nodes between which a third of all packets is lost."""
     monkeypatch.setattr(desk_of, "REPEAT", 0.02)
     (tmp_path / "key").touch(0o600)
-    (tmp_path / "web").touch(0o755)
+    executable(tmp_path / "web")
     chance = random.Random(4)
     net: dict[str, Side] = {}
     for name in "ab":
@@ -131,7 +136,7 @@ async def test_with_check_only_nobody_keeps_anything(two: tuple[Side, Side], tmp
 
 async def test_a_node_where_a_changed_group_runs_says_so(two: tuple[Side, Side], tmp_path: Path) -> None:
     two[1].runs.add("web")
-    (tmp_path / "other").touch(0o755)
+    executable(tmp_path / "other")
     staged = await two[0].desk.stage(text_of(tmp_path).replace(b"/web", b"/other"), check_only=False)
     problems = {verdict.node: verdict.problems for verdict in staged.verdicts}
     assert problems["a"] == ()
