@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hamgr.config.model import Config
-    from hamgr.config.source import Loaded
+    from hamgr.config.source import Loaded, Places
     from hamgr.v1 import admin_pb2 as pb
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -209,7 +208,7 @@ def socket_path(args: argparse.Namespace) -> Path:
     if args.socket is not None:
         return Path(args.socket)
     if args.config is not None:
-        return load_config(args.config).admin_socket
+        return places(args.config).admin_socket
     return Path(os.environ.get("HAMGR_SOCKET") or DEFAULT_ADMIN_SOCKET)
 
 
@@ -219,8 +218,11 @@ def config_path(args: argparse.Namespace) -> Path:
     return args.config or DEFAULT_CONFIG
 
 
-def load_config(path: Path) -> Config:
-    return load(path).config
+def places(path: Path) -> Places:
+    from hamgr.config import source
+    from hamgr.resources.kinds import RESOURCE_KINDS
+
+    return source.places(path, RESOURCE_KINDS)
 
 
 def load(path: Path, node: str = "") -> Loaded:

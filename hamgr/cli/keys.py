@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hamgr.cli.client import ANSWER_TIMEOUT, STATUS_TIMEOUT, NotAnswering, admin, operator
-from hamgr.cli.commands import DONE, FAILED, USAGE, config_path, load_config, socket_path
+from hamgr.cli.commands import DONE, FAILED, USAGE, config_path, places, socket_path
 from hamgr.links.keyfile import KeyChangeError, activate_key, add_key, read_keys, retire_key, write_key_file
 from hamgr.links.keys import KeyFileError, parse_number
 from hamgr.links.seal import Method
@@ -49,7 +49,7 @@ def key(args: argparse.Namespace) -> int:
 def _file(args: argparse.Namespace, words: list[str]) -> Path:
     if len(words) > 1:
         raise _Wrong(f"found {' '.join(words)!r}, allowed one file")
-    return Path(words[0]) if words else load_config(config_path(args)).key_file
+    return Path(words[0]) if words else places(config_path(args)).key_file
 
 
 def _file_and_number(args: argparse.Namespace) -> tuple[Path, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hamgr.config import toml
 from hamgr.config.kinds import Kinds
-from hamgr.config.model import Config
+from hamgr.config.model import DEFAULT_ADMIN_SOCKET, Config
 from hamgr.config.problems import ConfigWarning, Problem
 from hamgr.config.warning import warnings
 
@@ -51,6 +51,27 @@ def load(path: Path, kinds: Kinds | None, node: str = "") -> Loaded:
 
     config, draft = config_of(path, this_machine(node), kinds)
     return Loaded(config, _this_node(config, node), tuple(draft.notes), draft.located)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What commands need of a configuration, whether or not the network is up that the rest of it may depend on."""
+
+    admin_socket: Path
+    key_file: Path
+
+
+def places(path: Path, kinds: Kinds | None) -> Places:
+    """Raises ConfigError."""
+    if not path.is_dir():
+        config = toml.load(path, kinds)
+        return Places(config.admin_socket, config.key_file)
+    from hamgr.config.heartbeat.build import AUTHKEYS, cluster_word
+
+    return Places(
+        Path(cluster_word(path, "admin_socket", str(DEFAULT_ADMIN_SOCKET))),
+        Path(cluster_word(path, "key_file", str(path.absolute() / AUTHKEYS))),
+    )
 
 
 def _this_node(config: Config, node: str) -> str:

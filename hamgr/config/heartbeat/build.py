@@ -161,6 +161,15 @@ def _add(draft: Draft, file: Path) -> None:
     _merge(draft, draft.tables, toml.tables_in(file), "", file)
 
 
+def cluster_word(directory: Path, key: str, default: str) -> str:
+    """A text in [cluster] of the directory's hamgr.toml, without a look at the rest. Raises ConfigError."""
+    if not (directory / MORE).exists():
+        return default
+    cluster = toml.tables_in(directory / MORE).get("cluster")
+    word = cluster.get(key) if isinstance(cluster, dict) else None
+    return word if isinstance(word, str) and word else default
+
+
 def _merge(draft: Draft, into: dict[str, Any], more: Mapping[str, Any], where: str, file: Path) -> None:
     for name, value in more.items():
         key = key_of(where, name)

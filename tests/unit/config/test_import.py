@@ -155,6 +155,15 @@ def test_a_script_that_is_missing_here_is_told_with_its_line(tmp_path: Path) -> 
     assert f"{directory}/resource.d/no-such-script or /etc/init.d/no-such-script" in done.stderr
 
 
+def test_commands_find_the_daemon_and_its_keys_while_the_network_is_down(tmp_path: Path) -> None:
+    lines = LOOPBACK.replace("ucast lo 127.0.0.1", "").replace("ucast lo", "ucast no-such0")
+    directory = ha_dir(tmp_path, lines, more=f'[cluster]\nadmin_socket = "{tmp_path}/no.sock"\n')
+    status = hamgr("--ha-dir", str(directory), "status")
+    assert (status.returncode, f"nothing answers at {tmp_path}/no.sock" in status.stderr) == (1, True)
+    keys = hamgr("--ha-dir", str(directory), "key", "list")
+    assert keys.stdout.startswith(f"{directory}/authkeys: key 1 (hmac-sha256) seals")
+
+
 def test_authkeys_that_others_can_read_are_refused(tmp_path: Path) -> None:
     directory = ha_dir(tmp_path, LOOPBACK)
     (directory / "authkeys").chmod(0o640)
