@@ -134,7 +134,9 @@ def _vip(reading: Reading, line: Line, word: str, more: list[str]) -> dict[str, 
         table["interface"] = interface.partition(":")[0]
         if allowed := check_interface(table["interface"]):
             raise ValueError(f"{allowed} in place of {describe(interface)}")
-    if sent_to and prefix and str(ipaddress.ip_interface(table["address"]).network[-1]) != sent_to:
+    if sent_to and not (prefix and str(ipaddress.ip_interface(table["address"]).network[-1]) == sent_to):
+        if ":" in sent_to or ":" in address:
+            raise ValueError(f"no BROADCAST with IPv6 in place of {describe(word)}")
         table["broadcast"] = sent_to
     return table
 

@@ -12,6 +12,7 @@ from hamgr.config.heartbeat.draft import Draft
 from hamgr.config.heartbeat.here import Here
 from hamgr.config.model import Config
 from hamgr.config.problems import ConfigError
+from hamgr.resources.kinds import RESOURCE_KINDS
 
 TWO_NODES = "bcast eth0 eth1\nnode a b\nauto_failback on\nstonith_host * null a b\n"
 AUTHKEYS = "auth 1\n1 sha1 a-long-secret-of-many-letters\n"
@@ -45,7 +46,7 @@ def machine(
 
 
 def read(directory: Path, here: Here | None = None) -> tuple[Config, Draft]:
-    return config_of(directory, here or machine())
+    return config_of(directory, here or machine(), RESOURCE_KINDS)
 
 
 def notes(draft: Draft) -> list[str]:

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hadir import TWO_NODES, ha_dir, mistakes, read
+from hadir import TWO_NODES, ha_dir, machine, mistakes, read
+
+from hamgr.config.heartbeat.build import config_of
 
 VIP = {"address": "10.0.0.77"}
 
 
 def groups(path: Path, haresources: str) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
-    """Name -> kind, name and options of each resource, without the directory of scripts."""
-    config, _ = read(ha_dir(path, TWO_NODES, haresources))
+    """Name -> kind, name and options of each resource as they are written, without the directory of scripts."""
+    read(ha_dir(path, TWO_NODES, haresources))  # each kind takes its options
+    config, _ = config_of(path, machine())
     return {
         group.name: [
             (one.kind, one.name, {key: value for key, value in one.options.items() if value != str(path)})
@@ -35,6 +38,7 @@ def groups(path: Path, haresources: str) -> dict[str, list[tuple[str, str, dict[
         ("IPaddr::10.0.0.77/24/eth0/10.0.0.255", "vip", {"address": "10.0.0.77/24", "interface": "eth0"}),
         ("IPaddr::10.0.0.77/24/10.0.0.255", "vip", {"address": "10.0.0.77/24"}),
         ("IPaddr::10.0.0.77/24/10.0.0.80", "vip", {"address": "10.0.0.77/24", "broadcast": "10.0.0.80"}),
+        ("IPaddr::10.0.0.77//eth0/10.0.0.255", "vip", {**VIP, "interface": "eth0", "broadcast": "10.0.0.255"}),
         ("IPaddr::10.0.0.77/255.255.255.0", "vip", {"address": "10.0.0.77/24"}),
         ("IPaddr2::10.0.0.77/28/bond0", "vip", {"address": "10.0.0.77/28", "interface": "bond0"}),
         ("IPv6addr::fd00::77/64/eth0", "vip", {"address": "fd00::77/64", "interface": "eth0"}),
@@ -121,6 +125,7 @@ def test_two_resources_of_one_kind_have_two_names(tmp_path: Path) -> None:
         ("a 10.0.0.1/24/eth0/10.0.0.255/x", "allowed ADDRESS/PREFIX/INTERFACE/BROADCAST"),
         ("a IPaddr::10.0.0.1::x", "allowed ADDRESS/PREFIX/INTERFACE/BROADCAST"),
         ("a Filesystem::/dev/sda1", "allowed Filesystem::DEVICE::DIRECTORY[::TYPE[::OPTIONS]]"),
+        ("a IPv6addr::fd00::1/64/eth0/10.0.0.1", "allowed no BROADCAST with IPv6"),
         ("a Filesystem", "allowed Filesystem::DEVICE::DIRECTORY"),
         ("a ::x", "allowed the name of a script, an address, or SCRIPT::ARGUMENT"),
         ("a ../x", "allowed the name of a script"),

@@ -15,6 +15,7 @@ from hamgr.config.heartbeat.toml_out import text_of
 from hamgr.config.source import load
 from hamgr.config.toml import load as load_toml
 from hamgr.links.keys import load_keys
+from hamgr.resources.kinds import RESOURCE_KINDS
 
 HAMGR = str(Path(sys.executable).parent / "hamgr")
 _HOSTS = {"10.0.1.2": ("b.example.org",), "10.0.1.3": ("c.example.org", "c")}
@@ -51,7 +52,7 @@ def test_the_written_file_is_the_same_configuration(tmp_path: Path, name: str) -
     config, draft = read(sample(tmp_path, name), MACHINES[name])
     written = tmp_path / "written.toml"
     written.write_text(text_of(draft, tmp_path), encoding="utf-8")
-    again = load_toml(written)
+    again = load_toml(written, RESOURCE_KINDS)
     assert again == replace(config, path=written, digest=again.digest)
     assert load_keys(again.key_file) == load_keys(config.key_file)
 
