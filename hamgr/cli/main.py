@@ -118,14 +118,20 @@ def _resource_arguments(one: argparse.ArgumentParser) -> None:
     check.add_argument("resource", nargs="?", default="", help="only this one (those before it are started for it)")
     check.add_argument("--node", default="", help="this node's name (the host name)")
     check.add_argument("--yes", action="store_true", help="the group is stopped everywhere: don't ask")
-    for verb in (kinds, check):
+    describe = verbs.add_parser("describe", help="the parameters and time-outs of an OCF agent")
+    describe.add_argument("agent", help="such as ocf:heartbeat:IPaddr2")
+    for verb in (kinds, check, describe):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _resource(args: argparse.Namespace) -> int:
-    from hamgr.cli.resource import resource
+    if args.verb == "check":
+        from hamgr.cli.resource import check
 
-    return resource(args)
+        return check(args)
+    from hamgr.cli.kinds import describe, kinds
+
+    return describe(args) if args.verb == "describe" else kinds(args)
 
 
 def _key_arguments(key: argparse.ArgumentParser) -> None:

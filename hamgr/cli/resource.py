@@ -1,10 +1,11 @@
-"""`hamgr resource`: which kinds of resources there are, and whether those of a group keep the rules."""
+"""`hamgr resource check`: whether the resources of a group keep the rules, tried on this machine."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -17,43 +18,12 @@ from typing import TYPE_CHECKING
 from hamgr.cli.commands import DONE, FAILED, USAGE, config_path, load
 
 if TYPE_CHECKING:
-    from hamgr.config.model import Config, GroupConfig
+    from hamgr.config.model import Config, GroupConfig, ResourceConfig
     from hamgr.core.status import Status
     from hamgr.resources.check_rules import Step
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of every command."""
-
-Facts = list[tuple[str, str]]
-"""Key, and what is wrong with it."""
-
-TYPES = {str: "text", int: "number", bool: "true or false", list: "array", dict: "table", float: "duration"}
-
-
-def resource(args: argparse.Namespace) -> int:
-    return kinds(args) if args.verb == "kinds" else check(args)
-
-
-def kinds(args: argparse.Namespace) -> int:
-    """All kinds with their options, from what the kinds declare."""
-    from hamgr.resources.kinds import RESOURCE_KINDS
-
-    if args.json:
-        shown = {
-            name: [
-                {"name": one.name, "type": TYPES[one.type], "required": one.required, "default": one.default}
-                for one in kind.options
-            ]
-            for name, kind in RESOURCE_KINDS.items()
-        }
-        print(json.dumps(shown))
-        return DONE
-    for name, kind in RESOURCE_KINDS.items():
-        print(name)
-        for one in kind.options:
-            default = "required" if one.required else "" if one.default is None else json.dumps(one.default)
-            print(f"  {one.name:<16} {TYPES[one.type]:<14} {default}".rstrip())
-    return DONE
 
 
 def check(args: argparse.Namespace) -> int:
@@ -177,11 +147,11 @@ async def _check(args: argparse.Namespace, config: Config, group: GroupConfig, n
         config.spec.name, node, config.spec.names, group.name, config.state_dir, group_nodes=nodes, candidate=False
     )
     members = [
-        Tried(one, RESOURCE_KINDS[one.kind].build(one, around), RESOURCE_KINDS[one.kind].only_looks)
+        Tried(one, kind.build(one, around), kind.only_looks, functools.partial(_objections, one))
         for one in group.resources
+        for kind in (RESOURCE_KINDS[one.kind],)
     ]
     wanted = [args.resource] if args.resource else [one.name for one in group.resources]
-    facts = await asyncio.to_thread(_facts, group, wanted)
     steps: list[Step] = []
 
     def note(step: Step) -> None:
@@ -208,7 +178,7 @@ async def _check(args: argparse.Namespace, config: Config, group: GroupConfig, n
             await member.resource.close()
     if trial.unstarted:
         halted = f"{trial.unstarted} did not start: what comes after it was not tried"
-    return _told(args, group.name, node, facts, steps, halted, code)
+    return _told(args, group.name, node, steps, halted, code)
 
 
 def _print(line: str) -> None:
@@ -241,52 +211,37 @@ class _interruptible:
             self._loop.remove_signal_handler(number)
 
 
-def _facts(group: GroupConfig, wanted: Sequence[str]) -> Facts:
-    """What the agents themselves, and this machine, have against the options: a missing or bad program or meta-data."""
+def _objections(config: ResourceConfig) -> Sequence[str]:
+    """What the agents themselves, and this machine, have against the options: a missing program, bad meta-data ..."""
     from hamgr.resources.kinds import RESOURCE_KINDS
 
-    found: Facts = []
-    for one in group.resources:
-        if one.name in wanted:
-            kind = RESOURCE_KINDS[one.kind]
-            for ask in (kind.problems_here, kind.thorough_problems_here):
-                found += [
-                    (f"{one.name}.{key}", f"found {what}, allowed {allowed}") for key, what, allowed in ask(one.options)
-                ]
-    return found
+    kind, options = RESOURCE_KINDS[config.kind], config.options
+    facts = dict.fromkeys((*kind.problems_here(options), *kind.thorough_problems_here(options)))
+    told = [f"{key}: found {found}, allowed {allowed}" for key, found, allowed in facts]
+    return [*told, *(f"{key}: {text}" for key, text in kind.warnings_here(options))]
 
 
 def _line(step: Step, width: int) -> str:
     what = f"{step.action} after {step.after}" if step.after else step.action
-    time = f"{step.seconds * 1000:.0f} ms of {step.allowed:g} s"
+    time = f"{step.seconds * 1000:.0f} ms of {step.allowed:g} s" if step.allowed else ""
     line = f"{step.resource:<{width}}  {what:<28}  {time:>16}  {step.found}"
     return f"{line}\n{'':<{width}}  BROKEN: {step.rule}" if step.rule else line
 
 
-def _told(
-    args: argparse.Namespace, group: str, node: str, facts: Facts, steps: Sequence[Step], halted: str, code: int
-) -> int:
-    from hamgr.resources.check_rules import broken
-
-    rules = [*(f"{key}: {text}" for key, text in facts), *(f"{one.resource}: {one.rule}" for one in broken(steps))]
-    good = not rules and not halted
+def _told(args: argparse.Namespace, group: str, node: str, steps: Sequence[Step], halted: str, code: int) -> int:
+    count = sum(1 for step in steps if step.rule)
+    good = not count and not halted
     if args.json:
         shown = {
             "group": group,
             "node": node,
             "good": good,
             "halted": halted,
-            "facts": [{"key": key, "text": text} for key, text in facts],
             "steps": [asdict(step) for step in steps],
         }
         print(json.dumps(shown))
     else:
-        print()
-        for key, text in facts:
-            print(f"BROKEN: {key}: {text}")
         if halted:
-            print(f"not finished: {halted}")
-        print(
-            f"{group}: good on {node}, {len(steps)} steps" if good else f"{group}: {len(rules)} times a rule was broken"
-        )
+            _print(f"not finished: {halted}")
+        _print(f"{group}: good on {node}, {len(steps)} steps" if good else f"{group}: {count} times a rule was broken")
     return code or (DONE if good else FAILED)

@@ -7,7 +7,7 @@ would start a service beside another's, or fence a node for nothing. As ocf-test
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from hamgr.config.model import ResourceConfig
@@ -28,22 +28,30 @@ SUCCEEDS = {
     "start": ("a start must succeed", "a start of what is started already must succeed"),
     "stop": ("a stop must succeed, or else its node is fenced", "a stop of what is stopped already must succeed"),
 }
+USABLE = "its options must suit this machine, once what comes before it is started"
 HOLDS = "what it leaves in the background must not hold its output: redirect it, such as >/dev/null 2>&1"
+
+
+def _no_objections() -> Sequence[str]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A resource under trial. only_looks: as its kind says."""
+    """A resource under trial. only_looks: as its kind says. objections: what this machine, or the agent itself, has
+    against its options now; may block."""
 
     config: ResourceConfig
     resource: Resource
     only_looks: bool = False
+    objections: Callable[[], Sequence[str]] = _no_objections
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was asked of a resource. after: what had been done with it. seconds: how long it took, allowed:
-    how long it may. rule: the one that it broke; "" if none."""
+    """One thing that was asked of a resource. action: "start", "stop", "status", or "options" for an objection. after:
+    what had been done with it. seconds: how long it took, allowed: how long it may. rule: the one that it broke; ""
+    if none."""
 
     resource: str
     action: str
@@ -114,6 +122,8 @@ class Trial:
 
     async def _try(self, member: Tried) -> bool:
         """Whether it could be started."""
+        for objection in await asyncio.to_thread(member.objections):
+            self._note(Step(member.config.name, "options", "", objection, 0.0, 0.0, USABLE))
         for after in ("", "a start"):
             if not (good := await self._start(member, after)):
                 break
@@ -178,7 +188,3 @@ class Trial:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def broken(steps: Sequence[Step]) -> Iterator[Step]:
-    return (step for step in steps if step.rule)

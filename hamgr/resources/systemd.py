@@ -277,11 +277,14 @@ def _nobody(why: str) -> None:
 
 
 def _write(file: Path, text: str) -> bool:
-    """Whether it was other than this. (/run is in memory: this waits for no disk.)"""
+    """Whether it was other than this. (/run is in memory: this waits for no disk.)
+
+    Where its directory's parent is missing there is no systemd, and to make it would say that there is (sd_booted(3)).
+    """
     try:
         if file.read_text() == text:
             return False
     except FileNotFoundError:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(exist_ok=True)
     file.write_text(text)
     return True

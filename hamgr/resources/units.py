@@ -29,8 +29,9 @@ MANAGER = DBusAddress("/org/freedesktop/systemd1", NAME, f"{NAME}.Manager")
 PATIENCE = 5.0
 """Seconds for which a systemd that does not answer (it is executed anew, or dbus is restarted) is asked again."""
 
-ANSWER_TIMEOUT = 8.0
-"""Seconds for one answer: while systemd reads its files again, it answers nobody."""
+ANSWER_TIMEOUT = 25.0
+"""Seconds for one answer, as of all of D-Bus: while systemd reads its files again it answers nobody, and on a slow disk
+that takes long. Operations have time-outs of their own."""
 
 MOST_CALLS = 64
 """That are under way at once: the bus refuses more than 128 (dbus-daemon(1), max_replies_per_connection)."""

@@ -105,11 +105,12 @@ def test_a_broken_rule_is_told_with_what_was_found_and_the_exit_code(machine: Ma
     assert done.stdout.splitlines()[-1] == "web: 5 times a rule was broken"
 
 
-def test_a_script_that_is_missing_is_told_before(machine: Machine) -> None:
+def test_a_script_that_is_missing_is_told(machine: Machine) -> None:
     (machine.here / "disk").unlink()
     shown = json.loads(machine.check("web", "--node", "a", "--yes", "--json").stdout)
-    assert shown["facts"][0]["key"] == "disk.script"
-    assert "a file that can be executed on this machine" in shown["facts"][0]["text"]
+    (objection,) = [step["found"] for step in shown["steps"] if step["action"] == "options"]
+    assert objection.startswith("script: found ")
+    assert objection.endswith(", allowed a file that can be executed on this machine")
     assert shown["halted"] == "disk did not start: what comes after it was not tried"
 
 
@@ -190,9 +191,30 @@ def test_on_a_terminal_the_name_of_the_group_confirms_and_anything_else_does_not
 def test_the_kinds_tell_their_options() -> None:
     words = [str(BIN / "hamgr"), "resource", "kinds"]
     text = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
-    assert "systemd\n  unit             text           required\n" in text
+    assert "systemd\n  unit                     text           required\n" in text
     kinds = json.loads(subprocess.run([*words, "--json"], capture_output=True, timeout=30, check=True).stdout)
     assert {"name": "script", "type": "text", "required": True, "default": None} in kinds["lsb"]
+
+
+def describe(agent: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / "hamgr"), "resource", "describe", agent, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.skipif(not Path("/usr/lib/ocf/resource.d/heartbeat/IPaddr2").exists(), reason="needs resource-agents")
+def test_an_agent_is_described_by_its_meta_data() -> None:
+    said = describe("heartbeat:IPaddr2").stdout.splitlines()
+    assert said[0] == "ocf:heartbeat:IPaddr2"
+    assert any(line.split() == ["ip", "string", "required"] for line in said)
+    assert "  start                    timeout 20 s" in said
+    assert json.loads(describe("ocf:heartbeat:IPaddr2", "--json").stdout)["parameters"]["ip"]["required"]
+
+
+def test_what_is_no_agent_is_one_clear_line() -> None:
+    missing = describe("ocf:nobody:Nothing")
+    assert missing.returncode == 1
+    assert "ocf:nobody:Nothing is not here: /usr/lib/ocf/resource.d/nobody/Nothing: No such file" in missing.stderr
+    assert describe("a b c").returncode == 2
 
 
 def status(maintenance: bool = True, owner: str = "", **states: str) -> Status:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from hamgr.config.model import ResourceConfig
-from hamgr.resources.check_rules import Halted, Step, Trial, Tried, broken
+from hamgr.resources.check_rules import Halted, Step, Trial, Tried
 from hamgr.resources.lsb import Lsb
+from hamgr.resources.resource import Surroundings
 
 SCRIPT = """#!/bin/sh
 on={here}/{name}.on
@@ -34,7 +35,7 @@ def service(tmp_path: Path) -> Service:
         script.write_text(SCRIPT.format(here=tmp_path, name=name, **{**GOOD, **parts}))
         script.chmod(0o755)
         config = ResourceConfig(name, "lsb", {"script": str(script), "args": []}, 2.0, 2.0, 10.0, 2.0)
-        return Tried(config, Lsb(config), only_looks)
+        return Tried(config, Lsb(config, Surroundings(state_dir=tmp_path)), only_looks)
 
     return make
 
@@ -46,7 +47,7 @@ async def tried(*members: Tried, wanted: tuple[str, ...] = ()) -> list[Step]:
 
 
 def said(steps: list[Step]) -> list[str]:
-    return [f"{step.resource} {step.action}: {step.rule}" for step in broken(steps)]
+    return [f"{step.resource} {step.action}: {step.rule}" for step in steps if step.rule]
 
 
 def actions(steps: list[Step], resource: str) -> str:
@@ -120,6 +121,20 @@ async def test_nothing_is_tried_on_top_of_what_does_not_start(service: Service) 
     assert actions(steps, "web") == "status status"
 
 
+async def test_objections_are_asked_for_when_what_comes_before_is_started(service: Service, tmp_path: Path) -> None:
+    """An agent's validate-all looks for its data, which may lie on the group's own file system."""
+    web = service("web")
+
+    def objections() -> list[str]:
+        return [] if (tmp_path / "disk.on").exists() else ["data: found nothing"]
+
+    web = Tried(web.config, web.resource, False, objections)
+    assert said(await tried(service("disk"), web)) == []
+    assert said(await tried(web)) == [
+        "web options: its options must suit this machine, once what comes before it is started"
+    ]
+
+
 async def test_what_runs_already_is_not_touched(service: Service, tmp_path: Path) -> None:
     (tmp_path / "web.on").touch()
     with pytest.raises(Halted, match="web says that it runs, and nothing was started; if it does, stop it first"):
@@ -178,5 +193,6 @@ async def test_what_goes_on_after_a_stop_is_ended_unless_a_daemon_has_it(
             (tmp_path / "standby").unlink()
 
     web = service()
-    await Trial([Tried(web.config, Keeps(web.config))], lambda step: None).run(("web",), end=end)
+    kept = Tried(web.config, Keeps(web.config, Surroundings(state_dir=tmp_path)))
+    await Trial([kept], lambda step: None).run(("web",), end=end)
     assert (tmp_path / "standby").exists() is not end

@@ -138,9 +138,12 @@ async def test_without_systemd_it_is_said(tmp_path: Path) -> None:
     from hamgr.resources import units
     from hamgr.resources.units import Places
 
-    one = Systemd(ResourceConfig("x", "systemd", {"unit": "x"}), Places(tmp_path / "a", tmp_path / "b", tmp_path / "c"))
+    places = Places(tmp_path / "a", tmp_path / "b", tmp_path / "c")
+    one = Systemd(ResourceConfig("x", "systemd", {"unit": "x"}), places)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(units, "PATIENCE", 0.2)
+        await one.prepare()
+        assert not places.drop_ins.exists(), "which would be the sign of a systemd"
         with pytest.raises(ResourceError, match=r"systemd does not answer: .*/a: No such file or directory; .*/b: No"):
             await one.stop()
     await one.close()
