@@ -223,7 +223,8 @@ class Member:
             text += f"; restarting it here ({group.restarts} of {group.spec.restarts})"
         else:
             group.barred = True
-            text += f"; it moves, and stays away from {self.me} for {group.spec.failure_timeout:g} s"
+            until = f"for {group.spec.failure_timeout:g} s, or until `hamgr cleanup {name}`"
+            text += f"; it moves, and stays away from {self.me} {until}"
         out.append(Announce(Kind.GROUP_FAILED, text, self.me, name))
 
     def _reconcile(self, now: float, name: str, group: LocalGroup, out: list[Effect]) -> None:

@@ -20,6 +20,9 @@ TAGS = {
 }
 """How mount(8) names devices by what is on them, and where udev keeps the same names."""
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9#+.:=@_\x80-\U0010ffff-]")
+"""What udev writes as \\x20 in the names of its links."""
+
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
@@ -88,7 +91,7 @@ class Device:
         """Where it is; "" for what has no path, as `server:/export` or `tmpfs`."""
         tag, _, value = self.named.partition("=")
         if tag in TAGS:
-            return f"{TAGS[tag]}/{value.strip(chr(34))}"
+            return f"{TAGS[tag]}/{_UNSAFE.sub(_encoded, value.strip(chr(34)))}"
         return self.named if self.named.startswith("/") and not self.named.startswith("//") else ""
 
     def number(self) -> tuple[int, int] | None:
@@ -123,6 +126,10 @@ def _backing_file(source: str) -> str:
         return Path(f"/sys/block/{name}/loop/backing_file").read_text().rstrip("\n")
     except OSError:
         return ""
+
+
+def _encoded(match: re.Match[str]) -> str:
+    return f"\\x{ord(match[0]):02x}"
 
 
 def _plain(text: str) -> str:

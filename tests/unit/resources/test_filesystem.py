@@ -16,7 +16,7 @@ import pytest
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
 from hamgr.resources.kinds import RESOURCE_KINDS
-from hamgr.resources.mounts import below, parse, top
+from hamgr.resources.mounts import Device, below, parse, top
 from hamgr.resources.processes import users_of
 from hamgr.resources.resource import Resource, ResourceError, ResourceStatus, Surroundings
 
@@ -322,6 +322,23 @@ def test_a_mountinfo_line_is_understood() -> None:
         "/srv/data here/x",
     ]
     assert top(mounts, "/srv") is None
+
+
+@pytest.mark.parametrize(
+    ("named", "path"),
+    [
+        ("LABEL=data", "/dev/disk/by-label/data"),
+        ("LABEL=my data/1", "/dev/disk/by-label/my\\x20data\\x2f1"),
+        ('LABEL="Börse-2"', "/dev/disk/by-label/Börse-2"),
+        ("UUID=1234-ABCD", "/dev/disk/by-uuid/1234-ABCD"),
+        ("/dev/vg/lv", "/dev/vg/lv"),
+        ("server:/export", ""),
+        ("//server/share", ""),
+        ("tmpfs", ""),
+    ],
+)
+def test_devices_are_found_where_udev_puts_them(named: str, path: str) -> None:
+    assert Device(named).path == path
 
 
 @pytest.mark.parametrize(
