@@ -6,11 +6,14 @@ Put behind the service in its group: the group is started when the service answe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import functools
 import http.client
 import socket
 import ssl
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from hamgr.config.model import ResourceConfig
@@ -24,6 +27,9 @@ LONGEST_PAUSE = 1.0
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for one question; the monitor's own time-out is beside it."""
+
+MOST_THREADS = 64
+"""HTTP checks at a time; a thread is made when it is needed."""
 
 PATIENCE_SHARE = 0.9
 """Of the start time-out: so that the reason is told, and not only that the time was up."""
@@ -89,17 +95,30 @@ class Http:
         self._ca = str(config.options.get("ca", ""))
 
     async def ask(self) -> str:
-        return await asyncio.to_thread(self._get)
-
-    def _get(self) -> str:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT)
+        sockets: list[socket.socket] = []
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                return await asyncio.get_running_loop().run_in_executor(_threads(), self._get, connection, sockets)
+        except TimeoutError as error:
+            return _why(error)
+        finally:
+            # A server that sends a byte now and then would hold the thread for hours.
+            for one in sockets:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
+    def _get(self, connection: http.client.HTTPConnection, sockets: list[socket.socket]) -> str:
+        """sockets: is told those of the connection, as they come."""
         headers = {"User-Agent": "hamgr", "Connection": "close"}
         if self._site:
             headers["Host"] = self._site
         try:
             connection.connect()
+            sockets.append(connection.sock)
             if self._secure:
                 connection.sock = self._context().wrap_socket(connection.sock, server_hostname=self._site or self._host)
+                sockets.append(connection.sock)
             connection.request("GET", self._path, headers=headers)
             response = connection.getresponse()
             body = response.read(BODY)
@@ -128,6 +147,12 @@ class Http:
     @property
     def host(self) -> str:
         return self._host
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Of their own: many services that hang together keep no other work waiting."""
+    return ThreadPoolExecutor(MOST_THREADS, "check")
 
 
 class Asked:

@@ -222,3 +222,41 @@ async def test_the_site_is_named_to_the_server() -> None:
         assert await resource("http", url=f"http://127.0.0.1:{port}/", host="shop.example.org").status() is RUNNING
     assert (await heard).lower().count(b"\r\nhost:") == 1
     assert b"\r\nHost: shop.example.org\r\n" in await heard
+
+
+async def test_a_server_that_sends_a_byte_now_and_then_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not hold a thread for as long as it likes."""
+    monkeypatch.setattr("hamgr.resources.check.CONNECT_TIMEOUT", 0.3)
+    gone = asyncio.Event()
+
+    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        except ConnectionError:
+            pass
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        check = resource("http", url=f"http://127.0.0.1:{port}/")
+        assert await check.status() is STOPPED
+        assert isinstance(check, Explaining)
+        assert check.reason == "no answer in 0.3 s"
+        await asyncio.wait_for(gone.wait(), 10)
+
+
+async def test_forty_servers_that_hang_keep_no_other_check_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hamgr.resources.check.CONNECT_TIMEOUT", 1.0)
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as silent, web() as port:
+        hanging = resource("http", url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        asked = [asyncio.create_task(hanging.status()) for _ in range(40)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(0.9):
+            assert await resource("http", url=f"http://127.0.0.1:{port}/").status() is RUNNING
+        assert set(await asyncio.gather(*asked)) == {STOPPED}
