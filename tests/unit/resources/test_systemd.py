@@ -30,6 +30,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         booted.boot()
         booted.write("good.service", "[Service]\nExecStart=sleep 1000")
         booted.write("good@.service", "[Service]\nExecStart=sleep 1000%i")
+        booted.write("unhurried.service", "[Service]\nExecStartPre=sleep 0.5\nExecStart=sleep 1000")
+        # Another that is active looks at it: so systemd keeps it, and its count of starts, in memory.
+        booted.write("kept.service", "[Service]\nExecStart=sleep 1000")
+        booted.write("keeper.target", "After=kept.service")
         booted.write("restarts.service", "[Service]\nExecStart=sleep 1000\nRestart=always\nRestartSec=0")
         booted.write("bad.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=sh -c 'exit 7'")
         booted.write("oneshot.service", "[Service]\nType=oneshot\nExecStart=true")
@@ -51,6 +55,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         booted.write("door.socket", "[Socket]\nListenStream=/run/door\nAccept=yes")
         booted.write("door@.service", "[Service]\nExecStart=cat\nStandardInput=socket")
         booted.run("systemctl", "daemon-reload")
+        booted.run("systemctl", "start", "keeper.target")
         booted.run("systemctl", "mask", "--runtime", "masked.service")
         yield booted
     except NotBooted as error:
@@ -170,7 +175,7 @@ async def test_what_can_not_start_says_why_and_is_stopped(unit: Make, name: str,
 
 async def test_twenty_starts_in_a_row_are_no_reason_to_refuse_the_next(unit: Make) -> None:
     """StartLimitBurst is 5 in 10 s; twenty failovers may be as quick."""
-    one = unit("good")
+    one = unit("kept")
     for _ in range(20):
         await one.start()
         await one.stop()
@@ -213,11 +218,11 @@ async def test_a_group_reports_a_death_without_waiting_for_its_monitor(machine: 
 
 async def test_a_restart_by_hand_is_no_death(machine: Booted, unit: Make) -> None:
     told: list[str] = []
-    one = unit("good")
+    one = unit("unhurried")
     one.watch(told.append)
     await one.prepare()
     await one.start()
-    machine.run("systemctl", "restart", "good.service")
+    machine.run("systemctl", "restart", "unhurried.service")
     assert await one.status() is RUNNING
     assert told == []
 
