@@ -19,7 +19,7 @@ from hamgr.admin.keys import KeysDesk
 from hamgr.admin.links import LinksDesk
 from hamgr.admin.push import PushDesk
 from hamgr.admin.service import AdminError, AdminServer
-from hamgr.config.local import check_local, local_warnings
+from hamgr.config.local import check_local, local_warnings, other_manager
 from hamgr.config.model import DEFAULT_CONFIG, Config
 from hamgr.config.problems import ConfigError, NotYet
 from hamgr.config.source import Loaded, load
@@ -228,7 +228,7 @@ def main(argv: list[str] | None = None) -> int:
                 return 0
         config, node = loaded.config, loaded.node
         lines.write_also(config.log_file, config.syslog)
-        problems = check_local(config, node, RESOURCE_KINDS)
+        problems = [*other_manager(config), *check_local(config, node, RESOURCE_KINDS)]
         if problems:
             raise ConfigError(tuple(map(loaded.located, problems)))
         for warning in (*loaded.warnings, *local_warnings(config, node)):

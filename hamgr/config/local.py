@@ -15,6 +15,8 @@ from hamgr.config.model import Config, ResourceConfig
 from hamgr.config.problems import ConfigWarning, Problem, describe
 from hamgr.config.toml import known_node
 
+HEARTBEAT_PID = Path("/run/heartbeat.pid")
+
 
 def check_local(config: Config, node: str, kinds: Kinds) -> list[Problem]:
     """The mistakes that only this machine can see, as node `node`; an empty list when its daemon may start."""
@@ -22,6 +24,19 @@ def check_local(config: Config, node: str, kinds: Kinds) -> list[Problem]:
         return [unknown]
     checks = (_key_file(config), _tls(config), _state_dir(config), _resources(config, node, kinds), _agents(config))
     return [Problem(config.path, *facts) for check in checks for facts in check]
+
+
+def other_manager(config: Config, pid_file: Path = HEARTBEAT_PID) -> list[Problem]:
+    """Heartbeat, if it runs here now: it would start what hamgrd starts, and neither would know of the other."""
+    try:
+        process = int(pid_file.read_text())
+        name = Path(f"/proc/{process}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return []
+    if name != "heartbeat":
+        return []
+    allowed = "one manager: stop Heartbeat on all nodes, with its services, and keep it from starting at boot"
+    return [Problem(config.path, "this machine", f"Heartbeat, which runs here (process {process})", allowed)]
 
 
 def examine_local(config: Config, node: str, kinds: Kinds) -> list[Problem]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from hamgr.config.local import check_local, find_agent, local_warnings
+from hamgr.config.local import check_local, find_agent, local_warnings, other_manager
+from hamgr.config.model import Config
 from hamgr.config.toml import load
 from hamgr.links.keyfile import write_key_file
 from hamgr.resources.kinds import RESOURCE_KINDS
@@ -136,3 +140,24 @@ def test_an_agent_is_found_beside_our_python_and_by_its_path(directory: Path) ->
     assert found is not None
     assert find_agent(config, str(found)) == found
     assert find_agent(config, f"{directory}/key") is None
+
+
+def test_no_daemon_starts_beside_a_heartbeat(directory: Path) -> None:
+    config = load_here(directory)
+    pid_file, program = directory / "heartbeat.pid", directory / "heartbeat"
+    shutil.copy(shutil.which("sleep") or "", program)
+    assert other_manager(config, pid_file) == []
+    with subprocess.Popen([program, "60"]) as heartbeat:
+        pid_file.write_text(f"   {heartbeat.pid}\n")
+        (problem,) = other_manager(config, pid_file)
+        heartbeat.kill()
+    assert f"found Heartbeat, which runs here (process {heartbeat.pid}), allowed one manager" in str(problem)
+    assert other_manager(config, pid_file) == [], "an old file says nothing"
+    pid_file.write_text(f"{os.getpid()}\n")
+    assert other_manager(config, pid_file) == [], "its number may be another program's now"
+
+
+def load_here(directory: Path) -> Config:
+    path = directory / "hamgr.toml"
+    path.write_text(CONFIG.format(dir=directory))
+    return load(path)
