@@ -211,6 +211,8 @@ def _write_ha_dir(options: Options, layout: Layout, password: str) -> None:
     (layout.ha_dir / "haresources").write_text(hafiles.haresources(options, layout))
     (layout.ha_dir / "hamgr.toml").write_text(hafiles.more(options, layout))
     _write_secret(layout.ha_dir / "authkeys", hafiles.authkeys())
+    if options.nodes > 2:
+        layout.hosts.write_text(hafiles.hosts(options))
     layout.key.symlink_to(layout.ha_dir / "authkeys")  # the arbiter takes Heartbeat's file too
 
 

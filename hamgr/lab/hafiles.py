@@ -56,6 +56,14 @@ def ha_cf(options: Options, password: str) -> str:
     return "\n".join([*lines, ""])
 
 
+def hosts(options: Options) -> str:
+    """Whose the addresses are: of two nodes hamgr finds out by itself."""
+    lines = ["127.0.0.1 localhost"]
+    for network in ("lan", "ha"):
+        lines += [f"{node_address(node, network)} {node}-{network}" for node in options.node_names]
+    return "\n".join([*lines, ""])
+
+
 def haresources(options: Options, layout: Layout) -> str:
     if options.groups:
         return layout.placed(options.groups)

@@ -50,12 +50,14 @@ class Machine:
     def boot(self) -> None:
         socket.sethostname(self._name)
         run_tool(["mount", "--bind", str(self._layout.disk(self._name)), str(self._layout.here)])
+        if self._layout.hosts.exists():
+            run_tool(["mount", "--bind", str(self._layout.hosts), "/etc/hosts"])
         self._set_addresses()
         if self._name in self._options.node_names:
             self._find_shared_disk()
             self._spawn("responder", [sys.executable, "-m", "hamgr.lab.responder", self._name])
-            self._run_boot_script()
             self._initialise()
+            self._run_boot_script()
         self.start_daemon()
 
     def start_daemon(self) -> None:

@@ -220,6 +220,11 @@ class Layout:
         return self.directory / "hamgr.toml"
 
     @property
+    def hosts(self) -> Path:
+        """What the machines have as /etc/hosts, if it is there."""
+        return self.directory / "hosts"
+
+    @property
     def ha_dir(self) -> Path:
         return self.directory / "ha.d"
 
