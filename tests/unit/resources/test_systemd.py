@@ -415,3 +415,21 @@ def test_check_on_a_node_knows_which_units_will_not_do(machine: Booted, name: st
     assert done.returncode == code
     assert len(about_units) == (1 if said else 0)
     assert said in "".join(about_units)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("good", 0, "g: good on a"),
+        ("oneshot", 1, "BROKEN: a start must succeed"),
+        ("leaves", 1, "leaves.service is stopped, but 2 of its processes still run"),
+        ("unknown", 1, "which systemd does not know"),
+    ],
+)
+def test_resource_check_knows_units_that_can_not_be_kept(machine: Booted, name: str, code: int, said: str) -> None:
+    (machine.root / "run/hamgr.toml").write_text(CHECKED.format(unit=name))
+    hamgr = [sys.executable, "-m", "hamgr.cli.main", "--config", "/run/hamgr.toml"]
+    done = machine._enter(*hamgr, "resource", "check", "g", "--node", "a", "--yes")
+    machine._enter("systemctl", "kill", "--signal=KILL", f"{name}.service")
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout
