@@ -158,6 +158,7 @@ def _surroundings(config: Config, host: Host, health: Health, group: str) -> Sur
         hands_off=lambda: node.member.hands_off,
         may_mend=functools.partial(host.may_mend, group),
         hindered=functools.partial(health.hindered, group),
+        unready=functools.partial(host.group_unready, group),
     )
 
 

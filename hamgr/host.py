@@ -41,6 +41,7 @@ from hamgr.core.events import (
     FailbackClosed,
     FenceFinished,
     FenceOutcome,
+    GroupUnready,
     HealthChanged,
     LinkChanged,
     OperatorAsked,
@@ -151,6 +152,7 @@ class Host:
         self._requests = itertools.count(1)
         self._asked: dict[int, asyncio.Future[tuple[bool, str]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unready: dict[str, dict[str, tuple[str, bool]]] = {}
 
     def begin(self, world: World) -> None:
         self._world = world
@@ -208,6 +210,15 @@ class Host:
     def may_mend(self, group: str) -> bool:
         """Asked of the clock, and not of the last step: after a pause nothing may be done before it was noticed."""
         return not self.broken and self.node.may_mend(self._clock(), group)
+
+    def group_unready(self, group: str, resource: str, reason: str, soon: bool) -> None:
+        """Why the group can't be started here yet, as one of its resources says; "" when that one has no objection."""
+        objections = self._unready.setdefault(group, {})
+        objections.pop(resource, None)
+        if reason:
+            objections[resource] = reason, soon
+        reasons = "; ".join(why for why, _ in objections.values())
+        self.post(GroupUnready(group, reasons, all(passes for _, passes in objections.values())))
 
     def group_told(self, group: str, kind: Kind, text: str) -> None:
         """A resource of the group has something to say to the operators; it changes nothing."""

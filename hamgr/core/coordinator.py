@@ -7,7 +7,7 @@ cluster state. It speaks to its own node as to any other member.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
 from hamgr.core.company import company, is_started, needed_by, to_be_moved
@@ -15,11 +15,18 @@ from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.fencing import Fencing, PlanState
 from hamgr.core.members import Grant, MemberRecord
 from hamgr.core.membership import Liveness, Membership, Peer
-from hamgr.core.messages import ClusterState, Order, Report, RosterEntry, Stamp, Standing
+from hamgr.core.messages import ClusterState, GroupReport, Order, Report, RosterEntry, Stamp, Standing
 from hamgr.core.placement import Candidate, candidates_of, place
 from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
 
 SETTLED = frozenset({GroupState.STARTED, GroupState.STOPPED, GroupState.STOP_FAILED})
+
+
+def _kept_out(report: GroupReport, held: Collection[str]) -> bool:
+    """What runs, or is being started, is not moved for that: the start itself says whether it can. held: the groups
+    that any node has."""
+    unready = report.unready != "" and report.state is GroupState.STOPPED
+    return unready and (report.group in held or not report.soon)
 
 
 class Coordinator:
@@ -296,11 +303,12 @@ class Coordinator:
             self._leave_alone(send)
             return
         grants = {node: Grant(set(member.run), set(member.keep)) for node, member in self.members.items()}
+        held = {name for member in self.members.values() for name in member.groups if not member.stopped(name)}
         candidates = {
             node: Candidate(
                 node,
                 self.fit(member),
-                frozenset(g.group for g in member.groups.values() if g.barred),
+                frozenset(g.group for g in member.groups.values() if g.barred or _kept_out(g, held)),
                 (self._scores if self.health is None else self.health).get(node, 0),
             )
             for node, member in self.members.items()
@@ -445,6 +453,8 @@ class Coordinator:
                 reasons.append(f"it runs with {' and '.join(group.together_with)}, not on {node}")
             elif node in away:
                 reasons.append(f"it never runs beside {' and '.join(group.apart_from)} on {node}")
+            elif (report := member.groups.get(group.name)) is not None and report.unready:
+                reasons.append(f"{node} is not ready for it: {report.unready}")
             else:
                 reasons.append(f"{group.name} failed on {node} too often (hamgr cleanup {group.name} --node {node})")
         return (f"no node can run {group.name}: " + "; ".join(reasons),)

@@ -150,7 +150,19 @@ class PersistFailed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class GroupUnready:
+    """Why the group can't be started on this node yet; "" when it can. It says nothing of one that runs.
+
+    soon: it is about to be ready: a group that runs nowhere may wait for it, one that would be stopped for it does not.
+    """
+
+    group: str
+    reason: str
+    soon: bool = False
+
+
 Event: TypeAlias = (
     Tick | PacketReceived | ArbiterAnswered | ArbiterLost | FenceFinished | ResourceReported | OperatorAsked | Paused
-    | LinkChanged | HealthChanged | FailbackClosed | ConfigStaged | Persisted | PersistFailed
+    | LinkChanged | HealthChanged | GroupUnready | FailbackClosed | ConfigStaged | Persisted | PersistFailed
 )

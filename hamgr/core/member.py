@@ -59,6 +59,9 @@ class LocalGroup:
     barred: bool = False
     stop_by: float = float("inf")
     detail: str = ""
+    unready: str = ""
+    """Why it can't be started here yet; "" when it can."""
+    soon: bool = False
 
     @property
     def active(self) -> bool:
@@ -107,8 +110,14 @@ class Member:
 
     def reports(self) -> tuple[GroupReport, ...]:
         return tuple(
-            GroupReport(name, group.state, group.barred, group.detail) for name, group in self.groups.items()
+            GroupReport(name, group.state, group.barred, group.detail, group.unready, group.soon)
+            for name, group in self.groups.items()
         )
+
+    def unready(self, name: str, reason: str, soon: bool) -> None:
+        group = self.groups[name]
+        self.changed |= (group.unready, group.soon) != (reason, soon)
+        group.unready, group.soon = reason, soon
 
     def new_epoch(self, out: list[Effect]) -> None:
         """Orders of the earlier epoch end; every group is probed anew (what runs keeps running)."""

@@ -150,13 +150,16 @@ class Order:
 class GroupReport:
     """State of one group, as probed or acted on by its node in the epoch of the report.
 
-    barred: the node says that it can't run the group now (it failed there too often).
+    barred: the node says that it can't run the group now (it failed there too often). unready: why it can't be started
+    there yet, as when a copy of its data is not good enough; "" when it can. soon: it is about to be ready.
     """
 
     group: str
     state: GroupState
     barred: bool = False
     detail: str = ""
+    unready: str = ""
+    soon: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from hamgr.core.events import (
     FailbackClosed,
     FenceFinished,
     FenceOutcome,
+    GroupUnready,
     HealthChanged,
     LinkChanged,
     OperatorAsked,
@@ -182,6 +183,8 @@ class Node:
                 self.beats.changes(now, self.membership.link_changed(link, up, reason))
             case HealthChanged(score, detail):
                 self._health(score, detail)
+            case GroupUnready(group, reason, soon):
+                self.member.unready(group, reason, soon)
             case ConfigStaged():
                 self.pushing.staged(event)
             case FailbackClosed(groups):

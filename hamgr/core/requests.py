@@ -340,11 +340,13 @@ class Requests:
             for group in groups
             if target in candidates_of(spec, group)
             and not group.together_with
-            and not any(report.barred for name, report in member.groups.items() if name == group.name)
+            and not any(report.barred or report.unready for name, report in member.groups.items() if name == group.name)
         ]
         if not able:
             what = forward.group or "any group"
-            self.answer(requester, False, f"{target} may not run {what}: not configured for it, or it failed there")
+            unready = [member.groups[group.name].unready for group in groups if group.name in member.groups]
+            why = next(filter(None, unready), "not configured for it, or it failed there")
+            self.answer(requester, False, f"{target} may not run {what}: {why}")
             return
         for name in able:
             coordinator.pin(name, target)

@@ -131,6 +131,8 @@ def _report_out(body: core.Report) -> pb.Report:
                 state=_STATES.index(group.state),  # type: ignore[arg-type]
                 barred=group.barred,
                 detail=group.detail,
+                unready=group.unready,
+                soon=group.soon,
             )
             for group in body.groups
         ],
@@ -145,7 +147,10 @@ def _report_in(body: pb.Report) -> core.Report:
         body.epoch,
         body.number,
         body.probed,
-        tuple(core.GroupReport(group.group, _state(group.state), group.barred, group.detail) for group in body.groups),
+        tuple(
+            core.GroupReport(group.group, _state(group.state), group.barred, group.detail, group.unready, group.soon)
+            for group in body.groups
+        ),
         body.standby,
         body.unfit,
         body.health,

@@ -72,6 +72,7 @@ class Promotable:
         self._starting = False
         self._asked = asyncio.Event()
         self._told = ""
+        self._why_not = ""
         self.reason = ""
 
     async def prepare(self) -> None:
@@ -79,6 +80,7 @@ class Promotable:
         self._notifies = await asyncio.to_thread(self._offers_notify)
         self._meta["notify"] = "true" if self._notifies else "false"
         if self._around.candidate:
+            self._ready(f"{self._calls.agent} is not started yet", soon=True)
             self._keeper = asyncio.create_task(self._keep())
 
     def _offers_notify(self) -> bool:
@@ -94,14 +96,24 @@ class Promotable:
             await self._calls.settled()
             code, said = await self._calls.monitor()
             if code in PROMOTED:
-                self._calls.role = "promoted"
+                self._is_promoted()
                 return
             if code not in STARTED:
                 await self._start(code, said)
             self._calls.role = "running"
             await self._check_score()
             await self._change("promote")
-            self._calls.role = "promoted"
+            self._is_promoted()
+
+    def _is_promoted(self) -> None:
+        self._calls.role = "promoted"
+        self._ready("")
+
+    def _ready(self, why_not: str, *, soon: bool = False) -> None:
+        """Say whether the group may be brought here; "" if it may. soon: what is missing is on its way."""
+        if why_not != self._why_not:
+            self._why_not = why_not
+            self._around.unready(self._config.name, why_not, soon)
 
     async def _check_score(self) -> None:
         """It may come with a monitor: some agents set none before, and DRBD's may wait until the other node is known to
@@ -110,13 +122,19 @@ class Promotable:
         until = clock() + min(SCORE_PATIENCE, self._config.start_timeout * SCORE_SHARE)
         while not _good(score := await self._calls.promotion_score()):
             if clock() >= until:
-                has = "no promotion score" if score is None else f"the promotion score {score}"
-                raise ResourceError(
-                    f"{self._calls.agent} can't be promoted on {self._around.node}: it gave itself {has}, so its data"
-                    " here may be older than another node's"
-                )
+                raise ResourceError(self._objection(score))
             await asyncio.sleep(min(SCORE_PAUSE, until - clock()))
             await self._calls.monitor()
+
+    def _objection(self, score: int | None) -> str:
+        """Why it can't be promoted with this score; "" if it can."""
+        if _good(score):
+            return ""
+        has = "no promotion score" if score is None else f"the promotion score {score}"
+        return (
+            f"{self._calls.agent} can't be promoted on {self._around.node}: it gave itself {has}, so its data here may"
+            " be older than another node's"
+        )
 
     async def stop(self) -> None:
         """Demote it. What can't be demoted is stopped; nothing promoted is left."""
@@ -146,7 +164,7 @@ class Promotable:
             code, said = await self._calls.monitor()
         if code in PROMOTED:
             self.reason = ""
-            self._calls.role = "promoted"
+            self._is_promoted()
             self._note(said if code == DEGRADED_PROMOTED else "")
             return ResourceStatus.RUNNING
         if code in STARTED or code == NOT_RUNNING or await self._calls.nothing_can_run(code):
@@ -242,14 +260,18 @@ class Promotable:
         async with self._turn:
             if self._calls.role == "promoted" or self._around.hands_off():
                 return  # it came while we waited
+            failed = ""
             try:
                 self._note(await self._improve())
             except ResourceError as error:
-                self._note(str(error))
+                failed = str(error)
             except TimeoutError:
-                self._note(f"{self._calls.agent} did not answer in time")
+                failed = f"{self._calls.agent} did not answer in time"
             finally:
                 self._starting = False
+            if failed:
+                self._note(failed)
+            self._ready(failed or self._objection(await self._calls.promotion_score()))
 
     async def _improve(self) -> str:
         """One look, and what it takes to have it started; what is left to say to the operators."""

@@ -91,6 +91,10 @@ def _always() -> bool:
     return True
 
 
+def _ready(resource: str, reason: str, soon: bool) -> None:
+    return
+
+
 def _unhindered(resource: str, reason: str) -> None:
     return
 
@@ -105,6 +109,9 @@ class Surroundings:
     by a valid order, and nobody works on the cluster. To be asked right before; if not, the resource has failed.
     hindered: to be called with the name of the resource and what keeps clients from it on this node, whether it runs
     here or not, and with "" when nothing does: the node counts as less healthy.
+    unready: to be called with the name of the resource and why it can't be started on this node yet, and with "" when
+    it can: until then the group is not brought here; with True, when it is about to be ready, that holds only for a
+    group that runs elsewhere.
     """
 
     cluster: str = ""
@@ -118,6 +125,7 @@ class Surroundings:
     hands_off: Callable[[], bool] = _never
     may_mend: Callable[[], bool] = _always
     hindered: Callable[[str, str], None] = _unhindered
+    unready: Callable[[str, str, bool], None] = _ready
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,16 +248,20 @@ class Order(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., view: _Optional[int] = ..., number: _Optional[int] = ..., run: _Optional[_Iterable[str]] = ..., keep: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GroupReport(_message.Message):
-    __slots__ = ("group", "state", "barred", "detail")
+    __slots__ = ("group", "state", "barred", "detail", "unready", "soon")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     BARRED_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    UNREADY_FIELD_NUMBER: _ClassVar[int]
+    SOON_FIELD_NUMBER: _ClassVar[int]
     group: str
     state: GroupState
     barred: bool
     detail: str
-    def __init__(self, group: _Optional[str] = ..., state: _Optional[_Union[GroupState, str]] = ..., barred: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
+    unready: str
+    soon: bool
+    def __init__(self, group: _Optional[str] = ..., state: _Optional[_Union[GroupState, str]] = ..., barred: _Optional[bool] = ..., detail: _Optional[str] = ..., unready: _Optional[str] = ..., soon: _Optional[bool] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("epoch", "number", "probed", "groups", "standby", "unfit", "health")

@@ -27,6 +27,7 @@ from hamgr.core.events import (
     Event,
     FenceFinished,
     FenceOutcome,
+    GroupUnready,
     OperatorAsked,
     PacketReceived,
     Persisted,
@@ -151,6 +152,53 @@ def test_a_dead_owner_is_fenced_before_its_group_starts_elsewhere() -> None:
     times = {announce.kind: time for time, _name, announce in cluster.told}
     assert times[Kind.FENCE_CONFIRMED] <= times[Kind.GROUP_STARTING]
     assert times[Kind.GROUP_STARTED] - 2.0 <= TIMING.deadtime + 0.02 + 0.005 + 0.1
+
+
+def test_a_group_is_not_brought_to_a_node_that_is_not_ready_for_it() -> None:
+    """A copy of its data there is still old: a start would only fail, after the group was stopped where it ran."""
+    cluster = Cluster(GroupSpec("db", ("a", "b")))
+    cluster.post("a", GroupUnready("db", "its data is old"))
+    cluster.run(10)
+    assert cluster.active == {"a": set(), "b": {"db"}, "c": set()}
+    cluster.post("a", GroupUnready("db", ""))
+    cluster.run(2)
+    assert cluster.active == {"a": {"db"}, "b": set(), "c": set()}
+
+
+def test_a_group_that_runs_is_not_taken_from_a_node_that_is_no_longer_ready_to_start_it() -> None:
+    cluster = Cluster(GroupSpec("db", ("a", "b")))
+    cluster.run(10)
+    cluster.post("a", GroupUnready("db", "its data is old"))
+    cluster.run(5)
+    assert cluster.active["a"] == {"db"}
+
+
+def test_a_group_that_runs_nowhere_waits_for_its_best_node_and_one_that_runs_does_not() -> None:
+    """When all machines boot together, a few ms must not decide where the group runs."""
+    cluster = Cluster(GroupSpec("db", ("a", "b")))
+    cluster.post("a", GroupUnready("db", "it is not started yet", soon=True))
+    cluster.run(10)
+    assert cluster.owners("db") == ["a"]
+    cluster.post("a", OperatorAsked(1, Verb.STANDBY, "a"))
+    cluster.run(2)
+    assert cluster.owners("db") == ["b"]
+    cluster.post("a", OperatorAsked(2, Verb.ONLINE, "a"))
+    cluster.run(5)
+    assert cluster.owners("db") == ["b"]
+    cluster.post("a", GroupUnready("db", ""))
+    cluster.run(2)
+    assert cluster.owners("db") == ["a"]
+
+
+def test_where_no_node_is_ready_the_status_says_why() -> None:
+    cluster = Cluster(GroupSpec("db", ("a", "b")))
+    for name in "ab":
+        cluster.post(name, GroupUnready("db", "its data is old"))
+    cluster.run(10)
+    assert cluster.active == {"a": set(), "b": set(), "c": set()}
+    coordinator = next(node.coordinator for node in cluster.nodes.values() if node.coordinator is not None)
+    (why,) = coordinator.waits["db"]
+    assert why == "no node can run db: a is not ready for it: its data is old; b is not ready for it: its data is old"
 
 
 def test_an_operators_fence_that_fails_is_not_tried_on_a_living_node_later() -> None:

@@ -46,6 +46,7 @@ class Machine:
         self.here = here
         self.told: list[str] = []
         self.maintenance = False
+        self.objections: list[str] = []
         self.looks = 0
         self._read = 0
 
@@ -133,6 +134,7 @@ async def make(machine: Machine) -> AsyncIterator[Make]:
             group_nodes=("a", "b"),
             candidate=candidate,
             hands_off=machine.hands_off,
+            unready=lambda name, reason, soon: machine.objections.append(reason),
         )
         config = ResourceConfig("db", "ocf", options, start_timeout=patience, monitor_interval=interval)
         resource = RESOURCE_KINDS["ocf"].build(config, around)
@@ -282,6 +284,37 @@ async def test_who_has_no_good_score_is_not_promoted(make: Make, machine: Machin
         f"ocf:test:db can't be promoted on a: it gave itself {said}, so its data here may be older than another node's"
     )
     assert machine.state == "started"
+
+
+async def test_a_node_says_that_it_is_not_ready_until_it_has_a_good_score(make: Make, machine: Machine) -> None:
+    """Before that the group is not brought back to it from where it runs."""
+    machine.break_("start", "echo started >$here/state; exit 0")
+    await make().prepare()
+    async with asyncio.timeout(10):
+        while len(machine.objections) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert machine.objections[0] == "ocf:test:db is not started yet"
+        assert "it gave itself no promotion score" in machine.objections[1]
+        machine.break_("monitor", "crm_master -l reboot -v 7")
+        while machine.objections[-1]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert len(machine.objections) == 3
+
+
+async def test_a_node_that_can_not_start_it_is_not_ready(make: Make, machine: Machine) -> None:
+    machine.break_("start", "echo 'ocf-exit-reason:no disk' >&2; exit 1")
+    await make().prepare()
+    async with asyncio.timeout(10):
+        while machine.objections[-1] != "ocf:test:db start: failed (1): no disk":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_promoted_is_ready(make: Make, machine: Machine) -> None:
+    machine.state = "promoted"
+    resource = make()
+    await resource.prepare()
+    await resource.status()
+    assert machine.objections == ["ocf:test:db is not started yet", ""]
 
 
 async def test_a_score_may_come_with_the_first_monitor_that_is_no_probe(make: Make, machine: Machine) -> None:
