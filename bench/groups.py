@@ -1,8 +1,9 @@
 """Many groups on one node: how long they take to start, how late heartbeats get meanwhile, what their monitors cost.
 
-    python bench/groups.py [--groups 200] [--seconds 20] [--json]
+    python bench/groups.py [--groups 200] [--vips] [--seconds 20] [--json]
 
-One real hamgrd whose peer was acknowledged as off; each group is an init script that takes no time.
+One real hamgrd whose peer was acknowledged as off; each group is an init script that takes no time, or with --vips an
+address on an interface in a network namespace of its own (as root).
 """
 
 from __future__ import annotations
@@ -49,6 +50,16 @@ script = "{dir}/script"
 args = ["g{number}"]
 """
 
+VIP = """
+[group.g{number}]
+[[group.g{number}.resource]]
+kind = "vip"
+address = "10.9.{high}.{low}/16"
+interface = "vip0"
+"""
+
+INSIDE = "HAMGR_BENCH_GROUPS"
+
 SCRIPT = """#!/bin/sh
 case $2 in
   start) : > {dir}/$1.runs ;;
@@ -61,13 +72,18 @@ esac
 class Node:
     """A hamgrd in a directory of its own."""
 
-    def __init__(self, directory: Path, groups: int) -> None:
+    def __init__(self, directory: Path, groups: int, vips: bool) -> None:
         self.directory = directory
+        self._vips = vips
         self.config = directory / "hamgr.toml"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        tables = [GROUP.format(number=number, dir=directory) for number in range(groups)]
+        text = VIP if vips else GROUP
+        tables = [
+            text.format(number=number, dir=directory, high=number // 250, low=number % 250 + 1)
+            for number in range(groups)
+        ]
         self.config.write_text(HEAD.format(dir=directory, port=port) + "".join(tables))
         script = directory / "script"
         script.write_text(SCRIPT.format(dir=directory))
@@ -85,6 +101,9 @@ class Node:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def running(self) -> int:
+        if self._vips:
+            shown = subprocess.run(["ip", "-o", "address", "show", "vip0"], capture_output=True, text=True, check=True)
+            return shown.stdout.count("inet 10.9.")
         return len(list(self.directory.glob("*.runs")))
 
 
@@ -107,10 +126,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=20.0, help="of watching the monitors (%(default)s)")
+    parser.add_argument("--vips", action="store_true", help="each group is an address")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.vips and INSIDE not in os.environ:
+        command = ["unshare", "--net", sys.executable, *sys.argv]
+        return subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode
+    if options.vips:
+        up = [f"link set {name} up" for name in ("vip0", "vip1", "lo")]
+        lines = ["link add name vip0 type veth peer name vip1", *up]
+        subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
     with tempfile.TemporaryDirectory(prefix="hamgr-groups-") as directory:
-        node = Node(Path(directory), options.groups)
+        node = Node(Path(directory), options.groups, options.vips)
         daemon = node.start()
         try:
             wait(lambda: node.hamgr("status").returncode == 0, "the daemon")

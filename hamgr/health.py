@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 
 class Health:
-    """changed: called with the score and its reasons when one of them changed."""
+    """changed: called with the score, its reasons, and what of them hinders, when one of them changed."""
 
-    def __init__(self, changed: Callable[[int, str], None]) -> None:
+    def __init__(self, changed: Callable[[int, str, str], None]) -> None:
         self._changed = changed
         self._pings = (0, "")
         self._hindrances: dict[tuple[str, str], str] = {}
@@ -36,4 +36,4 @@ class Health:
         found = score - len(reasons), "; ".join([*reasons, *([detail] if detail else [])])
         if found != self._last:
             self._last = found
-            self._changed(found[0], found[1] or "nothing hinders clients")
+            self._changed(found[0], found[1] or "nothing hinders clients", "; ".join(reasons))

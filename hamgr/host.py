@@ -192,8 +192,8 @@ class Host:
     def link_changed(self, link: str, up: bool, detail: str) -> None:
         self.post(LinkChanged(link, up, detail))
 
-    def health_changed(self, score: int, detail: str) -> None:
-        self.post(HealthChanged(score, detail))
+    def health_changed(self, score: int, detail: str, hindrance: str = "") -> None:
+        self.post(HealthChanged(score, detail, hindrance))
 
     def failback_closed(self, groups: frozenset[str]) -> None:
         self.post(FailbackClosed(groups))

@@ -123,11 +123,12 @@ class LinkChanged:
 
 @dataclass(frozen=True, slots=True)
 class HealthChanged:
-    """The ping score of this node changed: the sum of the weights of the ping targets that answer. detail: which do
-    not."""
+    """The health of this node changed: the sum of the weights of the ping targets that answer, less one for each thing
+    that keeps clients from it. detail: which targets do not answer, and what else; hindrance: what else alone."""
 
     score: int
     detail: str = ""
+    hindrance: str = ""
 
 
 @dataclass(frozen=True, slots=True)

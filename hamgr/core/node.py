@@ -115,6 +115,7 @@ class Node:
         self.coordinator: Coordinator | None = None
         self.failback_closed: frozenset[str] = frozenset()
         self.health = 0
+        self.hindrance = ""
         """The sum of the weights of the ping targets that answer."""
         self.delivery = Delivery(spec.timing.keepalive)
         self.requests = Requests(self)
@@ -181,7 +182,8 @@ class Node:
                 kind, what = (Kind.LINK_UP, "works") if up else (Kind.LINK_DOWN, "is down")
                 self.tell(kind, f"own link {link} {what}: {reason}", self.name, link=link)
                 self.beats.changes(now, self.membership.link_changed(link, up, reason))
-            case HealthChanged(score, detail):
+            case HealthChanged(score, detail, hindrance):
+                self.hindrance = hindrance
                 self._health(score, detail)
             case GroupUnready(group, reason, soon):
                 self.member.unready(group, reason, soon)

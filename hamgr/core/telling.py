@@ -194,6 +194,8 @@ def _warnings(node: Node) -> list[str]:
         found.append(f"the arbiter does not answer: {node.arbitration.detail}")
     elif node.spec.arbiter and node.arbitration.answer is not None and not node.arbitration.answer.voter:
         found.append("the arbiter has a new record of this cluster and does not vote until it heard a majority")
+    if node.hindrance:
+        found.append(f"{node.name} has less health, so that groups keep away from it: {node.hindrance}")
     own_down = node.membership.own_down
     for peer in node.membership.peers.values():
         if peer.heartbeat is not None and runs_another(node.config, peer.heartbeat.config):

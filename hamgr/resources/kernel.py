@@ -174,8 +174,9 @@ class Kernel(Shared):
         self._asking.ask(
             netlink.RTM_NEWADDR, netlink.CREATE | netlink.EXCL, _address_head(index, address) + netlink.packed(values)
         )
-        # The event of an IPv6 address comes only when the kernel has come to its duplicate address detection.
-        self._note(Held(index, address, extra.flags))
+        # The event of an IPv6 address may come only when the kernel has come to its duplicate address detection.
+        tentative = IFA_F_TENTATIVE if address.version == 6 and not extra.flags & IFA_F_NODAD else 0
+        self._note(Held(index, address, extra.flags | tentative))
 
     def remove(self, held: Held) -> None:
         """Raises OSError: EADDRNOTAVAIL or ENODEV when it is gone already."""

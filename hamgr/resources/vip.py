@@ -20,6 +20,7 @@ from hamgr.resources.neighbours import Neighbours
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
 from hamgr.resources.routes import Routes
 from hamgr.resources.source import SourceRoutes
+from hamgr.spawn import our_turn
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,8 @@ class Vip:
         card, address = self._place()
         if not self._on(card):
             await self._make_sure(kernel, card)
+            # Hundreds that start together have waited together: each goes on in a turn of its own, so heartbeats leave.
+            await our_turn()
             self._remove([held for held in kernel.held(self._address) if held.index != card.index])
         extra = self._extra(address, card)
         try:

@@ -90,6 +90,7 @@ def test_the_group_moves_when_its_interface_is_dead_and_comes_back(lab, how: str
         prober.wait_for_answer("b")
         what = "has no carrier" if how == "the cable is pulled" else "is down"
         assert told(cluster, "a", "health")[-1] == f"the health of a is -1: interface eth0 {what}"
+        assert any(f"interface eth0 {what}" in warning for warning in cluster.status("a")["warnings"])
         cluster.wait(lambda: cluster.owners() == ["b"], 10, "b to own it alone")
         if how == "the cable is pulled":
             cluster.plug("a", "lan")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+from collections.abc import Iterable, Mapping
 
 from hamgr.config.addresses import check_interface
-from hamgr.config.model import ResourceConfig
+from hamgr.config.model import OptionValue, ResourceConfig
 from hamgr.resources.resource import Option, Resource, ResourceKind, Surroundings
 
 REFUSE, ALERT = "refuse", "alert"
@@ -54,6 +56,13 @@ def _check_broadcast(value: str) -> str:
     return ""
 
 
+def _warnings_here(options: Mapping[str, OptionValue]) -> Iterable[tuple[str, str]]:
+    interface, here = options.get("interface"), [name for _, name in socket.if_nameindex()]
+    if isinstance(interface, str) and interface not in here:
+        text = f"{interface} is not here (there is {', '.join(sorted(here))}): until it comes the group can't run here"
+        yield "interface", text
+
+
 def _build(config: ResourceConfig, surroundings: Surroundings) -> Resource:
     from hamgr.resources.vip import Vip
 
@@ -75,4 +84,5 @@ KIND = ResourceKind(
         Option("source", bool, default=False),
     ),
     _build,
+    warnings_here=_warnings_here,
 )

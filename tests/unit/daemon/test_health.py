@@ -9,7 +9,7 @@ DOWN = "interface eth0 is down"
 
 def test_one_dead_cable_counts_once_however_many_addresses_it_hinders() -> None:
     told: list[tuple[int, str]] = []
-    health = Health(lambda score, detail: told.append((score, detail)))
+    health = Health(lambda score, detail, _: told.append((score, detail)))
     for number in range(3):
         health.hindered("web", f"vip-{number}", DOWN)
     health.hindered("mail", "vip", "interface eth1 has no carrier")
@@ -18,7 +18,7 @@ def test_one_dead_cable_counts_once_however_many_addresses_it_hinders() -> None:
 
 def test_it_is_well_again_when_nothing_hinders_anymore() -> None:
     told: list[tuple[int, str]] = []
-    health = Health(lambda score, detail: told.append((score, detail)))
+    health = Health(lambda score, detail, _: told.append((score, detail)))
     health.hindered("web", "vip", DOWN)
     health.hindered("mail", "vip", DOWN)
     health.hindered("web", "vip", "")
@@ -29,7 +29,15 @@ def test_it_is_well_again_when_nothing_hinders_anymore() -> None:
 
 def test_hindrances_are_taken_from_what_the_ping_targets_give() -> None:
     told: list[tuple[int, str]] = []
-    health = Health(lambda score, detail: told.append((score, detail)))
+    health = Health(lambda score, detail, _: told.append((score, detail)))
     health.pinged(5, "every ping target answers")
     health.hindered("web", "vip", DOWN)
     assert told == [(5, "every ping target answers"), (4, f"{DOWN}; every ping target answers")]
+
+
+def test_what_hinders_is_told_apart_from_the_ping_targets() -> None:
+    hindrances: list[str] = []
+    health = Health(lambda score, detail, hindrance: hindrances.append(hindrance))
+    health.pinged(0, "no answer from gateway")
+    health.hindered("web", "vip", DOWN)
+    assert hindrances == ["", DOWN]

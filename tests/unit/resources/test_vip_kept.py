@@ -183,3 +183,28 @@ def test_two_hundred_addresses_start_within_a_second_and_share_their_sockets(net
     assert start < 1
     assert descriptors < 16
     assert close < 1
+
+
+LOST = """
+import asyncio, subprocess
+from hamgr import netlink
+netlink.EVENT_BUFFER = 1
+from hamgr.resources.kernel import Kernel
+
+async def main():
+    kernel = Kernel.join()
+    lines = [f"address add 10.9.{number // 250}.{number % 250 + 1}/16 dev eth0" for number in range(600)]
+    lines += [f"link add name late{number} type veth peer name end{number}" for number in range(20)]
+    subprocess.run(["ip", "-batch", "-"], input="\\n".join(lines), text=True, check=True)
+    print(sum(str(held.address).startswith("10.9.") for held in kernel.everything()), kernel.card("late19") is not None)
+    kernel.leave()
+
+asyncio.run(main())
+"""
+
+
+def test_what_the_kernel_could_not_tell_is_read_anew(net: Net) -> None:
+    """More events than its buffer holds, while the daemon did not look (netlink(7), ENOBUFS)."""
+    command = ["ip", "netns", "exec", net.ns("a"), sys.executable, net.script(LOST)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["600", "True"]
