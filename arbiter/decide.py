@@ -215,6 +215,10 @@ class ClusterArbiter:
         claim, book = peer.report.claim, self._book
         if not peer.report.initialised:
             return f"{name} has not learned the epoch yet, so it can't claim one"
+        roster = [entry.node for entry in book.state.roster]
+        if roster and name not in roster:
+            # Nodes that were removed one by one, and come back with old files, must not be a quorum with this vote.
+            return f"{name} is none of the cluster's nodes ({', '.join(roster)}): it was removed, or is not added yet"
         if claim <= book.vote_epoch:
             return f"the vote of epoch {book.vote_epoch} is given to {book.voted_for or 'nobody'}; claim a newer one"
         if claim < self._known_epoch():

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
 
-from hamgr.core.durable import STAGED, Durable
+from hamgr.core.durable import Durable
 from hamgr.core.effects import AppliedRecord, FenceRecord, InitialisedRecord, Record, StagedRecord
 from hamgr.core.messages import ClusterState, ConfigStamp, RosterEntry, Stamp, Standing
 
@@ -226,6 +226,7 @@ class StateStore:
         )
 
     def _write_staged(self, record: StagedRecord) -> None:
+        kept = self.load().apply(record).staged
         self._db.execute("begin")
         try:
             self._db.execute("delete from configs where digest = ?", (record.digest,))
@@ -233,9 +234,10 @@ class StateStore:
                 "insert into configs (digest, idle, text) values (?, ?, ?)",
                 (record.digest, json.dumps(record.idle), record.text),
             )
+            places = ", ".join("?" * len(kept))
             self._db.execute(
-                "delete from configs where number not in (select number from configs order by number desc limit ?)",
-                (STAGED,),
+                f"delete from configs where digest not in ({places})",
+                tuple(staged.digest for staged in kept),
             )
             self._db.execute("commit")
         except sqlite3.Error:

@@ -92,6 +92,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     config.add_argument("file", nargs="?", type=Path, help="FILE: the configuration (/etc/hamgr/hamgr.toml)")
     config.add_argument("--check", action="store_true", help="only have every node check it")
     _resource_arguments(command("resource", _resource, "the kinds of resources; try those of a group", False))
+    _node_arguments(command("node", _node, "add a node to the cluster while it runs, or remove one"))
     init = command("init", commands.init, "say that this cluster is new, before hamgrd first starts", json=False)
     init.add_argument("--node", default="", help="this node's name (the host name)")
     _import_arguments(command("import", _import, "turn Heartbeat's files into a hamgr.toml", json=False))
@@ -134,6 +135,16 @@ def _resource(args: argparse.Namespace) -> int:
     return describe(args) if args.verb == "describe" else kinds(args)
 
 
+def _node_arguments(node: argparse.ArgumentParser) -> None:
+    node.add_argument("verb", choices=("add", "remove"))
+    node.add_argument("name", help="of the node")
+    node.add_argument("--address", action="append", default=[], metavar="LINK=IP", help="(add) on a udp or grpc link")
+    node.add_argument("--interface", action="append", default=[], metavar="LINK=NAME", help="(add) where it differs")
+    node.add_argument("--fence", default="", metavar="AGENT", help="(add) the agent of its fence device")
+    node.add_argument("--fence-option", action="append", default=[], metavar="NAME=VALUE", help="(add) of that agent")
+    node.add_argument("--check", action="store_true", help="show the change, have every node check it, and no more")
+
+
 def _key_arguments(key: argparse.ArgumentParser) -> None:
     key.add_argument("verb", metavar="new|list|activate|retire|reload", help="new: a new file, or one more key in it")
     key.add_argument("words", nargs="*", metavar="[FILE] [NUMBER]", help="FILE: the configuration's key_file")
@@ -165,6 +176,12 @@ def _config(args: argparse.Namespace) -> int:
     from hamgr.cli.config import config
 
     return config(args)
+
+
+def _node(args: argparse.Namespace) -> int:
+    from hamgr.cli.nodes import node
+
+    return node(args)
 
 
 def _tls(args: argparse.Namespace) -> int:

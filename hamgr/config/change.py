@@ -73,7 +73,8 @@ def _voters(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:
     found = change(old, new)
     changes = [f"node {name} is added" for name in found.added] + [f"node {name} is removed" for name in found.removed]
     if old.arbiter != new.arbiter:
-        changes.append("another arbiter" if old.arbiter and new.arbiter else "an arbiter comes or goes")
+        changes += ["the arbiter goes"] if old.arbiter else []
+        changes += ["an arbiter comes"] if new.arbiter else []
     if len(changes) > 1:
         yield "node", ", ".join(changes), "one of that in a push: a quorum of before and one of after must meet"
 

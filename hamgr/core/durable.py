@@ -22,7 +22,7 @@ from hamgr.core.election import UNKNOWN_VOTE
 from hamgr.core.messages import ClusterState, ConfigStamp
 
 STAGED = 8
-"""Configurations that are kept to be switched to; of more, the newest."""
+"""Configurations that are kept to be switched to; of more, the newest, and what is proposed or committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,12 @@ class Durable:
                 vote = UNKNOWN_VOTE if epoch else ""
                 return dataclasses.replace(self, initialised=True, epoch=epoch, voted_for=vote)
             case StagedRecord(digest, idle):
-                older = tuple(staged for staged in self.staged if staged.digest != digest)
-                return dataclasses.replace(self, staged=(*older, StagedRecord(digest, idle))[-STAGED:])
+                older = [staged for staged in self.staged if staged.digest != digest]
+                needed = (self.state.proposed.digest, self.state.config.digest)
+                spare = [staged for staged in older if staged.digest not in needed]
+                for staged in spare[: max(0, len(older) + 1 - STAGED)]:
+                    older.remove(staged)
+                return dataclasses.replace(self, staged=(*older, StagedRecord(digest, idle)))
             case AppliedRecord(version):
                 return dataclasses.replace(self, applied=max(self.applied, version))
             case FenceRecord():

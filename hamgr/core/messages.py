@@ -69,7 +69,7 @@ class ClusterState:
     """The last configuration that was committed (`hamgr.core.pushing`): every node is to run it."""
     proposed: ConfigStamp = ConfigStamp()
     pushing: bool = False
-    """The maintenance was begun by a push, and ends with it."""
+    """The maintenance was begun by a push, and ends with it: not everybody may run the same configuration."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,8 @@ class Pushing:
             refusal = "another configuration is being pushed"
         elif coordinator.pushing:
             refusal = "the last push has not come to its end: look at `hamgr status`"
+        elif coordinator.maintenance:
+            refusal = "a maintenance is on: hamgr maintenance off"
         elif absent := self._absent(coordinator, (removed,)):
             refusal = f"{', '.join(absent)} would miss it: a configuration is pushed while all nodes are members"
         if refusal:
@@ -203,6 +205,8 @@ class Pushing:
         if coordinator.proposed.version:
             if coordinator.state.proposed == coordinator.proposed:
                 self._commit(now, coordinator)
+        elif self._push is not None and coordinator.maintenance:
+            self._give_back("a maintenance was begun meanwhile: nothing is changed")
         elif self._push is not None:
             self._propose(now, coordinator, self._push)
         elif coordinator.pushing:
@@ -219,9 +223,8 @@ class Pushing:
         elif not lacking:
             coordinator.proposed = ConfigStamp(coordinator.config.version + 1, push.digest, push.added)
             push.until = now + PATIENCE * node.spec.timing.deadtime
-            if not coordinator.maintenance:
-                coordinator.maintenance = coordinator.pushing = True
-                node.tell(Kind.MAINTENANCE, "maintenance begins: a configuration is pushed")
+            coordinator.maintenance = coordinator.pushing = True
+            node.tell(Kind.MAINTENANCE, "maintenance begins: a configuration is pushed")
             node.touch()
 
     def _give_back(self, text: str) -> None:
@@ -239,8 +242,7 @@ class Pushing:
                 # Nobody has seen it committed, since only we could have done that.
                 coordinator.proposed = ConfigStamp()
                 self._give_back(f"{', '.join(absent or late)} did not store it in time: nothing is changed")
-                if coordinator.pushing:
-                    node.requests.end_maintenance(now, coordinator, "the push is taken back")
+                node.requests.end_maintenance(now, coordinator, "the push is taken back")
                 node.touch()
                 return
             ready = not late

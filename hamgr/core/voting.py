@@ -84,9 +84,17 @@ class Voting:
         if now < election.not_before or now < self._stand_at(electorate):
             return False
         hoped = len(electorate) + (1 if node.arbitration.usable(now) else 0)
-        if hoped < node.spec.majority:
+        if hoped < self._needed():
             return False
         return not (node.spec.two_node and len(electorate) == 1) or self._may_stand_alone(now)
+
+    def _needed(self) -> int:
+        """The votes that win an epoch. While a configuration is pushed, the other node of a two_node cluster may run
+        one with more voters, or with less: a quorum of one would miss theirs. Only who is confirmed off has no say."""
+        node = self._node
+        if node.spec.two_node and node.stored.pushing and not node.acknowledged:
+            return node.spec.votes
+        return node.spec.majority
 
     def _stand_at(self, electorate: list[str]) -> float:
         """Lower ranks wait for the higher ones, and a starting node listens first for those who are at work."""
@@ -138,7 +146,7 @@ class Voting:
             return
         claim = election.claim
         if claim is not None:
-            if claim.count() >= node.spec.majority:
+            if claim.count() >= self._needed():
                 self._win(now, claim)
             elif now >= claim.began + self.patience() and self._hopeless(now, claim):
                 election.claim = None
@@ -156,7 +164,7 @@ class Voting:
     def _hopeless(self, now: float, claim: Claim) -> bool:
         node = self._node
         hoped = {*self._electorate()} - claim.refused
-        return len(hoped) + (1 if node.arbitration.usable(now) else 0) < node.spec.majority
+        return len(hoped) + (1 if node.arbitration.usable(now) else 0) < self._needed()
 
     def _stand(self, now: float, electorate: list[str]) -> None:
         node = self._node

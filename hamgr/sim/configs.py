@@ -1,12 +1,14 @@
 """The operators push configurations: every daemon stages the text, then the cluster is asked to switch to it.
 
-The simulated texts say nothing, for the cluster stays the same; what counts is which of them is in whose file.
+Of a simulated text only the digest is known, and the cluster that it describes: as it was, or with a node more or less.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hamgr.core.cluster import ClusterSpec
 from hamgr.core.events import Verb
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 FIRST = f"{0:016x}"
 """The digest of the file that every machine begins with."""
+
+FEWEST = 2
+"""Nodes of a cluster."""
 
 STAGING = (0.05, 1.5)
 """Seconds from the first word of a push to the question to the coordinator."""
@@ -25,16 +30,66 @@ class Configs:
     def __init__(self, world: World) -> None:
         self._world = world
         self._pushed = 0
+        self.specs = {FIRST: world.spec}
 
     def push(self, *idle: str) -> None:
-        """Push a new one. idle: the groups that it changes."""
+        """Push one with the same nodes. idle: the groups that it changes."""
+        if (spec := self._present()) is not None:
+            self._stage(spec, "", idle)
+
+    def remove(self, node: str) -> None:
+        spec = self._present()
+        if spec is None or node not in spec.names or len(spec.names) <= FEWEST:
+            return
+        if any(node in group.nodes and (len(group.nodes) == 1 or group.leaders) for group in spec.groups):
+            return  # what is left of its nodes might be too few for it
+        groups = tuple(
+            replace(group, nodes=tuple(name for name in group.nodes if name != node)) for group in spec.groups
+        )
+        nodes = tuple(one for one in spec.nodes if one.name != node)
+        two_node = len(nodes) == FEWEST and not spec.arbiter
+        tie_breaker = "" if spec.tie_breaker == node else spec.tie_breaker
+        self._stage(replace(spec, nodes=nodes, groups=groups, two_node=two_node, tie_breaker=tie_breaker), node, ())
+
+    def add(self, node: str) -> None:
+        spec = self._present()
+        if spec is None or node in spec.names:
+            return
+        nodes = (*spec.nodes, self._world.spec.node(node))
+        self._stage(replace(spec, nodes=nodes, two_node=False), node, ())
+
+    def _present(self) -> ClusterSpec | None:
+        """The cluster as some daemon that runs knows it: what an operator there would build upon."""
+        running = [machine.process for machine in self._world.machines.values() if machine.process is not None]
+        return self._world.operator_rng.choice(running).node.spec if running else None
+
+    def _stage(self, spec: ClusterSpec, changed: str, idle: tuple[str, ...]) -> None:
         world = self._world
         self._pushed += 1
         digest = f"{self._pushed:016x}"
+        self.specs[digest] = spec
+        every = tuple(group.name for group in spec.groups)
         for machine in world.machines.values():
-            if machine.process is not None:
-                machine.process.stage(digest, idle)
-        world.engine.after(world.operator_rng.uniform(*STAGING), self._ask, digest)
+            # Each daemon checks what it is given: one voter comes or goes at a time.
+            if machine.process is not None and len({*machine.process.node.spec.names} ^ {*spec.names}) <= 1:
+                machine.process.stage(digest, idle if machine.name in spec.names else every)
+        world.engine.after(world.operator_rng.uniform(*STAGING), self._ask, digest, changed)
 
-    def _ask(self, digest: str) -> None:
-        self._world.operators.ask(Verb.PUSH, config=digest)
+    def _ask(self, digest: str, changed: str) -> None:
+        def answered(done: bool, text: str) -> None:
+            if done and changed in self.specs[digest].names:
+                world.engine.after(world.operator_rng.uniform(*STAGING), self._bring_up, digest, changed)
+
+        world = self._world
+        world.operators.ask(Verb.PUSH, changed, then=answered, config=digest)
+
+    def _bring_up(self, digest: str, node: str) -> None:
+        """The new node gets the file, and its daemon is started; it knows nothing of an earlier life in the cluster."""
+        world, machine = self._world, self._world.machines[node]
+        machine.kill()
+        machine.file = digest
+        if world.may_wipe():
+            machine.disk.wipe()
+            world.checker.wiped(machine)
+        machine.power_on()
+        machine.start_daemon()

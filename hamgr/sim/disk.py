@@ -21,7 +21,6 @@ class Disk:
         self.durable = Durable().apply(InitialisedRecord(0))
         self.full = False
         self.slow = False
-        self.was_wiped = False
         self._starts = 0
 
     def latency(self) -> float:
@@ -54,5 +53,4 @@ class Disk:
 
     def wipe(self) -> None:
         self.durable = Durable()
-        self.was_wiped = True
         self._starts = 0

@@ -174,6 +174,14 @@ def _push(world: World, args: tuple[str, ...]) -> None:
     world.configs.push(*args)
 
 
+def _node_add(world: World, args: tuple[str, ...]) -> None:
+    world.configs.add(args[0])
+
+
+def _node_remove(world: World, args: tuple[str, ...]) -> None:
+    world.configs.remove(args[0])
+
+
 def _fence_mode(world: World, args: tuple[str, ...]) -> None:
     world.power.modes[args[0]] = FenceMode(args[1])
 
@@ -232,6 +240,8 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "leave": ("NODE", _ask(Verb.LEAVE)),
     "maintenance": ("on|off", _maintenance),
     "push": ("[GROUP]", _push),
+    "node-add": ("NODE", _node_add),
+    "node-remove": ("NODE", _node_remove),
 }
 
 USAGE = {verb: f"{verb} {usage}".strip() for verb, (usage, _) in _ACTIONS.items()}

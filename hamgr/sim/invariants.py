@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hamgr.core.cluster import GroupState
+from hamgr.core.cluster import ClusterSpec, GroupState
 from hamgr.core.effects import Announce, Fence, Kind, Record, StateRecord, VoteRecord
 from hamgr.core.messages import ArbiterAnswer, Body, Farewell, Heartbeat, Report, VoteReply
 from hamgr.sim.configs import FIRST
@@ -76,7 +76,7 @@ class Checker:
                 continue
             if other.services[group].active:
                 raise Violation("one-owner", f"{machine.name} starts {group} while it is active on {other.name}")
-            if not self._accounted_for(other, group, epoch):
+            if other.name in process.node.spec.names and not self._accounted_for(other, group, epoch):
                 raise Violation(
                     "takeover-rule",
                     f"{machine.name} starts {group} in epoch {epoch}, and {other.name} neither reported it stopped in"
@@ -162,10 +162,19 @@ class Checker:
             self._votes_for(process.machine.name, record.epoch, record.candidate)
         elif isinstance(record, StateRecord) and record.state.config.version:
             config = record.state.config
+            if config.version not in self.configs and config.added:
+                self._is_added(self._world.machines[config.added])
             other = self.configs.setdefault(config.version, config.digest)
             if other != config.digest:
                 text = f"{other} and {config.digest} are both committed as configuration {config.version}"
                 raise Violation("configuration", text)
+
+    def _is_added(self, machine: Machine) -> None:
+        """A node belongs to the cluster from now on; it counts as gone, so nothing of a group may be active there."""
+        active = [name for name, service in machine.services.items() if service.active]
+        if active:
+            raise Violation("added", f"{machine.name} is added as a node that is gone, and runs {', '.join(active)}")
+        self._left[machine.name] = self._world.engine.now
 
     @property
     def config(self) -> str:
@@ -194,11 +203,10 @@ class Checker:
         intent = next((fence for fence in process.machine.disk.durable.fences if fence.fence == order.fence), None)
         if intent is None:
             raise Violation("fence-intent", f"{name} fences {order.node} without a record of it on its disk")
-        self._elected(name, intent.epoch, order.node)
+        self._elected(name, intent.epoch, order.node, process.node.spec)
 
-    def _elected(self, name: str, epoch: int, victim: str) -> None:
+    def _elected(self, name: str, epoch: int, victim: str, spec: ClusterSpec) -> None:
         """Whoever fences was voted for by a majority in the epoch of its decision."""
-        spec = self._world.spec
         votes = sum(1 for voter in spec.names if self._votes.get((voter, epoch)) == name)
         votes += self._arbiter_votes.get(epoch) == name
         if votes < spec.majority:

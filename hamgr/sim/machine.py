@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hamgr.core.cluster import GroupState
+from hamgr.core.cluster import ClusterSpec, GroupState
 from hamgr.core.effects import (
     Announce,
     AppliedRecord,
@@ -64,9 +64,8 @@ class Process:
         self.machine = machine
         self.world = machine.world
         self.incarnation = machine.disk.next_incarnation()
-        machine.put_in_place()
         self.node = Node(
-            self.world.spec,
+            machine.spec,
             machine.name,
             self.incarnation,
             machine.disk.durable,
@@ -258,6 +257,11 @@ class Machine:
         self.lease_ended = float("-inf")
         """When the last lease of its past lives ended or would have ended, in true time."""
 
+    @property
+    def spec(self) -> ClusterSpec:
+        """The cluster as its file has it."""
+        return self.world.configs.specs[self.file]
+
     def put_in_place(self) -> None:
         """What a daemon does first: a committed configuration that is not in the file yet is put there."""
         pending = self.disk.durable.pending
@@ -298,6 +302,9 @@ class Machine:
     def start_daemon(self) -> bool:
         """Start the daemon; False if there is one, or it can't be started now (no power, no room for its lock)."""
         if not self.powered or self.process is not None or self.disk.full:
+            return False
+        self.put_in_place()
+        if self.name not in self.spec.names:
             return False
         process = Process(self)
         self.process = process

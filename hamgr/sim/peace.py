@@ -70,9 +70,11 @@ def _wanted(spec: ClusterSpec, group: GroupSpec) -> bool:
 
 
 def _copy_configuration(world: World) -> None:
-    """A machine whose state was lost does not know what was pushed: somebody copies the file from another one."""
+    """A machine whose state was lost, or that is new, does not know what was pushed: somebody brings it the file."""
     for machine in world.machines.values():
-        if machine.disk.was_wiped and machine.file != world.checker.config:
+        named = machine.name in world.configs.specs[world.checker.config].names
+        has_it = any(staged.digest == world.checker.config for staged in machine.disk.durable.staged)
+        if named and not has_it and machine.file != world.checker.config:
             machine.file = world.checker.config
             machine.kill()
 
@@ -80,19 +82,21 @@ def _copy_configuration(world: World) -> None:
 def _not_running(world: World) -> list[str]:
     """What is not as it should be, in sentences."""
     found = []
-    for name, machine in world.machines.items():
+    spec = world.configs.specs[world.checker.config]
+    for name in spec.names:
+        machine = world.machines[name]
         if machine.process is None:
             found.append(f"{name} has no daemon")
         elif not machine.process.node.election.following:
             found.append(f"{name} follows no coordinator")
         elif {machine.file, machine.process.node.config} != {world.checker.config}:
             found.append(f"{name} does not run the configuration that was committed")
-    for group in world.spec.groups:
+    for group in spec.groups:
         owners = world.checker.owners(group.name)
-        if not _wanted(world.spec, group):
+        if not _wanted(spec, group):
             found += [f"{group.name} is active on {' and '.join(owners)}, and shall not be"] if owners else []
             continue
-        if len(owners) != 1 or owners[0] not in candidates_of(world.spec, group):
+        if len(owners) != 1 or owners[0] not in candidates_of(spec, group):
             found.append(f"{group.name} is active on {' and '.join(owners) or 'no node'}")
             continue
         process = world.machines[owners[0]].process

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from hamgr.core.cluster import ClusterSpec
 from hamgr.sim.faults import Fault
 
+CHANGING = 0.15
+"""The share of runs that are about changes of the configuration: in the others few come to their end."""
+
 EPISODE = 5.0
 """Seconds from one episode to the next, on average. Episodes overlap."""
 
@@ -15,7 +18,7 @@ EPISODE = 5.0
 def random_faults(rng: random.Random, spec: ClusterSpec, duration: float) -> list[Fault]:
     """Episodes over `duration` seconds: each is a fault and, mostly, its end."""
     drawn = _Drawn(rng, spec)
-    episodes = drawn.episodes()
+    episodes = drawn.changes() if rng.random() < CHANGING else drawn.episodes()
     at = rng.uniform(0.0, 12.0)
     found: list[Fault] = []
     pace = rng.choice((0.5, 1.0, 1.0, 2.0)) * EPISODE
@@ -72,6 +75,10 @@ class _Drawn:
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
         return found
+
+    def changes(self) -> dict[Callable[[], Lines], int]:
+        harm = {self._kill: 1, self._power: 1, self._pause: 1, self._cut: 2, self._isolate: 1, self._group: 1}
+        return {self._push: 12, **harm}
 
     def _node(self) -> str:
         return self._rng.choice(self._spec.names)
@@ -263,7 +270,15 @@ class _Drawn:
         for node in self._spec.names if slow else ():
             yield 0.0, f"disk-slow {node}"
             yield 12.0, f"disk-ok {node}"
-        yield 0.0, self._rng.choice(("push", "push", "push", f"push {self._group_name()}"))
+        node = self._node()
+        what = self._rng.choice(("push", f"push {self._group_name()}", f"node-remove {node}"))
+        if what.startswith("node-remove"):
+            # What runs there must go first, or the machine.
+            yield 0.0, self._rng.choice((f"standby {node}", f"leave {node}", f"fence {node}"))
+            yield self._time(3.0, 8.0), what
+            yield self._time(10.0, 30.0), f"node-add {node}"
+        else:
+            yield 0.0, what
         for _ in range(self._rng.choice((0, 1, 1, 2))):
             node, at = self._node(), self._time(0.0, 10.0 if slow else 4.0)
             harm = (f"kill {node}", f"kill {node}", f"power-off {node}", f"pause {node} {self._time(0.5, 6.0)}s")

@@ -13,6 +13,7 @@ from clusters import FAST, kinds, watched
 from conftest import LabFactory
 
 from hamgr.lab.lab import Lab, LabError
+from hamgr.lab.plan import Fencing, node_address
 
 pytestmark = pytest.mark.lab
 
@@ -157,3 +158,60 @@ def test_a_push_over_a_serial_line_alone(lab: LabFactory) -> None:
     assert prober.outages(NOTICED) == []
     assert [config_of(cluster, node) for node in "ab"] == [new, new]
     assert all("node-dead" not in kinds(cluster, node) for node in "ab")
+
+
+@pytest.mark.parametrize("arbiter", [True, False], ids=["with an arbiter", "without"])
+def test_a_node_is_removed_and_added_again_while_the_service_runs(lab: LabFactory, arbiter: bool) -> None:
+    cluster = lab(**FAST, own_file=True, nodes=3, arbiter=arbiter)
+    cluster.wait_for_owner("a")
+    three = config_of(cluster, "a")
+    with watched(cluster) as prober:
+        removed = hamgr(cluster, "b", "node", "remove", "c")
+        assert removed.returncode == 0, removed.stderr
+        assert "c: ok; it leaves the cluster, and its hamgrd ends" in removed.stdout
+        assert "-[node.c]" in removed.stdout
+        cluster.wait(lambda: not cluster.layout.daemon_pid("c").exists(), 10, "the daemon of c to end")
+        assert "c belongs to cluster lab no more" in cluster.node("c").log()
+        assert [node["name"] for node in cluster.status("a")["nodes"]] == ["a", "b"]
+        cluster.wait(lambda: settled(cluster, "a", "b"), 10, "two nodes to go on")
+
+        addresses = [f"--address={link}={node_address('c', link)}" for link in ("lan", "ha")]
+        with_power = ["--fence=fence_hamgr_null"]
+        added = hamgr(cluster, "a", "node", "add", "c", *addresses, *with_power)
+        assert added.returncode == 0, added.stderr
+        assert "+[node.c]" in added.stdout
+        cluster.wait(lambda: settled(cluster, "a", "b"), 10, "the push to end without c")
+        waiting = {node["name"]: node["state"] for node in cluster.status("a")["nodes"]}
+        assert waiting["c"] == "left", "nobody waits for it, and nobody fences it"
+        (cluster.layout.disk("c") / "hamgr.toml").write_text(config_of(cluster, "a"))
+        cluster.node("c").start_daemon()
+        cluster.wait(lambda: settled(cluster, "a", "b", "c"), 20, "c to join")
+    assert prober.outages(NOTICED) == []
+    assert push(cluster, "c", three).returncode == 0
+    cluster.wait(lambda: settled(cluster, "a", "b", "c"), 20, "c to be there for the group again")
+    assert hamgr(cluster, "b", "takeover", "web", "--node", "c").returncode == 0
+    cluster.wait_for_owner("c")
+    assert all("fence-asked" not in kinds(cluster, node) for node in "abc")
+
+
+def test_a_node_that_runs_something_or_may_be_running_something_is_not_removed(lab: LabFactory) -> None:
+    cluster = lab(**FAST, own_file=True, nodes=3, fencing=Fencing.NONE)
+    cluster.wait_for_owner("a")
+    busy = hamgr(cluster, "b", "node", "remove", "a")
+    assert busy.returncode == 1
+    assert "hamgr standby a" in busy.stderr
+    cluster.node("c").power_off()
+    cluster.wait(lambda: cluster.status("a")["nodes"][2]["state"] == "dead", 10, "c to be dead")
+    lost = hamgr(cluster, "b", "node", "remove", "c")
+    assert lost.returncode == 1
+    assert "c: it is dead" in lost.stderr
+    assert hamgr(cluster, "b", "fence", "ack", "c", "--yes").returncode == 0
+    gone = hamgr(cluster, "b", "node", "remove", "c")
+    assert gone.returncode == 0, gone.stderr
+    assert cluster.owners() == ["a"]
+    # It comes back with the old file: nobody listens to it, and alone it is no quorum.
+    cluster.node("c").power_on()
+    cluster.wait(lambda: cluster.status("c")["coordinator"] == "", 10, "c to start alone")
+    assert [node["name"] for node in cluster.status("b")["nodes"]] == ["a", "b"]
+    assert hamgr(cluster, "b", "takeover", "web", "--node", "b").returncode == 0
+    cluster.wait_for_owner("b")

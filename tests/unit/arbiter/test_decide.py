@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Store, VoteBook, WakeAt
-from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, Stamp
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, RosterEntry, Stamp
 
 
 def says(claim: int = 0, **more: object) -> ArbiterReport:
@@ -224,6 +224,16 @@ def test_a_node_that_is_not_configured_gets_nothing() -> None:
 def test_a_node_that_has_not_learned_the_epoch_can_not_claim_one() -> None:
     effects = voter().report(0.0, "a", 1, says(5, initialised=False, settle=0.0))
     assert "has not learned" in answer(effects, "a").refused
+
+
+def test_a_node_that_was_removed_from_the_cluster_gets_no_vote() -> None:
+    arbiter = voter()
+    state = ClusterState(Stamp(4, 2), "a", (RosterEntry("a", 1), RosterEntry("b", 1)))
+    arbiter.report(0.0, "a", 1, says(state=state))
+    old = says(5, settle=0.0, nodes=("a", "b", "c"), alive=("c",))
+    assert "none of the cluster's nodes (a, b)" in answer(arbiter.report(20.0, "c", 1, old), "c").refused
+    assert arbiter.book.vote_epoch == 4
+    assert answer(arbiter.report(20.1, "b", 1, says(5, settle=0.0)), "b").voted_for == "b"
 
 
 def test_an_epoch_that_is_over_is_refused() -> None:

@@ -81,9 +81,10 @@ def test_one_voter_comes_or_goes_at_a_time() -> None:
     assert refusals(more=C) == []
     two = C + C.replace("node.c", "node.d").replace(".3", ".4")
     assert refusals(more=two) == ["node: node c is added, node d is added"]
-    other_arbiter = ("10.0.9.10", "10.0.9.11")
-    assert refusals(other_arbiter) == []
-    assert refusals(other_arbiter, more=C) == ["node: node c is added, another arbiter"]
+    assert refusals(("10.0.9.10", "10.0.9.11")) == ["node: the arbiter goes, an arbiter comes"]
+    no_arbiter = ('[arbiter]\naddress = "10.0.9.10"\ntie_breaker = "a"\n', "")
+    assert refusals(no_arbiter) == []
+    assert refusals(no_arbiter, more=C) == ["node: node c is added, the arbiter goes"]
 
 
 def test_one_link_between_any_two_nodes_stays_as_it_is() -> None:

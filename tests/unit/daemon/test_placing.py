@@ -86,14 +86,19 @@ def test_a_file_that_can_not_be_replaced_is_one_clear_error(config: Config) -> N
         put_in_place(config, "a")
 
 
-def test_the_newest_eight_staged_texts_are_kept(config: Config) -> None:
+def test_the_newest_eight_staged_texts_are_kept_and_what_is_needed_of_older_ones(config: Config) -> None:
     store = StateStore(config.state_dir, "t", "a")
     for number in range(10):
         store.write(StagedRecord(f"{number:016x}", ("web",), b"%d" % number))
     store.write(StagedRecord(f"{5:016x}", (), b"again"))
+    for_later = ClusterState(Stamp(1, 1), config=ConfigStamp(1, f"{2:016x}"), proposed=ConfigStamp(2, f"{3:016x}"))
+    store.write(StateRecord(for_later))
     kept = [(record.digest[-1], record.idle) for record in store.load().staged]
     assert kept == [*((digit, ("web",)) for digit in "2346789"), ("5", ())]
     assert store.text(f"{5:016x}") == b"again"
+    for number in range(20, 30):
+        store.write(StagedRecord(f"{number:016x}", (), b""))
+    assert [int(record.digest, 16) for record in store.load().staged] == [2, 3, *range(24, 30)]
     store.close()
 
 
