@@ -9,7 +9,7 @@ import pytest
 from clusters import FAST, watched
 
 from hamgr.lab.lab import Lab
-from hamgr.lab.plan import VIP, VIP_OF_B
+from hamgr.lab.plan import VIP, VIP_OF_B, client_address
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
@@ -142,6 +142,21 @@ def test_keys_change_under_traffic_by_hand_as_ever(lab: Callable[..., Lab]) -> N
         assert f"{file}: {summary}\n" in listed
     assert "node-suspected" not in [event.kind for event in (*cluster.events("a"), *cluster.events("b"))]
     assert cluster.owners() == ["a"]
+
+
+def test_a_bare_address_finds_its_interface_and_is_the_source_of_connections(lab: Callable[..., Lab]) -> None:
+    cluster = lab(**STEADY, ha_dir=True, groups=f"a {VIP} IPsrcaddr::{VIP}\n")
+    cluster.wait_for_owner("a")
+    assert f"inet {VIP}/24 " in cluster.node("a").exec(["ip", "address", "show", "dev", "eth0"]).stdout
+    cluster.wait(lambda: f"src {VIP}" in speaks(cluster, "a"), 10, "a to speak from the address")
+    cluster.node("a").power_off()
+    cluster.wait_for_owner("b")
+    cluster.wait(lambda: f"src {VIP}" in speaks(cluster, "b"), 10, "b to speak from the address")
+
+
+def speaks(cluster: Lab, node: str) -> str:
+    """Which way a node goes to the client, and from which address."""
+    return cluster.node(node).exec(["ip", "route", "get", client_address()]).stdout
 
 
 def test_each_medium_of_ha_cf_carries_the_cluster(lab: Callable[..., Lab]) -> None:
