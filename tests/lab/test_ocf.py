@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,23 @@ def test_stateful_is_started_on_both_nodes_and_promoted_on_one(lab) -> None:
         insist(cluster, "a", "standby", "b")
         prober.wait_for_answer("a")
         become(cluster, a="master", b="slave")
+
+
+def test_in_maintenance_nothing_promotable_is_touched_while_hamgrd_is_restarted(lab) -> None:
+    cluster: Lab = lab(**FAST, groups=STATEFUL, boot=BOOT)
+    state = "/run/resource-agents/Stateful-db.state.state"
+    become(cluster, 30, a="master", b="slave")
+    with watched(cluster) as prober:
+        insist(cluster, "a", "maintenance", "on")
+        cluster.node("b").exec(["rm", state])
+        for node in "ab":
+            cluster.node(node).kill_daemon(signal.SIGTERM)
+            gone = lambda node=node: not cluster.layout.daemon_pid(node).exists()  # noqa: E731
+            cluster.wait(gone, 10, f"{node}'s hamgrd to end")
+            cluster.node(node).start_daemon()
+            cluster.wait(lambda node=node: cluster.status(node)["quorate"], 20, f"{node} to be back")
+        assert roles(cluster) == {"a": "master", "b": ""}
+        insist(cluster, "a", "maintenance", "off")
+        become(cluster, a="master", b="slave")
+        prober.wait_for_answer("a")
+    assert "group-stopping" not in kinds(cluster, "a")
