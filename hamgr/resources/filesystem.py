@@ -12,6 +12,7 @@ import signal
 
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
+from hamgr.resources.mark import Begun, Mark
 from hamgr.resources.mounts import Device, Mount, below, mounted, top
 from hamgr.resources.processes import Process, send, still_there, users_of
 from hamgr.resources.program import Finished, Unkilled, run
@@ -48,11 +49,12 @@ class Filesystem:
         self._probe = options.get("probe", False) is True
         self._patience = config.stop_timeout * PATIENCE_SHARE
         self._tell = surroundings.tell
+        self._begun = Begun(Mark(surroundings, config.name))
         self._unkilled = Unkilled()
         self.reason = ""
 
     async def prepare(self) -> None:
-        return
+        await self._begun.reserve()
 
     # -- start ----------------------------------------------------------------------------------------------------
 
@@ -85,7 +87,9 @@ class Filesystem:
             command += ["-t", self._fstype]
         if self._options:
             command += ["-o", self._options]
-        finished = await run([*command, self._device.named, self._directory], unkilled=self._unkilled)
+        command += [self._device.named, self._directory]
+        async with self._begun.start() as noted:
+            finished = await run(command, unkilled=self._unkilled, noted=noted)
         if finished.code != 0:
             raise ResourceError(f"mount of {self._device.named} on {self._directory} {finished}")
         if self._look() is not ResourceStatus.RUNNING:
@@ -95,8 +99,8 @@ class Filesystem:
 
     async def status(self) -> ResourceStatus:
         found = self._look()
-        if hanging := self._unkilled.reason:
-            self.reason = hanging
+        if hindrance := self._unkilled.reason or await self._begun.hindrance():
+            self.reason = hindrance
             return ResourceStatus.FAILED
         if found is ResourceStatus.RUNNING and self._probe and (problem := await self._unreadable()):
             self.reason = problem
@@ -151,6 +155,7 @@ class Filesystem:
     # -- stop -----------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
+        await self._begun.end_earlier()
         await self._unkilled.gone()
         clock = asyncio.get_running_loop().time
         until = clock() + self._patience

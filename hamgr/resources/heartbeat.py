@@ -18,11 +18,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hamgr.config.model import ResourceConfig
-from hamgr.resources.mark import BEGUN, Begun, Mark
+from hamgr.resources.mark import Begun, Mark
 from hamgr.resources.program import ENVIRONMENT, CantRun, Finished, Unkilled, run
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
 
@@ -98,14 +98,15 @@ class HeartbeatScript:
         """Only what does not run: Heartbeat's scripts need not bear a second start."""
         if await self.status() is ResourceStatus.RUNNING:
             return
-        async with self._begun.start():
-            finished = await self._run("start")
+        async with self._begun.start() as noted:
+            finished = await self._run("start", noted=noted)
         if finished.code != 0:
             raise ResourceError(f"{self._shown} start {finished}")
         await asyncio.to_thread(self._mark.write, STARTED)
 
     async def stop(self) -> None:
         """Again and again while it fails; one that fails because there is nothing to stop has not failed."""
+        await self._begun.end_earlier()
         clock = asyncio.get_running_loop().time
         until = clock() + self._patience
         try:
@@ -131,8 +132,8 @@ class HeartbeatScript:
         found = told or await self._remembered()
         if told is ResourceStatus.RUNNING:
             await self._begun.found_running()
-        if hanging := self._unkilled.reason:
-            self.reason = hanging
+        if hindrance := self._unkilled.reason or await self._begun.hindrance():
+            self.reason = hindrance
             return ResourceStatus.FAILED
         return found
 
@@ -146,7 +147,7 @@ class HeartbeatScript:
 
     async def _remembered(self) -> ResourceStatus:
         mark = await asyncio.to_thread(self._mark.read)
-        if mark == BEGUN:
+        if mark not in ("", STARTED):
             self.reason = f"a start of {self._shown} did not come to its end, and the script has no status"
             return ResourceStatus.FAILED
         return ResourceStatus.RUNNING if mark == STARTED else ResourceStatus.STOPPED
@@ -155,13 +156,13 @@ class HeartbeatScript:
     def _shown(self) -> str:
         return " ".join([str(self._path), *self._args])
 
-    async def _run(self, action: str, whole: int = 0) -> Finished:
+    async def _run(self, action: str, whole: int = 0, noted: Sequence[str] = ()) -> Finished:
         """The script is looked for each time: it may come, go and move."""
         self._path = await asyncio.to_thread(locate, self._script, self._directory)
         try:
             command = [str(self._path), *self._args, action]
             unkilled = None if action == "status" else self._unkilled
-            return await run(command, self._environment, whole=whole, unkilled=unkilled)
+            return await run(command, self._environment, whole=whole, unkilled=unkilled, noted=noted)
         except CantRun as error:
             places = " nor ".join(str(place.parent) for place in candidates(self._script, self._directory))
             if os.path.isabs(self._script):

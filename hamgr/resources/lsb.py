@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hamgr.config.model import ResourceConfig
 from hamgr.resources.mark import Begun, Mark
 from hamgr.resources.program import CantRun, Unkilled, run
@@ -29,10 +31,11 @@ class Lsb:
         await self._begun.reserve()
 
     async def start(self) -> None:
-        async with self._begun.start():
-            await self._do("start")
+        async with self._begun.start() as noted:
+            await self._do("start", noted)
 
     async def stop(self) -> None:
+        await self._begun.end_earlier()
         try:
             await self._do("stop")
         except CantRun:
@@ -48,8 +51,8 @@ class Lsb:
                 raise
             self.reason = str(error)
             return ResourceStatus.STOPPED
-        if hanging := self._unkilled.reason:
-            self.reason = hanging
+        if hindrance := self._unkilled.reason or await self._begun.hindrance():
+            self.reason = hindrance
             return ResourceStatus.FAILED
         if finished.code in (STATUS_RUNNING, STATUS_STOPPED):
             self.reason = ""
@@ -61,8 +64,8 @@ class Lsb:
         self.reason = f"{self._script} status {finished.how}{meaning}{finished.said}"
         return ResourceStatus.FAILED
 
-    async def _do(self, action: str) -> None:
-        finished = await run([self._script, *self._args, action], unkilled=self._unkilled)
+    async def _do(self, action: str, noted: Sequence[str] = ()) -> None:
+        finished = await run([self._script, *self._args, action], unkilled=self._unkilled, noted=noted)
         if finished.code != 0:
             raise ResourceError(f"{self._script} {action} {finished}")
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from hamgr.resources.program import CantRun
+from hamgr.resources.processes import Process, find, of_group, parse_stat, send, still_there
+from hamgr.resources.program import CantRun, Unkilled
 from hamgr.resources.resource import ResourceError, Surroundings
 
 DIRECTORY = "marks"
@@ -80,37 +82,73 @@ def machine_life() -> str:
 
 
 class Begun:
-    """Whether hamgr may have started a resource here since the boot.
+    """Whether hamgr may have started a resource here since the boot, and whether such a start is still on its way.
 
     If it has not, nothing can be running of a script that is missing, as of one on a file system that is mounted on the
     other node now. If it has, the service may live without its script.
+
+    A hamgrd that is killed leaves the script that it started to itself: until that has ended, `status` says "stopped"
+    of what will run. So the process of a start notes itself, and the next hamgrd ends it before it does anything else.
     """
 
     def __init__(self, mark: Mark) -> None:
         self._mark = mark
         self._noted = False
+        self._settled = False
 
     async def reserve(self) -> None:
         await asyncio.to_thread(self._mark.reserve)
 
     @contextlib.asynccontextmanager
-    async def start(self) -> AsyncIterator[None]:
-        """Around the run of a start. Raises ResourceError: what can't be noted is not started."""
+    async def start(self) -> AsyncIterator[Sequence[str]]:
+        """Around the run of a start, which is noted in what this gives. Raises ResourceError."""
+        await self.end_earlier()
         nothing_before = await self.nothing_can_run()
-        await self._note()
+        await asyncio.to_thread(self._mark.reserve)
         try:
-            yield
+            yield [str(self._mark.path), machine_life()]
         except CantRun:
             if nothing_before:
                 await self.over()
             raise
+        self._noted = False
+        await self.found_running()
+
+    async def hindrance(self) -> str:
+        """What a hamgrd before this one left on its way; "" if nothing."""
+        process = await self._earlier()
+        return f"a start that an earlier hamgrd began is still on its way: {process}" if process is not None else ""
+
+    async def end_earlier(self) -> None:
+        """Raises ResourceError if it can't be ended."""
+        process = await self._earlier()
+        if process is not None:
+            unkilled = Unkilled()
+            await unkilled.note(process.group)
+            for one in await asyncio.to_thread(of_group, process.group):
+                send(one, signal.SIGKILL)
+            await unkilled.gone()
+            self._settled = True
+
+    async def _earlier(self) -> Process | None:
+        """The starts of this hamgrd end before anything else begins, so that this is looked for once."""
+        if self._settled:
+            return None
+        try:
+            process = parse_stat((await asyncio.to_thread(self._mark.read)).encode())
+        except (ValueError, IndexError):
+            process = None
+        if process is not None and still_there(process):
+            return find(process.pid)  # by the name that it has now
+        self._settled = True
+        return None
 
     async def _note(self) -> None:
         await asyncio.to_thread(self._mark.write, BEGUN)
         self._noted = True
 
     async def found_running(self) -> None:
-        """Somebody else started it. That it runs is more than that it can be noted: it is tried once."""
+        """That it runs is more than that it can be noted: it is tried once."""
         if not self._noted:
             self._noted = True
             with contextlib.suppress(ResourceError, TimeoutError):

@@ -55,6 +55,10 @@ LAST_READS = 16
 
 NOT_EMPTY = f'[ -s "$0" ] || [ ! -e "$0" ] || {{ echo "$0: is empty" >&2; exit {NOT_EXECUTABLE}; }}'
 
+NOTE = """mark=$1 life=$2; shift 2
+read -r stat </proc/self/stat && printf '%s\\n%s\\n' "$life" "$stat" 1<>"$mark" ||
+  { echo "$mark can't be written: is the disk full?" >&2; exit 1; }"""
+
 SINK = "exec 3<&0; exec >/dev/null 2>&1; cat <&3 3<&- &"
 
 
@@ -134,11 +138,13 @@ async def run(
     *,
     whole: int = 0,
     unkilled: Unkilled | None = None,
+    noted: Sequence[str] = (),
 ) -> Finished:
     """Run a program, its path or its name first, in a session of its own, without input. Raises CantRun.
 
     whole: keep the first bytes of its standard output, as many, apart from the rest of what it says.
     unkilled: of the resource, for a program that changes something: it starts when nothing of an earlier one is left.
+    noted: the path of a mark and its first line: the process writes itself below that, before it becomes the program.
     A cancellation kills it with its whole process group before it goes on.
     """
     if unkilled is not None:
@@ -150,7 +156,7 @@ async def run(
     try:
         # Not asyncio's: a cancellation while it spawns would kill the program, but not the program's children.
         process = subprocess.Popen(  # noqa: ASYNC220 - asyncio's own does the same, with a thread to wait
-            _command_line(command),
+            _command_line(command, noted),
             stdin=subprocess.DEVNULL,
             stdout=told.writer,
             stderr=said.writer,
@@ -184,12 +190,13 @@ async def run(
     return Finished(code, output, told.first if whole else b"")
 
 
-def _command_line(command: Sequence[str]) -> list[str]:
+def _command_line(command: Sequence[str], noted: Sequence[str]) -> list[str]:
     """As `by_shell`. An empty file, which a full disk or a broken copy left, is no script: a shell would "run" it, and
     the status, 0, would say that its service runs.
     """
-    shell, option, text, *words = by_shell(command)
-    return [shell, option, f"{NOT_EMPTY}; {text}" if "/" in command[0] else text, *words]
+    shell, option, text, program, *words = by_shell(command)
+    steps = [*([NOTE] if noted else []), *([NOT_EMPTY] if "/" in program else []), text]
+    return [shell, option, "; ".join(steps), program, *noted, *words]
 
 
 def why_not_run(program: str, searched: str | None = None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,3 +163,38 @@ async def test_a_start_that_fails_says_so_and_is_stopped_after(service: Callable
     assert await made.resource.status() is ResourceStatus.RUNNING
     await made.resource.stop()
     assert await made.resource.status() is ResourceStatus.STOPPED
+
+
+START_AND_DIE = """
+import asyncio, os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_failed_programs import Service
+async def main():
+    service = Service(Path({here!r}), {kind!r})
+    service.becomes({slow!r})
+    asyncio.get_running_loop().call_later(0.5, os.kill, os.getpid(), 9)
+    await service.resource.start()
+asyncio.run(main())
+"""
+
+
+@kinds
+@pytest.mark.parametrize("first", ["status", "stop", "start"])
+async def test_a_start_that_outlives_its_hamgrd_is_ended_by_the_next(tmp_path: Path, kind: str, first: str) -> None:
+    """It would come up after the service was said to be stopped."""
+    slow = HEALTHY.replace("touch $here/on", "touch $here/begun; sleep 3; touch $here/on")
+    code = START_AND_DIE.format(tests=str(Path(__file__).parent), here=str(tmp_path), kind=kind, slow=slow)
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=False)
+    assert (tmp_path / "begun").exists()
+    made = Service(tmp_path, kind)
+    if first == "status":
+        assert await made.resource.status() is ResourceStatus.FAILED
+        assert isinstance(made.resource, Explaining)
+        assert "a start that an earlier hamgrd began is still on its way: script (pid " in made.resource.reason
+    if first == "start":
+        await made.resource.start()
+        assert await made.resource.status() is ResourceStatus.RUNNING
+    await made.resource.stop()
+    assert await made.resource.status() is ResourceStatus.STOPPED
+    assert made.left() == []

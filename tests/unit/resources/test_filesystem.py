@@ -52,13 +52,14 @@ class Disk:
         run("mkfs.ext4", "-q", "-L", "hamgr-test", self.image)
         self.device = run("losetup", "--find", "--show", self.image)
         self.told: list[str] = []
+        self._surroundings = Surroundings(group="g", state_dir=here / "state", tell=self._tell)
         self._here = here
         self._started: list[subprocess.Popen[bytes]] = []
 
     def resource(self, stop_timeout: float = 20.0, **options: object) -> Resource:
         given = {"device": self.device, "directory": str(self.directory), "fstype": "ext4", **options}
         config = ResourceConfig("fs", "filesystem", given, stop_timeout=stop_timeout)  # type: ignore[arg-type]
-        return RESOURCE_KINDS["filesystem"].build(config, Surroundings(tell=self._tell))
+        return RESOURCE_KINDS["filesystem"].build(config, self._surroundings)
 
     def _tell(self, kind: Kind, text: str) -> None:
         self.told.append(text)
