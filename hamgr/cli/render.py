@@ -55,7 +55,8 @@ def event_line(when: float, reporter: str, announce: Announce) -> str:
 
 def _wrong(status: Status) -> Iterator[str]:
     if status.maintenance:
-        yield "MAINTENANCE, nothing is started, stopped or fenced"
+        why = "a configuration is pushed" if status.pushing else "MAINTENANCE"
+        yield f"{why}, nothing is started, stopped or fenced"
     if not status.quorate:
         yield "NO QUORUM, nothing is started"
     for group in status.groups:
@@ -90,7 +91,7 @@ def _advice(status: Status) -> list[str]:
         for where, state in group.states.items():
             if state == GroupState.FAILED.value:
                 advice.append(f"mend {group.name} on {where}, then: hamgr cleanup {group.name} --node {where}")
-    if status.maintenance:
+    if status.maintenance and not status.pushing:
         advice.append("when the work is done: hamgr maintenance off")
     for node in status.nodes:
         if node.standby:

@@ -175,8 +175,11 @@ def _waits(node: Node, now: float) -> list[str]:
             arbiter = ", the arbiter answers" if node.arbitration.connected else ", the arbiter does not answer"
         found.append(
             f"no coordinator: {heard} of {len(node.spec.names)} nodes heard{arbiter};"
-            f" {node.spec.majority} votes of {node.spec.votes} are needed"
+            f" {node.voting.needed()} votes of {node.spec.votes} are needed"
         )
+        if node.voting.needed() > node.spec.majority:
+            (peer,) = node.membership.peers
+            found.append(f"in a push both nodes decide; if {peer} is off: hamgr fence ack {peer}")
     elif node.coordinator is not None and not node.authoritative():
         found.append("too few votes to decide anything until the election is over")
     elif node.coordinator is None:

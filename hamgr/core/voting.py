@@ -84,11 +84,11 @@ class Voting:
         if now < election.not_before or now < self._stand_at(electorate):
             return False
         hoped = len(electorate) + (1 if node.arbitration.usable(now) else 0)
-        if hoped < self._needed():
+        if hoped < self.needed():
             return False
         return not (node.spec.two_node and len(electorate) == 1) or self._may_stand_alone(now)
 
-    def _needed(self) -> int:
+    def needed(self) -> int:
         """The votes that win an epoch. While a configuration is pushed, the other node of a two_node cluster may run
         one with more voters, or with less: a quorum of one would miss theirs. Only who is confirmed off has no say."""
         node = self._node
@@ -146,7 +146,7 @@ class Voting:
             return
         claim = election.claim
         if claim is not None:
-            if claim.count() >= self._needed():
+            if claim.count() >= self.needed():
                 self._win(now, claim)
             elif now >= claim.began + self.patience() and self._hopeless(now, claim):
                 election.claim = None
@@ -164,7 +164,7 @@ class Voting:
     def _hopeless(self, now: float, claim: Claim) -> bool:
         node = self._node
         hoped = {*self._electorate()} - claim.refused
-        return len(hoped) + (1 if node.arbitration.usable(now) else 0) < self._needed()
+        return len(hoped) + (1 if node.arbitration.usable(now) else 0) < self.needed()
 
     def _stand(self, now: float, electorate: list[str]) -> None:
         node = self._node

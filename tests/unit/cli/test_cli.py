@@ -65,6 +65,14 @@ def test_the_first_line_names_who_runs_another_configuration_file() -> None:
     assert text.splitlines()[0] == "office: node b runs another configuration file"
 
 
+def test_a_push_is_told_from_a_maintenance_that_somebody_must_end() -> None:
+    found = replace(status("a", GroupState.STARTED), maintenance=True)
+    assert "hamgr maintenance off" in render(found)
+    pushed = render(replace(found, pushing=True))
+    assert pushed.startswith("office: a configuration is pushed, nothing is started, stopped or fenced")
+    assert "hamgr maintenance off" not in pushed
+
+
 def test_a_failed_fence_leads_to_the_whole_command() -> None:
     text = render(status("", GroupState.STOPPED, (FenceStatus("b", "failed", 0, 3, "silent"),)))
     assert text.splitlines()[0] == "office: group web is stopped; node b could not be fenced"
