@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from hamgr.core.cluster import GroupSpec, GroupState
 from hamgr.core.members import MemberRecord
@@ -28,11 +28,18 @@ def to_be_moved(group: GroupSpec, members: Mapping[str, MemberRecord], targets: 
     ]
 
 
-def needed_by(name: str, groups: Iterable[GroupSpec], members: Mapping[str, MemberRecord]) -> bool:
-    """Some group that was started after this one still runs, somewhere in the view."""
-    return any(
-        name in group.after and not all(member.stopped(group.name) for member in members.values()) for group in groups
-    )
+def followers(groups: Sequence[GroupSpec]) -> dict[str, list[str]]:
+    """Of each group, those that start after it. Found once: it is asked for every group at every decision."""
+    found: dict[str, list[str]] = {group.name: [] for group in groups}
+    for group in groups:
+        for leader in group.after:
+            found[leader].append(group.name)
+    return found
+
+
+def still_run(groups: Iterable[str], members: Mapping[str, MemberRecord]) -> bool:
+    """Some of the groups still runs, somewhere in the view."""
+    return any(not all(member.stopped(name) for member in members.values()) for name in groups)
 
 
 def is_started(name: str, members: Mapping[str, MemberRecord]) -> bool:

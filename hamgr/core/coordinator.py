@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
-from hamgr.core.company import company, is_started, needed_by, to_be_moved
+from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.fencing import Fencing, PlanState
 from hamgr.core.members import Grant, MemberRecord
@@ -45,6 +45,7 @@ class Coordinator:
         started_at: float,
     ) -> None:
         self._spec = spec
+        self._followers = followers(spec.groups)
         self._me = me
         self._incarnation = incarnation
         self.epoch = epoch
@@ -380,7 +381,7 @@ class Coordinator:
         target = place(self._spec, group, candidates, owner, pin, self.health is not None, near, away, goes_home)
         self.targets[name] = target
         first = to_be_moved(group, self.members, self.targets)
-        needed = needed_by(name, self._spec.groups, self.members)
+        needed = still_run(self._followers[name], self.members)
         for node, grant in grants.items():
             member = self.members[node]
             runs = node in holders and grant.holds(name)
