@@ -74,7 +74,8 @@ class Coordinator:
         """Members that the last `update_view` took in: they have not been sent the view yet."""
         self.failback_closed: frozenset[str] = frozenset()
         self.health: dict[str, int] | None = None
-        """The members' ping scores that placement goes by; None while they differ and may still change."""
+        """The members' ping scores that placement goes by; None while they differ and may still change. Who joins counts
+        with what it says until they are judged anew."""
         self._scores: dict[str, int] = {}
         self._scores_since = now
         self._in_order = spec.in_placing_order()
@@ -310,7 +311,7 @@ class Coordinator:
                 node,
                 self.fit(member),
                 frozenset(g.group for g in member.groups.values() if g.barred or _kept_out(g, held)),
-                (self._scores if self.health is None else self.health).get(node, 0),
+                self._scores[node] if self.health is None else self.health.get(node, self._scores[node]),
             )
             for node, member in self.members.items()
         }

@@ -155,7 +155,7 @@ def _is_a(kind: str, word: str, spec: ClusterSpec) -> bool:
         case "TIME":
             return _TIME.fullmatch(word.lstrip("+-")) is not None
         case "SCORE":
-            return word.isdecimal()
+            return word.removeprefix("-").isdecimal()
         case "PART":
             return re.fullmatch(r"[01](\.\d+)?", word) is not None
         case _:
