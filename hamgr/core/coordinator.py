@@ -74,8 +74,8 @@ class Coordinator:
         """Members that the last `update_view` took in: they have not been sent the view yet."""
         self.failback_closed: frozenset[str] = frozenset()
         self.health: dict[str, int] | None = None
-        """The members' ping scores that placement goes by; None while they differ and may still change. Who joins counts
-        with what it says until they are judged anew."""
+        """The members' ping scores that placement goes by; None while they differ and may still change. Who joins
+        counts with what it says until they are judged anew."""
         self._scores: dict[str, int] = {}
         self._scores_since = now
         self._in_order = spec.in_placing_order()
