@@ -309,7 +309,7 @@ class Coordinator:
         candidates = {
             node: Candidate(
                 node,
-                self.fit(member),
+                self.fit(member) and not self._switches(node),
                 frozenset(g.group for g in member.groups.values() if g.barred or _kept_out(g, held)),
                 self._scores[node] if self.health is None else self.health.get(node, self._scores[node]),
             )
@@ -355,6 +355,11 @@ class Coordinator:
             self._scores_since = now
         if len(set(scores.values())) == 1 or now >= self._scores_since + self._spec.health_delay:
             self.health = scores
+
+    def _switches(self, node: str) -> bool:
+        """It is about to start anew with the configuration that was committed while it was away."""
+        beat = self._membership.peers[node].heartbeat if node != self._me else None
+        return beat is not None and beat.applied < self.config.version and beat.staged == self.config.digest
 
     @staticmethod
     def fit(member: MemberRecord) -> bool:
@@ -451,6 +456,8 @@ class Coordinator:
                 reasons.append(f"{node} is on standby (hamgr online {node})")
             elif member.report is not None and member.report.unfit:
                 reasons.append(f"{node} can't run anything: {member.report.unfit}")
+            elif self._switches(node):
+                reasons.append(f"{node} is about to start anew with the pushed configuration")
             elif near is not None and node not in near:
                 reasons.append(f"it runs with {' and '.join(group.together_with)}, not on {node}")
             elif node in away:
