@@ -27,8 +27,15 @@ def run(*command: str) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
+        told(command[0], f"no end within {PATIENCE:g} s")
         return None
+    if done.returncode != 0:
+        told(command[0], done.stderr.strip())
     return done.stdout if done.returncode == 0 else None
+
+
+def told(program: str, why: str) -> None:
+    print(f"{time.monotonic():.3f} {program}: {why}", file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hamgr.lab.namespaces import search_path
-from hamgr.lab.plan import NODE_NAMES, node_address
+from hamgr.lab.plan import NODE_NAMES, VIP, node_address
 
 WEB_PORT = 8080
 
@@ -159,12 +159,31 @@ monitor_interval = "500ms"
 """
 
 
-MOUNT_POINT = "mkdir -p $HERE/mnt"
-"""What each boot needs before `mounted` can be started."""
+DATABASE = f"""
+[group.db]
+nodes = ["a", "b"]
+auto_failback = false
+restarts = 0
+failure_timeout = "1s"
+[[group.db.resource]]
+kind = "vip"
+address = "{VIP}/24"
+interface = "eth0"
+{mounted("db")}[[group.db.resource]]
+kind = "lsb"
+name = "mariadb"
+script = "@LAB@/mariadb"
+monitor_interval = "300ms"
+start_timeout = "60s"
+"""
 
+DATABASE_FILES = {"mariadb": MARIADB, "schema.sql": SCHEMA}
+
+# Without a grace: libnfs's clients hold no locks to claim back, and Ganesha 4.3 sometimes goes on with it for 40 s, with
+# 2 s configured, while new clients keep trying to create files.
 GANESHA = """
 NFS_CORE_PARAM { Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; }
-NFSv4 { RecoveryBackend = fs; RecoveryRoot = @HERE@/mnt/clients; Lease_Lifetime = 2; Grace_Period = 2; }
+NFSv4 { RecoveryBackend = fs; RecoveryRoot = @HERE@/mnt/clients; Lease_Lifetime = 2; Graceless = true; }
 EXPORT {
   Export_Id = 1; Path = @HERE@/mnt/export; Pseudo = /export; Protocols = 4; Transports = TCP;
   Access_Type = RW; Squash = No_Root_Squash; SecType = sys; FSAL { Name = VFS; }

@@ -2,7 +2,7 @@
 
 `sql_writer.py ADDRESS JOURNAL`: each number is tried until a commit of it was acknowledged. JOURNAL has a line
 "try NUMBER ATTEMPT" before, and "ack NUMBER ATTEMPT" after; standard output one "sql SENT RECEIVED HOST" for each
-acknowledged row, as the lab's probers print it.
+acknowledged row, as the lab's probers print it. With a journal of an earlier writer it goes on after its last number.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ INSERT = "INSERT INTO lab.written (number, attempt) VALUES (%s, %s)"
 class Writer:
     def __init__(self, address: str, journal: TextIO) -> None:
         self._address = address
+        journal.seek(0)
+        self._first = 1 + max((int(line.split()[1]) for line in journal), default=0)
         self._journal = journal
         self._connection: pymysql.Connection | None = None
         self._host = ""
@@ -34,7 +36,7 @@ class Writer:
         self._stdin.register(sys.stdin, selectors.EVENT_READ)
 
     def run(self) -> None:
-        for number in itertools.count(1):
+        for number in itertools.count(self._first):
             sent = time.monotonic()
             for attempt in itertools.count(1):
                 if self._stdin.select(PAUSE if attempt == 1 else RETRY_PAUSE):
@@ -80,7 +82,7 @@ class Writer:
 
 def main() -> None:
     address, journal = sys.argv[1:]
-    with open(journal, "a") as file:
+    with open(journal, "a+") as file:
         Writer(address, file).run()
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from clusters import FAST, insist, runs, watched
-from servers import MARIADB, MOUNT_POINT, SCHEMA, WEB, WEB_PORT, mounted, needs
+from servers import DATABASE, DATABASE_FILES, SCHEMA, WEB, WEB_PORT, needs
 
 from hamgr.lab.lab import Lab
 from hamgr.lab.plan import SHARED_DISK, VIP, VIP_OF_B
@@ -35,25 +35,6 @@ COMMITS = 50
 PROGRAMS = (("mariadbd", "mariadb-server-core"), ("mariadb", "mariadb-client-core"))
 
 PROGRAM = Path(__file__).with_name("sql_writer.py")
-
-GROUPS = f"""
-[group.db]
-nodes = ["a", "b"]
-auto_failback = false
-restarts = 0
-failure_timeout = "1s"
-[[group.db.resource]]
-kind = "vip"
-address = "{VIP}/24"
-interface = "eth0"
-{mounted("db")}[[group.db.resource]]
-kind = "lsb"
-name = "mariadb"
-script = "@LAB@/mariadb"
-monitor_interval = "300ms"
-start_timeout = "60s"
-"""
-
 
 BY_OCF_AGENTS = f"""
 [group.db]
@@ -175,7 +156,7 @@ def make_whole(cluster: Lab, node: str) -> None:
         cluster.node(node).power_on()
     cluster.wait(lambda: cluster.status(node)["quorate"], 20, f"{node} to be back")
     insist(cluster, other(node), "online", node)
-    insist(cluster, other(node), "cleanup", "db")
+    insist(cluster, other(node), "cleanup", "db", "--node", node)
 
 
 @contextmanager
@@ -242,8 +223,8 @@ def mariadb(lab: Callable[..., Lab]) -> Callable[..., Lab]:
     needs(*PROGRAMS)
 
     def up(groups: str = "", **scripts: str) -> Lab:
-        ours = {"mariadb": MARIADB, "schema.sql": SCHEMA}
-        return lab(**FAST, groups=GROUPS + groups, scripts={**ours, **scripts}, boot=MOUNT_POINT, shared_disk="192M")
+        files = {**DATABASE_FILES, **scripts}
+        return lab(**FAST, groups=DATABASE + groups, scripts=files, shared_disk="192M")
 
     return up
 

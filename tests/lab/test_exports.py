@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from clusters import FAST, insist, kinds, runs, watched
 from nfs_writer import content
-from servers import GANESHA, MOUNT_POINT, mounted, needs
+from servers import GANESHA, mounted, needs
 
 from hamgr.lab.lab import Lab
 from hamgr.lab.plan import VIP
@@ -58,7 +58,7 @@ exec ganesha.nfsd -F -f @LAB@/ganesha.conf -L @HERE@/ganesha.log -p @HERE@/ganes
 def server(lab: Callable[..., Lab]) -> Lab:
     needs(("ganesha.nfsd", "nfs-ganesha nfs-ganesha-vfs"), ("nfs-cp", "libnfs-utils"))
     scripts = {"ganesha": FOREGROUND, "ganesha.conf": GANESHA}
-    cluster = lab(**FAST, groups=GROUPS, scripts=scripts, boot=MOUNT_POINT, shared_disk="64M")
+    cluster = lab(**FAST, groups=GROUPS, scripts=scripts, shared_disk="64M")
     cluster.wait(runs(cluster, files="a"), 40, "the NFS server to run on a")
     return cluster
 
