@@ -179,8 +179,8 @@ start_timeout = "60s"
 
 DATABASE_FILES = {"mariadb": MARIADB, "schema.sql": SCHEMA}
 
-# Without a grace: libnfs's clients hold no locks to claim back, and Ganesha 4.3 sometimes goes on with it for 40 s, with
-# 2 s configured, while new clients keep trying to create files.
+# Without a grace: libnfs's clients hold no locks to claim back, and Ganesha 4.3 sometimes goes on with it for 40 s,
+# with 2 s configured, while new clients keep trying to create files.
 GANESHA = """
 NFS_CORE_PARAM { Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; }
 NFSv4 { RecoveryBackend = fs; RecoveryRoot = @HERE@/mnt/clients; Lease_Lifetime = 2; Graceless = true; }
