@@ -16,9 +16,10 @@ TAGS = ("LABEL=", "UUID=", "PARTLABEL=", "PARTUUID=")
 
 
 def _check_device(value: str) -> str:
-    if value.startswith(("/", *TAGS)) or ":" in value or value == "tmpfs":
+    # Elsewhere it would be a link, whose target is what the kernel's list of mounts names.
+    if value.startswith(("/dev/", *TAGS)) or ":" in value or value == "tmpfs":
         return ""
-    return 'a path, "LABEL=...", "UUID=...", or what the file system\'s mount takes, as "server:/export"'
+    return 'a path below /dev, "LABEL=...", "UUID=...", or what the file system\'s mount takes, as "server:/export"'
 
 
 def _check_directory(value: str) -> str:

@@ -346,6 +346,7 @@ def test_devices_are_found_where_udev_puts_them(named: str, path: str) -> None:
     ("option", "value"),
     [
         ("device", "sda1"),
+        ("device", "/srv/disk"),
         ("device", "LABLE=x"),
         ("directory", "srv"),
         ("directory", "/"),
