@@ -399,7 +399,13 @@ class Requests:
                 self.answer(requester, False, f"{target} is not a member of the view now")
                 return
         what = forward.group or "all groups"
-        self.answer(requester, True, f"failures of {what} on {', '.join(targets)} are forgotten")
+        kept = [
+            name
+            for name, member in coordinator.members.items()
+            if name not in targets and any(r.barred for r in member.groups.values() if forward.group in ("", r.group))
+        ]
+        more = f"; it stays away from {', '.join(kept)}: hamgr cleanup {forward.group} --node {kept[0]}" if kept else ""
+        self.answer(requester, True, f"failures of {what} on {', '.join(targets)} are forgotten{more}")
 
     def pulse(self, now: float) -> None:
         """Once a keepalive: repeat what is on its way, and give up what took too long."""

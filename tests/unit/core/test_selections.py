@@ -96,3 +96,14 @@ def test_a_group_that_follows_another_is_not_taken_over_alone() -> None:
     cluster.post("a", OperatorAsked(2, Verb.TAKEOVER, "b", "db"))
     cluster.run(3)
     assert (cluster.owners("db"), cluster.owners("web")) == (["b"], ["b"])
+
+
+def test_a_cleanup_names_the_nodes_that_it_left_out() -> None:
+    cluster = Asked()
+    cluster.nodes["b"].member.groups["web"].barred = True
+    cluster.nodes["b"].member.groups["web"].failed_at = cluster.now
+    cluster.nodes["b"].member.changed = True
+    cluster.run(2)
+    text = "failures of web on a are forgotten; it stays away from b: hamgr cleanup web --node b"
+    assert cluster.ask("a", Verb.CLEANUP, "a", "web") == Reply(1, True, text)
+    assert cluster.ask("a", Verb.CLEANUP, "b", "web") == Reply(2, True, "failures of web on b are forgotten")
