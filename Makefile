@@ -69,7 +69,7 @@ system:
 	need mariadbd mariadb-server-core; need mariadb mariadb-client-core; \
 	need ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs"; need nfs-cp libnfs-utils; \
 	need /lib/systemd/systemd systemd; need dbus-daemon dbus; \
-	need unshare util-linux; need mount mount; need ping iputils-ping; need setpriv util-linux; \
+	need unshare util-linux; need mount mount; need ping iputils-ping; need setpriv util-linux; need xmllint libxml2-utils; \
 	need socat socat; need sshfs sshfs; need fusermount3 fuse3; need /usr/lib/openssh/sftp-server openssh-sftp-server; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	if [ -z "$$missing" ]; then :; \

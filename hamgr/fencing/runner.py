@@ -58,6 +58,21 @@ class MonitorResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call. code: None if it was not run or had no end. wrong: why it failed, in one line; "" if not."""
+
+    code: int | None
+    stdout: str
+    wrong: str
+    seconds: float
+
+    @property
+    def power(self) -> str:
+        """Of a status: "on" or "off"; "" when it failed."""
+        return "" if self.wrong else "off" if self.code == _STATUS_OFF else "on"
+
+
+@dataclass(frozen=True, slots=True)
 class _Attempt:
     outcome: FenceOutcome
     detail: str
@@ -120,14 +135,19 @@ class FenceRunner:
 
     async def monitor(self, device: FenceDeviceConfig) -> MonitorResult:
         """Ask whether the device answers; switches nothing."""
+        answer = await self.ask(device, "monitor")
+        return MonitorResult(not answer.wrong, answer.wrong or "answers", answer.seconds)
+
+    async def ask(self, device: FenceDeviceConfig, action: str, timeout: float | None = None) -> Answer:
+        """One call that switches nothing: monitor, status or metadata."""
         began = time.monotonic()
         try:
-            ended = await self._call(device, "monitor")
+            ended = await self._call(device, action, timeout)
         except (AgentNotRun, WorkerLost) as error:
-            return MonitorResult(False, str(error), time.monotonic() - began)
+            return Answer(None, "", str(error), time.monotonic() - began)
         # FenceAgentAPI.md: 2 is a device that works, with its machine off.
-        ok = ended.code in (0, _STATUS_OFF)
-        return MonitorResult(ok, "answers" if ok else self._said(device, "monitor", ended), time.monotonic() - began)
+        good = ended.code == 0 or (ended.code == _STATUS_OFF and action in ("monitor", "status"))
+        return Answer(ended.code, ended.stdout, "" if good else self._said(device, action, ended), ended.seconds)
 
     async def _fence_by(self, device: FenceDeviceConfig) -> tuple[_Attempt, int]:
         """The last attempt and their number; an earlier unknown outcome stays unknown, unless off was confirmed."""

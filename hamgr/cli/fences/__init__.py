@@ -1,0 +1,1 @@
+"""`fence-test`: proves that the fence devices of the configuration work, before the disaster."""
