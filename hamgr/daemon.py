@@ -27,6 +27,8 @@ from hamgr.core.events import Verb
 from hamgr.core.messages import Packet
 from hamgr.core.node import Node
 from hamgr.fencing.runner import FenceRunner
+from hamgr.fencing.trials import FenceTrials
+from hamgr.fencing.watch import DeviceWatch
 from hamgr.health import Health
 from hamgr.host import Host, World
 from hamgr.links.arbiter import ArbiterSession
@@ -85,6 +87,11 @@ async def run(config: Config, node_name: str) -> int:
     push_desk = PushDesk(config, node_name, host, links, writer)
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
+    trials = FenceTrials(config, node_name, fencer, host.status)
+    device_watch = DeviceWatch(
+        config.fence_devices, node_name, config.spec.names, config.fence_check_interval, trials.now, host.device_told
+    )
+    host.fence_devices = device_watch.status
     health = Health(host.health_changed)
     groups = {
         group.name: GroupRunner(group, host.group_reported, _surroundings(config, host, health, group.name))
@@ -115,6 +122,7 @@ async def run(config: Config, node_name: str) -> int:
         _end_on_signals(loop, host)
         _reload_on_hangup(loop, keys_desk)
         host.begin(World(links, arbiter, fencer, groups, writer))
+        device_watch.start()
         # All that lives as long as the daemon is made by now: the collector need not walk it again.
         gc.collect()
         gc.freeze()
@@ -137,6 +145,7 @@ async def run(config: Config, node_name: str) -> int:
         if arbiter is not None:
             await arbiter.close()
         await links.close()
+        await device_watch.close()
         await fencer.close()
         await admin.close()
         writer.close()

@@ -12,10 +12,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hamgr.admin.events import EventLog
+from hamgr.config.model import FenceDeviceConfig
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import (
     Announce,
@@ -55,7 +56,7 @@ from hamgr.core.events import (
 )
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Body, Packet
 from hamgr.core.node import Node
-from hamgr.core.status import Status
+from hamgr.core.status import FenceDeviceStatus, Status
 from hamgr.fencing.runner import FenceResult
 from hamgr.lateness import Lateness
 from hamgr.store import Writer
@@ -78,6 +79,7 @@ _LEVELS = {
     Kind.ARBITER_LOST: logging.WARNING,
     Kind.QUORUM_LOST: logging.ERROR,
     Kind.FENCE_FAILED: logging.ERROR,
+    Kind.FENCE_DEVICE_FAILED: logging.ERROR,
     Kind.GROUP_FAILED: logging.ERROR,
     Kind.ADDRESS_CONFLICT: logging.ERROR,
     Kind.DISK_FAILED: logging.ERROR,
@@ -153,6 +155,8 @@ class Host:
         self._asked: dict[int, asyncio.Future[tuple[bool, str]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._unready: dict[str, dict[str, tuple[str, bool]]] = {}
+        self.fence_devices: Callable[[], tuple[FenceDeviceStatus, ...]] = tuple
+        """Asked for the status."""
 
     def begin(self, world: World) -> None:
         self._world = world
@@ -223,6 +227,10 @@ class Host:
     def group_told(self, group: str, kind: Kind, text: str) -> None:
         """A resource of the group has something to say to the operators; it changes nothing."""
         self._announce(Announce(kind, text, self.node.name, group))
+
+    def device_told(self, device: FenceDeviceConfig, kind: Kind, text: str) -> None:
+        """What was found when a fence device was tried; it changes nothing."""
+        self._announce(Announce(kind, text, device.node, facts={"device": device.name}))
 
     # -- effects ------------------------------------------------------------------------------------------------
 
@@ -340,7 +348,7 @@ class Host:
         return self.node.member.groups[group].active
 
     def status(self) -> Status:
-        return self.node.status(self._clock())
+        return replace(self.node.status(self._clock()), devices=self.fence_devices())
 
     async def ask(self, verb: Verb, node: str, group: str, operator: str, config: str = "") -> tuple[bool, str]:
         """Put an operator's request to the node and wait for its answer."""

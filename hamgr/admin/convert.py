@@ -5,7 +5,7 @@ from __future__ import annotations
 from hamgr.admin.events import LoggedEvent
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce, Kind
-from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status
+from hamgr.core.status import ArbiterStatus, FenceDeviceStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status
 from hamgr.v1 import admin_pb2 as pb
 
 
@@ -71,6 +71,10 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
         warnings=status.warnings,
         maintenance=status.maintenance,
         pushing=status.pushing,
+        devices=[
+            pb.FenceDeviceStatus(name=x.name, node=x.node, good=x.good, detail=x.detail, tried_ago=x.tried_ago)
+            for x in status.devices
+        ],
     )
 
 
@@ -102,6 +106,7 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         warnings=tuple(proto.warnings),
         maintenance=proto.maintenance,
         pushing=proto.pushing,
+        devices=tuple(FenceDeviceStatus(x.name, x.node, x.good, x.detail, x.tried_ago) for x in proto.devices),
     )
 
 

@@ -39,6 +39,10 @@ def render(status: Status, colour: bool = False) -> str:
                 f"  {fence.node}  {fence.outcome} (level {fence.level + 1}, attempts {fence.attempts}; "
                 f"{fence.reason}){detail}"
             )
+    bad = [device for device in status.devices if not device.good]
+    if bad:
+        lines += ["", "fence devices that do not work from here"]
+        lines += [f"  {one.name} of {one.node}, tried {one.tried_ago:.0f} s ago: {one.detail}" for one in bad]
     waits = [*status.waits, *(f"{group.name}: {wait}" for group in status.groups for wait in group.waits)]
     for title, texts in (("waiting", waits), ("warnings", status.warnings), ("what you can do", _advice(status))):
         if texts:
@@ -79,6 +83,9 @@ def _wrong(status: Status) -> Iterator[str]:
     for fence in status.fences:
         if fence.outcome in ("failed", "unknown"):
             yield f"node {fence.node} could not be fenced"
+    for device in status.devices:
+        if not device.good:
+            yield f"fence device {device.name} of {device.node} does not work from {status.node}"
 
 
 def _advice(status: Status) -> list[str]:
@@ -87,6 +94,8 @@ def _advice(status: Status) -> list[str]:
     for fence in status.fences:
         if fence.outcome in ("failed", "unknown"):
             advice.append(f"make sure with your own eyes that {fence.node} is off, then: hamgr fence ack {fence.node}")
+    if bad := [device.name for device in status.devices if not device.good]:
+        advice.append(f"mend {', '.join(bad)}, then try it from {status.node}: fence-test")
     for group in status.groups:
         for where, state in group.states.items():
             if state == GroupState.FAILED.value:

@@ -159,6 +159,8 @@ class Config:
     realtime_priority: int = 1
     """Of SCHED_RR (sched(7)): 1 is above everything that is not real-time itself."""
     log_file: Path | None = None
+    fence_check_interval: float = 3600.0
+    """Seconds between two trials of a fence device, which switch nothing; 0: never."""
     syslog: str = ""
     """A facility of syslog(3); log lines go there too, as they go to log_file. "" for none."""
     digest: str = ""

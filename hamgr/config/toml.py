@@ -31,6 +31,8 @@ __all__ = ["ConfigError", "ConfigWarning", "Problem", "build", "digest", "load",
 DIGEST_DIGITS = 16
 MOST_ATTEMPTS = 100
 HIGHEST_LEVEL = 9
+SHORTEST_CHECK_INTERVAL = 1.0
+"""Seconds; BMCs are slow machines."""
 HIGHEST_PRIORITY = 99
 LONGEST_SOCKET_PATH = 107
 """Bytes: `sun_path` without its final zero (unix(7))."""
@@ -149,6 +151,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         pings=pings.read(root, times),
         routes=routes.read(root, node_tables, all_links),
         tls=_tls(root),
+        fence_check_interval=_fence_check_interval(cluster),
         log_file=cluster.optional_path("log_file"),
         syslog=cluster.choice("syslog", "", FACILITIES),
         realtime=cluster.flag("realtime", False),
@@ -170,6 +173,13 @@ def _two_node(cluster: Table, nodes: int, has_arbiter: bool) -> bool:
             cluster.key("two_node"), f"true {why}", "true only with exactly two nodes and no [arbiter]"
         )
     return two_node
+
+
+def _fence_check_interval(cluster: Table) -> float:
+    interval = cluster.duration("fence_check_interval", 3600.0, 0.0)
+    if 0 < interval < SHORTEST_CHECK_INTERVAL:
+        cluster.wrong("fence_check_interval", f"{SHORTEST_CHECK_INTERVAL:g} s or more, or 0 for never")
+    return interval
 
 
 def _socket(cluster: Table) -> Path:

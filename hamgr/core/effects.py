@@ -155,6 +155,8 @@ class Kind(enum.Enum):
     FENCE_CONFIRMED = "fence-confirmed"
     FENCE_FAILED = "fence-failed"
     FENCE_ACKNOWLEDGED = "fence-acknowledged"
+    FENCE_DEVICE_FAILED = "fence-device-failed"
+    FENCE_DEVICE_OK = "fence-device-ok"
     IP_REQUEST = "ip-request"
     IP_REQUEST_RESP = "ip-request-resp"
     TAKEOVER_WAITS = "takeover-waits"

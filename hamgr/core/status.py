@@ -71,6 +71,19 @@ class FenceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FenceDeviceStatus:
+    """A fence device of `node`, as this node found it when it last tried it, without switching anything.
+
+    detail: what is wrong with it. tried_ago: seconds."""
+
+    name: str
+    node: str
+    good: bool
+    detail: str
+    tried_ago: float
+
+
+@dataclass(frozen=True, slots=True)
 class ArbiterStatus:
     """configured False: there is none. answered_ago: seconds, None if never."""
 
@@ -107,3 +120,5 @@ class Status:
     """Nothing is started, stopped or fenced until an operator ends it."""
     pushing: bool = False
     """A configuration is on its way to all nodes, and the maintenance ends with that."""
+    devices: tuple[FenceDeviceStatus, ...] = ()
+    """The host's knowledge, not the core's: those of other nodes that were tried from here."""

@@ -50,6 +50,8 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
         lines.append("two_node = true")
     if options.realtime:
         lines.append("realtime = true")
+    if options.fence_check_interval:
+        lines.append(f'fence_check_interval = "{options.fence_check_interval}"')
     lines += ["", "[timing]"]
     for name in ("keepalive", "warntime", "deadtime", "initdead", "lease"):
         lines.append(f'{name} = "{getattr(options, name)}"')

@@ -57,6 +57,7 @@ class Options:
     three, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a disk that all nodes reach as
     `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. ha_dir: nodes run from Heartbeat's files, and
     `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
+    fence_check_interval "": as hamgr chooses.
     """
 
     nodes: int = 2
@@ -87,6 +88,7 @@ class Options:
     shared_disk: str = ""
     ha_dir: bool = False
     imported: bool = False
+    fence_check_interval: str = ""
 
     def __post_init__(self) -> None:
         for link in self.links:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from hamgr.core.status import Status
     from hamgr.fencing.trial import Hearing, Trial
 
-_HEARD = ("online", "self", "joining", "suspect")
-"""States of a node of which something was heard just now."""
-
 AT_ONCE = 4
 """Devices that are tried at the same time, so that a time tells of the device and not of this machine."""
 
@@ -95,10 +92,9 @@ def _status(socket: Path) -> Status | None:
 
 def _hearing(config: Config, status: Status | None) -> Mapping[str, Hearing]:
     from hamgr.fencing.trial import Hearing
+    from hamgr.fencing.trials import hearing
 
-    if status is None:
-        return dict.fromkeys(config.spec.names, Hearing.UNKNOWN)
-    return {node.name: Hearing.HEARD if node.state in _HEARD else Hearing.SILENT for node in status.nodes}
+    return {name: hearing(status, name) if status else Hearing.UNKNOWN for name in config.spec.names}
 
 
 async def _from_here(config: Config, node: str, hearing: Mapping[str, Hearing]) -> list[Trial]:

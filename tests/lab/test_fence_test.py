@@ -1,0 +1,83 @@
+"""`fence-test` in a real cluster: devices that are good, dead, hanging, locked, or another machine's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from clusters import FAST, kinds
+from conftest import LabFactory
+
+from hamgr.lab.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+
+def fence_test(lab: Lab, node: str, *words: str, config: str = "") -> tuple[int, dict[tuple[str, str], Any]]:
+    """Exit code, and the findings by device and by who tried it: check -> (verdict, text)."""
+    file = config or str(lab.layout.config)
+    done = lab.node(node).exec(["fence-test", "--config", file, "--node", node, "--json", *words], check=False)
+    shown = json.loads(done.stdout)
+    found = {
+        (trial["device"], trial["from"]): {f["check"]: (f["verdict"], f["text"]) for f in trial["findings"]}
+        for trial in shown["trials"]
+    }
+    return done.returncode, found
+
+
+def test_devices_are_told_by_what_is_wrong_with_them(lab: LabFactory) -> None:
+    cluster = lab(**FAST)
+    cluster.wait_for_owner("a")
+    code, found = fence_test(cluster, "a")
+    assert code == 0, found
+    assert found["bmc-b", "a"]["plug"] == ("good", "on, and b runs")
+    assert found["bmc-a", "a"]["plug"] == ("good", "on, and a runs")
+
+    cluster.bmc("b").hang()
+    code, found = fence_test(cluster, "a")
+    assert code == 1
+    assert "cannot be reached" in found["bmc-b", "a"]["answers"][1]
+    assert found["bmc-a", "a"]["answers"][0] == "good"
+    cluster.bmc("b").normal()
+
+    password = cluster.layout.bmc_password.read_text()
+    cluster.layout.bmc_password.write_text("another-one\n")
+    code, found = fence_test(cluster, "a")
+    assert code == 1
+    assert "refused the login" in found["bmc-b", "a"]["answers"][1]
+    cluster.layout.bmc_password.write_text(password)
+
+    # The device that shall switch b switches a, and the other way round.
+    text = cluster.layout.config.read_text()
+    swapped = text.replace("10.77.9.21", "there").replace("10.77.9.22", "10.77.9.21").replace("there", "10.77.9.22")
+    (cluster.layout.disk("a") / "swapped.toml").write_text(swapped)
+    cluster.node("b").power_off()
+    cluster.wait(lambda: "fence-confirmed" in kinds(cluster, "a"), 20, "b to be fenced")
+    code, found = fence_test(cluster, "a", config=str(cluster.layout.here / "swapped.toml"))
+    assert code == 1
+    assert found["bmc-a", "a"]["plug"][0] == "failed"
+    assert "ANOTHER MACHINE" in found["bmc-a", "a"]["plug"][1]
+    assert found["bmc-b", "a"]["plug"][0] == "warning"
+
+
+def test_hamgrd_itself_notices_a_device_that_stops_answering(lab: LabFactory) -> None:
+    cluster = lab(**FAST, fence_check_interval="1s")
+    cluster.wait_for_owner("a")
+
+    def devices() -> list[bool]:
+        return [one["good"] for one in cluster.status("a")["devices"]]
+
+    cluster.wait(lambda: devices() == [True], 20, "a to try the BMC of b")
+    cluster.bmc("b").hang()
+    cluster.wait(lambda: devices() == [False], 30, "a to notice that the BMC of b hangs")
+    (event,) = [event for event in cluster.events("a") if event.kind == "fence-device-failed"]
+    assert (event.reporter, event.node) == ("a", "b")
+    assert "a can't use fence device bmc-b of b: answers: " in event.text
+    shown = cluster.node("a").exec(["hamgr", "--config", str(cluster.layout.config), "status"]).stdout
+    assert "fence device bmc-b of b does not work from a" in shown.splitlines()[0]
+    cluster.bmc("b").normal()
+    cluster.wait(lambda: devices() == [True], 30, "a to notice that the BMC of b is good again")
+    assert kinds(cluster, "a").count("fence-device-ok") == 1
+    assert cluster.owners() == ["a"]
+    assert "fence-device-failed" not in kinds(cluster, "b")
