@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol, TextIO
 
 from fence_agents.metadata import metadata_xml
-from fence_agents.options import STANDARD_OPTIONS, Action, Option, OptionKind
+from fence_agents.options import Action, Option, OptionKind, standard_options
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -46,12 +46,20 @@ class OutcomeUnknown(FenceError):
     """The order may or may not have been carried out, now or later."""
 
 
+Warn = Callable[[str], None]
+"""Tells the administrator something that is no failure."""
+
+
 class Device(Protocol):
-    """What an agent switches. Raises FenceError; `off` returns only when the device itself reads back off."""
+    """What an agent switches. All raise FenceError; an action that the agent doesn't declare is never called.
+
+    off, reboot: return only when the machine's life has ended for sure, and how that is known, in a few words.
+    """
 
     def status(self) -> Power: ...
     def on(self) -> None: ...
-    def off(self) -> None: ...
+    def off(self) -> str: ...
+    def reboot(self, warn: Warn) -> str: ...
     def monitor(self) -> None: ...
 
 
@@ -67,8 +75,13 @@ class Agent:
     open: Callable[[Mapping[str, str]], Device]
 
     @property
+    def default_action(self) -> Action:
+        """FenceAgentAPI.md: reboot, where an agent can do it."""
+        return Action.REBOOT if Action.REBOOT in self.actions else Action.OFF
+
+    @property
     def all_options(self) -> tuple[Option, ...]:
-        return (*STANDARD_OPTIONS, *self.options)
+        return (*standard_options(self.default_action), *self.options)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -153,13 +166,15 @@ def _checked(agent: Agent, given: Mapping[str, str], environ: Mapping[str, str])
     return values
 
 
-def _reboot(device: Device, warn: Callable[[str], None]) -> None:
-    device.off()
+def off_then_on(device: Device, warn: Warn) -> str:
+    """The usual reboot."""
+    known = device.off()
     try:
         device.on()
     except FenceError as error:
         # FenceAgentAPI.md: a reboot succeeded when its off did; the cluster is safe without the on.
         warn(f"is off, but did not go on again: {error}")
+    return known
 
 
 def _perform(agent: Agent, action: Action, values: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> int:
@@ -172,9 +187,10 @@ def _perform(agent: Agent, action: Action, values: Mapping[str, str], stdout: Te
         case Action.ON:
             device.on()
         case Action.OFF:
-            device.off()
+            print(f"Off: {device.off()}", file=stdout)
         case Action.REBOOT:
-            _reboot(device, lambda text: print(f"{agent.name}: warning: {text}", file=stderr))
+            known = device.reboot(lambda text: print(f"{agent.name}: warning: {text}", file=stderr))
+            print(f"Rebooted: {known}", file=stdout)
         case Action.MONITOR:
             # 0 also when the machine is off: the device works, and that is what monitor asks.
             device.monitor()
@@ -198,7 +214,7 @@ def run(
     """One call of the agent: returns its exit code, never raises FenceError."""
     try:
         given = _from_flags(agent, argv) if argv else _from_stdin(agent, stdin, stderr)
-        wanted = given.get("action", Action.REBOOT.value).lower()
+        wanted = given.get("action", agent.default_action.value).lower()
         action = next((action for action in agent.actions if action.value == wanted), None)
         if action is None:
             allowed = ", ".join(action.value for action in agent.actions)

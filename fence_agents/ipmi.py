@@ -1,28 +1,16 @@
-"""fence_hamgr_ipmi: switches a machine through its BMC over IPMI 2.0 (RMCP+), and reads the result back.
+"""fence_hamgr_ipmi: switches a machine through its BMC over IPMI 2.0 or 1.5, and reads the result back.
 
-The option names are those of fence_ipmilan, so that a configuration can change agents.
+The option names are those of fence_ipmilan, so that a configuration can change agents. Only hard power orders are
+given: a soft shutdown asks the operating system, which may be what hangs.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pyipmi
-from pyipmi.errors import (
-    AuthenticationError,
-    CompletionCodeError,
-    DecodingError,
-    IpmiConnectionError,
-    IpmiLongPasswordError,
-    IpmiTimeoutError,
-    MessageStatusCodeError,
-    NotSupportedError,
-    RetryError,
-)
-from pyipmi.interfaces.rmcpplus import CIPHER_SUITES, RmcpPlus, SessionKeys, aes_available
+from pyipmi.interfaces.rmcpplus import CIPHER_SUITES
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -32,83 +20,78 @@ from tenacity import (
     wait_exponential,
 )
 
-from fence_agents.agent import Agent, FenceError, OutcomeUnknown, Power, UsageError, run_from_process
-from fence_agents.options import Action, Option, OptionKind
-
-BMC_ADDRESS = 0x20
-"""The BMC's address on its own bus (IPMI 2.0, 5.5)."""
-
-RESEND_AFTER = 0.5
-"""Seconds without an answer until a request is sent again: UDP loses packets."""
+from fence_agents.agent import (
+    Agent,
+    FenceError,
+    OutcomeUnknown,
+    Power,
+    UsageError,
+    Warn,
+    off_then_on,
+    run_from_process,
+)
+from fence_agents.ipmi_session import (
+    AUTHENTICATIONS,
+    LONGEST_PASSWORD_1_5,
+    LONGEST_PASSWORD_2_0,
+    ConnectionLost,
+    Login,
+    OrderRefused,
+    ask,
+    session,
+)
+from fence_agents.options import Action, Option, OptionKind, is_true
 
 ORDER_ATTEMPTS = 3
 """How often a power order is given when the BMC refuses it, for instance because it is busy."""
 
 FIRST_POLL, SLOWEST_POLL = 0.01, 0.25
-"""Seconds between two readings of the power state while it is awaited."""
-
-_LOST = (IpmiConnectionError, IpmiTimeoutError, RetryError, DecodingError, OSError)
-_REFUSED = (AuthenticationError, IpmiLongPasswordError, MessageStatusCodeError, NotSupportedError)
+"""Seconds between two readings of the power state while it is awaited. A cycle is off for a second (IPMI 2.0, 28.3)."""
 
 
-def _warm_up() -> None:
-    """Load what pyipmi and OpenSSL load at their first encryption, so that a warm process has it before its fork."""
-    if aes_available():
-        keys = SessionKeys(CIPHER_SUITES[3], bytes(20))
-        keys.decrypt(keys.encrypt(b"warm"))
-
-
-_warm_up()
-
-
-class LoginRefused(FenceError):
-    """The BMC answers and does not let us in: another try would be refused too."""
-
-
-class ConnectionLost(FenceError):
-    """The BMC does not answer, or not any more."""
-
-
-class OrderRefused(FenceError):
-    """The BMC answered a command with an error (IPMI completion code)."""
-
-
-class _RmcpPlusWithoutPing(RmcpPlus):  # type: ignore[misc]
-    """IPMI 2.0 sessions that don't begin with the RMCP presence ping, which some BMCs never answer.
-
-    Nothing is lost: the next request, for the authentication capabilities, finds a silent BMC just as well.
-    """
-
-    def ping(self) -> None:
-        """Nothing to ask."""
-
-
-def _resends(budget: float) -> int:
-    return max(0, round(budget / RESEND_AFTER) - 1)
+def _login(values: Mapping[str, str]) -> Login:
+    version_2 = is_true(values["lanplus"])
+    # fence_ipmilan's 0 means "the tool's own choice"; suite 0 itself (no authentication) is never used.
+    suite = int(values["cipher"])
+    if suite and suite not in CIPHER_SUITES:
+        allowed = ", ".join(str(number) for number in (0, *sorted(CIPHER_SUITES)))
+        raise UsageError(f"option cipher: found {suite}; allowed: {allowed}")
+    longest = LONGEST_PASSWORD_2_0 if version_2 else LONGEST_PASSWORD_1_5
+    if len(values["password"].encode()) > longest:
+        version = "2.0" if version_2 else "1.5 (lanplus=0)"
+        raise UsageError(f"option password: found not shown; allowed: up to {longest} bytes with IPMI {version}")
+    try:
+        kg = bytes.fromhex(values.get("hexadecimal_kg", "").removeprefix("0x"))
+    except ValueError:
+        raise UsageError("option hexadecimal_kg: found not shown; allowed: hexadecimal digits") from None
+    return Login(
+        host=values["ip"].removeprefix("[").removesuffix("]"),
+        port=int(values["ipport"]),
+        username=values["username"],
+        password=values["password"],
+        privilege=values["privlvl"],
+        version_2=version_2,
+        suite=suite or None,
+        kg=kg or None,
+        authentication=values["auth"],
+        timeout=float(values["login_timeout"]),
+        shell_timeout=float(values["shell_timeout"]),
+    )
 
 
 class Bmc:
     """A BMC at the other end of the network. Every method opens its own session; all raise FenceError."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
-        self._where = f"BMC {values['ip']}:{values['ipport']}"
-        self._ip, self._port = values["ip"], int(values["ipport"])
-        self._username, self._password = values["username"], values["password"]
-        self._privilege = values["privlvl"]
-        # fence_ipmilan's 0 means "the tool's own choice"; suite 0 itself (no authentication) is never used.
-        suite = int(values["cipher"])
-        if suite and suite not in CIPHER_SUITES:
-            allowed = ", ".join(str(number) for number in (0, *sorted(CIPHER_SUITES)))
-            raise UsageError(f"option cipher: found {suite}; allowed: {allowed}")
-        self._cipher_suite = suite or None
-        self._login_timeout = float(values["login_timeout"])
-        self._shell_timeout = float(values["shell_timeout"])
+        self._login = _login(values)
+        self._where = self._login.bmc
+        self._method = values["method"]
         self._power_timeout = float(values["power_timeout"])
         self._power_wait = float(values["power_wait"])
 
     def status(self) -> Power:
-        with self._session() as session:
-            return self._read(session)
+        with session(self._login) as open_session:
+            return self._read(open_session)
 
     def monitor(self) -> None:
         self.status()
@@ -116,8 +99,40 @@ class Bmc:
     def on(self) -> None:
         self._switch(Power.ON)
 
-    def off(self) -> None:
+    def off(self) -> str:
         self._switch(Power.OFF)
+        return "read back from the BMC"
+
+    def reboot(self, warn: Warn) -> str:
+        if self._method == "cycle":
+            return self._cycle(warn)
+        return off_then_on(self, warn)
+
+    def _cycle(self, warn: Warn) -> str:
+        """One order instead of two. It counts when the machine was seen off in between, for then its life has ended."""
+        deadline = time.monotonic() + self._power_timeout
+        told = seen_off = False
+        try:
+            with session(self._login) as bmc:
+                # A machine that is off can't be cycled (IPMI 2.0, 28.3); its former life has ended already.
+                if self._read(bmc) is Power.OFF:
+                    self._command(bmc.chassis_control_power_up)
+                else:
+                    told = True
+                    self._command(bmc.chassis_control_power_cycle)
+                    power = self._poll(Power.OFF, lambda: self._read_if_known(bmc), deadline)
+                    if power is not Power.OFF:
+                        raise OutcomeUnknown(f"{self._where}: told to cycle, was never seen off; {_last_said(power)}")
+                seen_off = True
+                if self._poll(Power.ON, lambda: self._read_if_known(bmc), deadline) is not Power.ON:
+                    warn("was off, but did not go on again")
+        except ConnectionLost as error:
+            if not told and not seen_off:
+                raise
+            if not seen_off:
+                raise OutcomeUnknown(f"told to cycle, then {error}") from None
+            warn(f"was off; whether it went on again is not known: {error}")
+        return "seen off during the power cycle"
 
     def _switch(self, wanted: Power) -> None:
         deadline = time.monotonic() + self._power_timeout
@@ -134,17 +149,18 @@ class Bmc:
 
     def _order(self, wanted: Power, deadline: float) -> str:
         """Give the order and wait for it to take effect: "" or why not. Raises OutcomeUnknown after a loss."""
-        with self._session() as session:
+        with session(self._login) as bmc:
             refusal = ""
             try:
                 try:
-                    self._command(session, wanted)
+                    power_up, power_down = bmc.chassis_control_power_up, bmc.chassis_control_power_down
+                    self._command(power_up if wanted is Power.ON else power_down)
                 except OrderRefused as error:
                     # Not the end: some BMCs refuse to switch off what is off already.
                     refusal = f"; {error}"
                 time.sleep(self._power_wait)
                 deadline = time.monotonic() if refusal else deadline
-                power = self._poll(wanted, lambda: self._read_if_known(session), deadline)
+                power = self._poll(wanted, lambda: self._read_if_known(bmc), deadline)
             except ConnectionLost as error:
                 raise OutcomeUnknown(f"told to go {wanted.value}, then {error}") from None
         if power is wanted:
@@ -154,14 +170,13 @@ class Bmc:
         waited = "" if refusal else f" after {self._power_timeout:g} s"
         return f"{self._where}: told to go {wanted.value}, still reads {power.value}{waited}{refusal}"
 
-    def _command(self, session: Any, wanted: Power) -> None:
-        orders = {Power.ON: session.chassis_control_power_up, Power.OFF: session.chassis_control_power_down}
+    def _command(self, order: Callable[[], Any]) -> None:
         Retrying(
             retry=retry_if_exception_type(OrderRefused),
             stop=stop_after_attempt(ORDER_ATTEMPTS),
             wait=wait_exponential(multiplier=FIRST_POLL, max=SLOWEST_POLL),
             reraise=True,
-        )(self._ask, orders[wanted])
+        )(ask, self._login, order)
 
     def _poll(self, wanted: Power, read: Callable[[], Power | None], deadline: float) -> Power | None:
         """The power state as soon as it is the wanted one, else the last that was read. None: never answered."""
@@ -185,69 +200,17 @@ class Bmc:
         except FenceError:
             return None
 
-    def _read_if_known(self, session: Any) -> Power | None:
+    def _read_if_known(self, bmc: Any) -> Power | None:
         """As `_read`, None if the BMC refuses just now; a lost connection still raises ConnectionLost."""
         try:
-            return self._read(session)
+            return self._read(bmc)
         except OrderRefused:
             return None
 
-    def _read(self, session: Any) -> Power:
-        status = self._ask(session.get_chassis_status)
+    def _read(self, bmc: Any) -> Power:
+        # Of the bits of the answer only this one: it is 0 in S4/S5 and mechanical off alone (IPMI 2.0, 28.2).
+        status = ask(self._login, bmc.get_chassis_status)
         return Power.ON if status.power_on else Power.OFF
-
-    def _ask(self, request: Callable[[], Any]) -> Any:
-        try:
-            return request()
-        except CompletionCodeError as error:
-            raise OrderRefused(f"{self._where} refused: {error.cc_desc} (code {error.cc:#04x})") from None
-        except _LOST as error:
-            raise ConnectionLost(f"{self._where} stopped answering ({type(error).__name__})") from None
-        except AuthenticationError:
-            raise ConnectionLost(f"{self._where} answered with a broken signature") from None
-
-    @contextmanager
-    def _session(self) -> Iterator[Any]:
-        interface = _RmcpPlusWithoutPing(
-            cipher_suite=self._cipher_suite, keep_alive_interval=0, max_retries=_resends(self._login_timeout)
-        )
-        connection = pyipmi.create_connection(interface)
-        connection.session.set_session_type_rmcp(self._ip, self._port)
-        connection.session.set_auth_type_user(self._username, self._password)
-        connection.session.set_priv_level(self._privilege)
-        connection.target = pyipmi.Target(ipmb_address=BMC_ADDRESS)
-        try:
-            self._log_in(interface, connection.session)
-            interface.max_retries = _resends(self._shell_timeout)
-            yield connection
-            self._log_out(interface, connection.session)
-        finally:
-            interface.close()
-
-    def _log_in(self, interface: Any, session: Any) -> None:
-        try:
-            interface.open()
-            interface.set_timeout(RESEND_AFTER)
-            session.establish()
-        except _REFUSED as error:
-            raise LoginRefused(f"{self._where} refused the login of {self._username!r}: {error}") from None
-        except CompletionCodeError as error:
-            raise LoginRefused(
-                f"{self._where} refused the login of {self._username!r}: {error.cc_desc} (code {error.cc:#04x})"
-            ) from None
-        except _LOST as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "no answer"
-            raise ConnectionLost(
-                f"{self._where} cannot be reached: {reason} within {self._login_timeout:g} s"
-            ) from None
-
-    def _log_out(self, interface: Any, session: Any) -> None:
-        """Give the BMC its session slot back. A BMC that is gone by now frees it itself (IPMI 2.0, 6.12.15)."""
-        interface.max_retries = 0
-        try:
-            session.close()
-        except (*_LOST, CompletionCodeError, AuthenticationError):
-            return
 
 
 def _last_said(power: Power | None) -> str:
@@ -258,9 +221,9 @@ _CIPHERS = "17 (SHA-256), where the BMC refuses it 3 (SHA-1)"
 
 AGENT = Agent(
     name="fence_hamgr_ipmi",
-    shortdesc="Fences a machine through its BMC over IPMI 2.0",
+    shortdesc="Fences a machine through its BMC over IPMI 2.0 or 1.5",
     longdesc=(
-        "Switches a machine's power through its BMC (iDRAC, iLO, XCC, iRMC, any other with IPMI 2.0 over LAN). off "
+        "Switches a machine's power through its BMC (iDRAC, iLO, XCC, iRMC, any other with IPMI over LAN). off "
         "succeeds only when the BMC's power state then reads off. When the BMC stops answering after the order, the "
         "outcome is unknown and the action fails. The options are named as those of fence_ipmilan. A password is "
         "taken from stdin, from password_file, or from the environment (FENCE_PASSWORD), never from the command line."
@@ -269,7 +232,7 @@ AGENT = Agent(
         Option(
             "ip",
             OptionKind.STRING,
-            "Host name or IPv4 address of the BMC",
+            "IPv4 or IPv6 address of the BMC, or its name; a name needs DNS when it matters",
             ("-a", "--ip"),
             required=True,
             aliases=("ipaddr",),
@@ -294,7 +257,7 @@ AGENT = Agent(
         Option(
             "password",
             OptionKind.STRING,
-            "Password on the BMC, at most 20 bytes; not as a flag",
+            "Password on the BMC, at most 20 bytes (16 with IPMI 1.5); not as a flag",
             required=True,
             aliases=("passwd",),
             secret=True,
@@ -303,9 +266,31 @@ AGENT = Agent(
         Option(
             "lanplus",
             OptionKind.BOOLEAN,
-            "Accepted for fence_ipmilan's sake: IPMI 2.0 is always used",
+            "1: IPMI 2.0. 0: IPMI 1.5, which encrypts nothing, for BMCs that speak no other",
             ("-P", "--lanplus"),
             default="1",
+        ),
+        Option(
+            "auth",
+            OptionKind.SELECT,
+            "Of IPMI 1.5: the signature of each packet. password sends the password itself, readable for all",
+            ("-A", "--auth"),
+            default="md5",
+            choices=tuple(AUTHENTICATIONS),
+        ),
+        Option(
+            "hexadecimal_kg",
+            OptionKind.STRING,
+            "Of IPMI 2.0: the BMC's own key K_G, where it has one; not as a flag",
+            secret=True,
+        ),
+        Option(
+            "method",
+            OptionKind.SELECT,
+            "How to reboot: off and then on, each read back; or cycle, which counts if the machine was seen off",
+            ("-m", "--method"),
+            default="onoff",
+            choices=("onoff", "cycle"),
         ),
         Option(
             "cipher",

@@ -34,6 +34,7 @@ def metadata_xml(name: str, shortdesc: str, longdesc: str, options: Sequence[Opt
         '<?xml version="1.0" ?>',
         f"<resource-agent name={quoteattr(name)} shortdesc={quoteattr(shortdesc)}>",
         f"<longdesc>{escape(longdesc)}</longdesc>",
+        "<vendor-url></vendor-url>",
         "<parameters>",
     ]
     for option in options:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fence_agents.agent import Agent, Power, UsageError, run_from_process
+from fence_agents.agent import Agent, Power, UsageError, Warn, off_then_on, run_from_process
 from fence_agents.options import Action
 
 _WARNING = (
@@ -24,8 +24,11 @@ class NullDevice:
     def on(self) -> None:
         """Succeeds by definition."""
 
-    def off(self) -> None:
-        """Succeeds by definition."""
+    def off(self) -> str:
+        return "not at all, nothing was done"
+
+    def reboot(self, warn: Warn) -> str:
+        return off_then_on(self, warn)
 
     def monitor(self) -> None:
         """Succeeds by definition."""

@@ -28,7 +28,12 @@ class OptionKind(enum.Enum):
     SELECT = "select"
 
 
-_BOOLEANS = {"1", "0", "yes", "no", "on", "off", "true", "false"}
+_TRUE, _FALSE = {"1", "yes", "on", "true"}, {"0", "no", "off", "false"}
+
+
+def is_true(value: str) -> bool:
+    """Of a boolean option's value."""
+    return value.lower() in _TRUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Option:
             case OptionKind.SECOND:
                 allowed = "" if _is_duration(value) else "seconds, 0 or more, such as 5 or 0.5"
             case OptionKind.BOOLEAN:
-                allowed = "" if value.lower() in _BOOLEANS else "1 or 0"
+                allowed = "" if value.lower() in _TRUE | _FALSE else "1 or 0"
             case OptionKind.SELECT:
                 allowed = "" if value in self.choices else ", ".join(self.choices)
         if not allowed:
@@ -84,21 +89,27 @@ def _is_duration(value: str) -> bool:
         return False
 
 
-STANDARD_OPTIONS = (
-    Option(
-        "action",
-        OptionKind.STRING,
-        "What to do",
-        flags=("-o", "--action"),
-        default=Action.REBOOT.value,
-        aliases=("option",),
-    ),
-    Option(
-        "delay",
-        OptionKind.SECOND,
-        "Seconds to wait before on, off and reboot",
-        flags=("--delay",),
-        default="0",
-    ),
-)
-"""Every agent has them."""
+def standard_options(default_action: Action) -> tuple[Option, ...]:
+    """Every agent has them."""
+    return (
+        Option(
+            "action",
+            OptionKind.STRING,
+            "What to do",
+            flags=("-o", "--action"),
+            default=default_action.value,
+            aliases=("option",),
+        ),
+        Option(
+            "nodename",
+            OptionKind.STRING,
+            "The cluster's name of the machine; cluster managers hand it over",
+        ),
+        Option(
+            "delay",
+            OptionKind.SECOND,
+            "Seconds to wait before on, off and reboot",
+            flags=("--delay",),
+            default="0",
+        ),
+    )

@@ -1,4 +1,4 @@
-"""A BMC on one machine: OpenIPMI's simulator, which speaks real IPMI 2.0 and switches power by a script.
+"""A BMC on one machine: OpenIPMI's simulator, which speaks real IPMI 2.0 and 1.5, and switches power by a script.
 
 Files as in ipmi_lan(5) (lan.conf) and ipmi_sim_cmd(5) (bmc.emu). The simulator calls
 `POWER_SCRIPT 0x20 get power`, which prints `power:0` or `power:1`, and `POWER_SCRIPT 0x20 set power 0|1`.
@@ -31,14 +31,14 @@ set_working_mc {mc:#x}
   startlan 1
     addr {address} {port}
     priv_limit admin
-    allowed_auths_callback md5
-    allowed_auths_user md5
-    allowed_auths_operator md5
-    allowed_auths_admin md5
+    allowed_auths_callback {authentications}
+    allowed_auths_user {authentications}
+    allowed_auths_operator {authentications}
+    allowed_auths_admin {authentications}
     guid {guid}
   endlan
   chassis_control "{script} {mc:#x}"
-  user 2 true "{username}" "{password}" admin 10 md5
+  user 2 true "{username}" "{password}" admin 10 {authentications}
 """
 
 _EMU = """\
@@ -55,7 +55,10 @@ class BmcError(Exception):
 
 @dataclass(slots=True)
 class Bmc:
-    """One simulated BMC. `prefix` goes before its command line, for example `nsenter` into a namespace."""
+    """One simulated BMC. `prefix` goes before its command line, for example `nsenter` into a namespace.
+
+    authentications: of IPMI 1.5, as ipmi_lan(5) names them.
+    """
 
     name: str
     address: str
@@ -65,6 +68,7 @@ class Bmc:
     directory: Path
     power_script: Path
     prefix: Sequence[str] = ()
+    authentications: Sequence[str] = ("md5",)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -98,6 +102,7 @@ class Bmc:
                 script=self.power_script.absolute(),
                 username=self.username,
                 password=self.password,
+                authentications=" ".join(self.authentications),
             )
         )
         emu.write_text(_EMU.format(mc=BMC_ADDRESS))
@@ -125,7 +130,7 @@ class Bmc:
         assert self._process is not None
         deadline = time.monotonic() + timeout
         # The process's own view of the network, so that this works from outside its namespace.
-        table = Path(f"/proc/{self._process.pid}/net/udp")
+        table = Path(f"/proc/{self._process.pid}/net/udp{'6' if ':' in self.address else ''}")
         wanted = f":{self.port:04X} "
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

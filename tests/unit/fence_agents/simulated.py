@@ -22,6 +22,7 @@ while [ $# -gt 0 ]; do
         [ "$(wc -l <readings)" -ge 4 ] && echo 0 >power
       fi
       echo "power:$(cat power)"; exit ;;
+    "set reset"|"set shutdown") exit ;;
     "set power")
       [ "$mood" = fails ] && exit 1
       [ "$mood" = stays ] && exit 0
@@ -34,7 +35,7 @@ done
 
 
 class Machine:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, address: str = "127.0.0.1") -> None:
         directory.mkdir(parents=True)
         self._here = directory
         script = directory / "power.sh"
@@ -43,7 +44,8 @@ class Machine:
         self.set_power(True)
         self.set_mood("obeys")
         (directory / "calls").touch()
-        self.bmc = Bmc("machine", "127.0.0.1", free_port(), USER, PASSWORD, directory / "bmc", script)
+        self.lanplus = "1"
+        self.bmc = Bmc("machine", address, free_port(), USER, PASSWORD, directory / "bmc", script)
 
     @property
     def power(self) -> bool:
@@ -56,17 +58,21 @@ class Machine:
     def set_power(self, on: bool) -> None:
         (self._here / "power").write_text(f"{int(on)}\n")
 
+    @property
+    def soft_orders(self) -> list[str]:
+        return [line for line in (self._here / "calls").read_text().splitlines() if "set shutdown" in line]
+
     def set_mood(self, mood: str) -> None:
         (self._here / "mood").write_text(mood)
 
     def options(self, **more: str) -> dict[str, str]:
-        own = {"ip": "127.0.0.1", "ipport": str(self.bmc.port), "username": USER, "password": PASSWORD}
-        return own | more
+        own = {"ip": self.bmc.address, "ipport": str(self.bmc.port), "username": USER, "password": PASSWORD}
+        return own | {"lanplus": self.lanplus} | more
 
 
 @contextmanager
-def machine(directory: Path) -> Iterator[Machine]:
-    made = Machine(directory)
+def machine(directory: Path, address: str = "127.0.0.1") -> Iterator[Machine]:
+    made = Machine(directory, address)
     made.bmc.start()
     try:
         yield made
