@@ -147,6 +147,7 @@ def _confirmed(node: str) -> bool:
 def check(args: argparse.Namespace) -> int:
     from hamgr.config.local import check_local, examine_local, examine_warnings, local_warnings
     from hamgr.config.problems import ConfigError
+    from hamgr.fencing.examine import examine
     from hamgr.resources.kinds import RESOURCE_KINDS
 
     hurts = []
@@ -156,7 +157,7 @@ def check(args: argparse.Namespace) -> int:
         hurts = loaded.warnings
         if args.node:
             if problems := check_local(loaded.config, loaded.node, RESOURCE_KINDS) or examine_local(
-                loaded.config, loaded.node, RESOURCE_KINDS
+                loaded.config, loaded.node, RESOURCE_KINDS, examine
             ):
                 raise ConfigError(tuple(map(loaded.located, problems)))
             hurts += local_warnings(loaded.config, loaded.node)

@@ -7,10 +7,10 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from hamgr.config.kinds import Kinds
+from hamgr.config.kinds import Fact, Kinds
 from hamgr.config.model import Config, ResourceConfig
 from hamgr.config.problems import ConfigWarning, Problem, describe
 from hamgr.config.toml import known_node
@@ -39,14 +39,18 @@ def other_manager(config: Config, pid_file: Path = HEARTBEAT_PID) -> list[Proble
     return [Problem(config.path, "this machine", f"Heartbeat, which runs here (process {process})", allowed)]
 
 
-def examine_local(config: Config, node: str, kinds: Kinds) -> list[Problem]:
+def examine_local(
+    config: Config, node: str, kinds: Kinds, fence_agents: Callable[[Config], Iterable[Fact]] = lambda _config: ()
+) -> list[Problem]:
     """What the agents of this machine object to after a thorough look. It may take long, and keeps no daemon from
-    starting: what a service needs may lie on a file system that another node has mounted now."""
+    starting: what a service needs may lie on a file system that another node has mounted now.
+
+    fence_agents: asks the fence agents (`hamgr.fencing.examine`, a layer above)."""
     found: list[Problem] = []
     for prefix, resource in _resources_here(config, node):
         facts = kinds[resource.kind].thorough_problems_here(resource.options)
         found += [Problem(config.path, f"{prefix}.{option}", *rest) for option, *rest in facts]
-    return found
+    return [*found, *(Problem(config.path, *fact) for fact in fence_agents(config))]
 
 
 def examine_warnings(config: Config, node: str, kinds: Kinds) -> list[ConfigWarning]:
@@ -163,13 +167,13 @@ def _agents(config: Config) -> Iterator[tuple[str, str, str]]:
 
 
 def find_agent(config: Config, agent: str) -> Path | None:
-    """The executable of a fence agent: an absolute path, or a name next to our Python, on PATH or in agent_dirs."""
+    """The executable of a fence agent: an absolute path, or a name next to our Python, in agent_dirs or on PATH."""
     if agent.startswith("/"):
         return Path(agent) if _executable(Path(agent)) else None
     own = Path(sys.executable).parent  # where pip puts the agents of a virtual environment
     on_path = shutil.which(agent)
-    candidates = [own / agent, *([Path(on_path)] if on_path else [])]
-    candidates += [directory / agent for directory in config.agent_dirs]
+    candidates = [directory / agent for directory in (own, *config.agent_dirs)]  # as the fence runner looks for it
+    candidates += [Path(on_path)] if on_path else []
     return next((candidate for candidate in candidates if _executable(candidate)), None)
 
 

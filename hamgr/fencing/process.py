@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hamgr.config.model import FenceDeviceConfig
 from hamgr.spawn import by_shell, why_not_loaded
 
 OUTPUT_LIMIT = 64 * 1024
@@ -43,6 +44,13 @@ async def _drain(stream: asyncio.StreamReader) -> bytes:
     while chunk := await stream.read(OUTPUT_LIMIT):
         kept += chunk[: OUTPUT_LIMIT - len(kept)]
     return bytes(kept)
+
+
+def agent_stdin(device: FenceDeviceConfig, action: str) -> str:
+    """What an agent reads for one call (FenceAgentAPI.md): its options, whom it is about, and what to do."""
+    options = {name: value for name, value in device.options.items() if name not in ("action", "option", "nodename")}
+    lines = {**options, "nodename": device.node, "action": action}
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
 
 
 async def run_process(argv: Sequence[str], stdin: str, timeout: float) -> AgentExit:

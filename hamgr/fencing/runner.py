@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import shutil
 import sys
 import sysconfig
@@ -21,7 +20,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 
 from hamgr.config.model import Config, FenceDeviceConfig
 from hamgr.core.events import FenceOutcome
-from hamgr.fencing.process import AgentExit, AgentNotRun, run_process
+from hamgr.fencing.metadata import MetadataError, parse
+from hamgr.fencing.parameters import problems
+from hamgr.fencing.process import AgentExit, AgentNotRun, agent_stdin, run_process
+from hamgr.fencing.secrets import without_secrets
 from hamgr.fencing.warm import WarmWorker, WorkerLost
 
 log = logging.getLogger(__name__)
@@ -36,8 +38,6 @@ READS_BACK_ITSELF = frozenset({"fence_hamgr_ipmi"})
 
 _STATUS_OFF = 2
 _UNKNOWN_TEXT = "outcome unknown"
-_SECRET = re.compile("pass|secret|token|key")
-_STATUS_ACTION = re.compile(r"""<action\b[^>]*\bname\s*=\s*["']status["']""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +211,25 @@ class FenceRunner:
         except (AgentNotRun, WorkerLost) as error:
             log.error("fence device %s cannot work: %s", device.name, error)
             return
+        if ended.code != 0:
+            return  # an agent that does not describe itself must read back, and is taken as it is
+        try:
+            metadata = parse(ended.stdout)
+        except MetadataError as error:
+            log.warning("fence agent %s: %s", device.agent, error)
+            return
         # Only an agent that describes itself, and leaves status out, is excused from the reading back.
-        if ended.code == 0 and "</actions>" in ended.stdout and not _STATUS_ACTION.search(ended.stdout):
+        if "status" not in metadata.actions:
             self._without_status.add(device.agent)
             log.warning("%s has no status action: its off is believed without being read back", device.agent)
+        for same in self._config.fence_devices:
+            for option, found, allowed in problems(metadata, same.options) if same.agent == device.agent else ():
+                log.error("fence device %s: option %s: found %s, allowed %s", same.name, option, found, allowed)
 
     async def _call(self, device: FenceDeviceConfig, action: str, timeout: float | None = None) -> AgentExit:
         path = await self._path(device.agent)
         limit = device.timeout if timeout is None else timeout
-        options = {name: value for name, value in device.options.items() if name not in ("action", "option")}
-        stdin = "".join(f"{name}={value}\n" for name, value in options.items()) + f"action={action}\n"
+        stdin = agent_stdin(device, action)
         if path.name in self._worker.agents and path.parent in self._scripts:
             return await self._worker.call(path.name, stdin, limit)
         try:
@@ -256,8 +265,6 @@ class FenceRunner:
     def _said(self, device: FenceDeviceConfig, action: str, ended: AgentExit) -> str:
         """How a call failed, in one line, without any secret."""
         said = " ".join((ended.stderr.strip() or ended.stdout.strip()).split())
-        for name, value in device.options.items():
-            if _SECRET.search(name) and value and not name.endswith(("_file", "_script")):
-                said = said.replace(value, "***")
+        said = without_secrets(said, device.options)
         how = f"killed after {device.timeout:g} s without an answer" if ended.code is None else f"exit {ended.code}"
         return f"{device.agent} {action}: {how}" + (f": {said[-_DETAIL_LIMIT:]}" if said else "")
