@@ -71,6 +71,7 @@ system:
 	need /lib/systemd/systemd systemd; need dbus-daemon dbus; \
 	need unshare util-linux; need mount mount; need ping iputils-ping; need setpriv util-linux; need xmllint libxml2-utils; \
 	need socat socat; need sshfs sshfs; need fusermount3 fuse3; need /usr/lib/openssh/sftp-server openssh-sftp-server; \
+	need ssh openssh-client; need sshd openssh-server; need fence_dummy fence-agents; need stonith cluster-glue; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

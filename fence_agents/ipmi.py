@@ -101,7 +101,7 @@ class Bmc:
 
     def off(self) -> str:
         self._switch(Power.OFF)
-        return "read back from the BMC"
+        return "read back"
 
     def reboot(self, warn: Warn) -> str:
         if self._method == "cycle":

@@ -1,7 +1,7 @@
 """Fences a node: all devices of a level, each tried, timed and read back, away from the heartbeat loop.
 
 Success of a device is its agent's `off` with exit code 0 and then its `status` with exit code 2, which is
-off (FenceAgentAPI.md of ClusterLabs). Only our own IPMI agent is excused: its `off` has read the state back itself.
+off (FenceAgentAPI.md of ClusterLabs). Only agents of our own are excused, whose `off` has found it out itself.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 METADATA_TIMEOUT = 5.0
 _DETAIL_LIMIT = 400
-READS_BACK_ITSELF = frozenset({"fence_hamgr_ipmi"})
-"""Our agents whose `off` succeeds only after the device read back off; asking again would cost 20 ms."""
+READS_BACK_ITSELF = frozenset({"fence_hamgr_ipmi", "fence_hamgr_ssh"})
+"""Our agents whose `off` succeeds only with proof, and says with which. After IPMI's, asking again would cost 20 ms; a
+victim of SSH can't be asked any more."""
 
 _STATUS_OFF = 2
 _UNKNOWN_TEXT = "outcome unknown"
@@ -191,7 +192,7 @@ class FenceRunner:
             outcome = FenceOutcome.UNKNOWN if unsure else FenceOutcome.FAILED
             return _Attempt(outcome, self._said(device, "off", off))
         if path.name in READS_BACK_ITSELF and path.parent in self._scripts:
-            return _Attempt(FenceOutcome.CONFIRMED, "off, read back")
+            return _Attempt(FenceOutcome.CONFIRMED, f"off, {_proof(off.stdout)}")
         if device.agent in self._without_status:
             return _Attempt(FenceOutcome.CONFIRMED, f"{device.agent} says off; it has no status action to read back")
         try:
@@ -268,3 +269,8 @@ class FenceRunner:
         said = without_secrets(said, device.options)
         how = f"killed after {device.timeout:g} s without an answer" if ended.code is None else f"exit {ended.code}"
         return f"{device.agent} {action}: {how}" + (f": {said[-_DETAIL_LIMIT:]}" if said else "")
+
+
+def _proof(stdout: str) -> str:
+    """What one of `READS_BACK_ITSELF` says after "Off: "."""
+    return stdout.strip().removeprefix("Off: ") or "read back"

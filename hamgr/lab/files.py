@@ -74,7 +74,9 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
         here = layout.here
         lines += ["", "[tls]", f'ca = "{layout.tls}/ca.pem"']
         lines += [f'certificate = "{here}/node.pem"', f'key = "{here}/node.key"']
-    if options.fencing is not Fencing.NONE:
+    if options.fences:
+        lines += ["", layout.placed(options.fences)]
+    elif options.fencing is not Fencing.NONE:
         for node in options.node_names:
             lines += ["", *_fence_device(options, layout, node)]
     lines += ["", layout.placed(options.groups)] if options.groups else _groups(options, layout)

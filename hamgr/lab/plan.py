@@ -51,10 +51,10 @@ class Options:
     key_method: of the cluster key ("" for the default). reserve: a second group with another
     address is at home on b, so that each node is the other's reserve. check: nginx is asked over HTTP too. own_file:
     each node has the configuration on its own disk.
-    groups: the text of the group tables, in place of all that the other options make of them. boot: a shell script that
-    each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
+    groups, fences: the text of the group tables and of the fence tables, in place of all that the other options make
+    of them. boot: a shell script that each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
     for all) are in its environment. scripts: programs that are put into the lab's directory, text by name. In all
-    three, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a disk that all nodes reach as
+    of them, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a disk that all nodes reach as
     `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. ha_dir: nodes run from Heartbeat's files, and
     `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
     fence_check_interval "": as hamgr chooses.
@@ -83,6 +83,7 @@ class Options:
     check: bool = False
     own_file: bool = False
     groups: str = ""
+    fences: str = ""
     boot: str = ""
     scripts: Mapping[str, str] = field(default_factory=dict)
     shared_disk: str = ""
