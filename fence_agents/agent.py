@@ -65,7 +65,10 @@ class Device(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One agent's declaration. open: makes the device of checked options, and talks to nobody yet."""
+    """One agent's declaration. open: makes the device of checked options, and talks to nobody yet.
+
+    validate: what validate-all does beyond that, on this machine alone.
+    """
 
     name: str
     shortdesc: str
@@ -73,6 +76,7 @@ class Agent:
     options: tuple[Option, ...]
     actions: tuple[Action, ...]
     open: Callable[[Mapping[str, str]], Device]
+    validate: Callable[[Device], None] | None = None
 
     @property
     def default_action(self) -> Action:
@@ -180,6 +184,8 @@ def off_then_on(device: Device, warn: Warn) -> str:
 def _perform(agent: Agent, action: Action, values: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> int:
     device = agent.open(values)
     if action is Action.VALIDATE_ALL:
+        if agent.validate is not None:
+            agent.validate(device)
         return EXIT_OK
     if action in (Action.ON, Action.OFF, Action.REBOOT):
         time.sleep(float(values["delay"]))

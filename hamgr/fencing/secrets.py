@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_SECRET = re.compile("pass|secret|token|key|_kg$")
+_SECRET = re.compile("pass|secret|token|key|_kg$|^parameters$|^positional$")
 _NOT_ITSELF = ("_file", "_script", "_path")
 """Endings of options that say where a secret is, and are none themselves."""
 
