@@ -60,7 +60,8 @@ $(READY): pyproject.toml | system
 	@touch $@
 
 # What the lab and its tests need of the system. As root on Debian or Ubuntu it is installed, and said; elsewhere
-# it is said, and the tests that need it are skipped by name. (RUNLEVEL=1: nginx is not started on this machine.)
+# it is said, and the tests that need it are skipped by name. (RUNLEVEL=1: nginx is not started on this machine. Where
+# systemd runs, no sshd and no second cluster manager are installed: they would be started one day.)
 system:
 	@missing=; \
 	need() { command -v "$$1" >/dev/null || missing="$$missing $$2"; }; \
@@ -71,7 +72,8 @@ system:
 	need /lib/systemd/systemd systemd; need dbus-daemon dbus; \
 	need unshare util-linux; need mount mount; need ping iputils-ping; need setpriv util-linux; need xmllint libxml2-utils; \
 	need socat socat; need sshfs sshfs; need fusermount3 fuse3; need /usr/lib/openssh/sftp-server openssh-sftp-server; \
-	need ssh openssh-client; need sshd openssh-server; need fence_dummy fence-agents; need stonith cluster-glue; \
+	need ssh openssh-client; need fence_dummy fence-agents; need stonith cluster-glue; need xmllint libxml2-utils; \
+	[ -d /run/systemd/system ] || { need sshd openssh-server; need stonith_admin pacemaker-cli-utils; }; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -28,6 +28,9 @@ PASSWORD_ENVIRONMENT = "FENCE_PASSWORD"
 OUTCOME_UNKNOWN = "outcome unknown"
 """Begins the error text when nobody can say whether the machine is off."""
 
+_QUIETLY_IGNORED = ("agent", "name", "port")
+"""What Pacemaker and fenced hand over to every agent, whether it has such an option or not."""
+
 
 class Power(enum.Enum):
     ON = "on"
@@ -128,7 +131,9 @@ def _from_stdin(agent: Agent, lines: Iterable[str], stderr: TextIO) -> dict[str,
             # The text is not shown: a line without a name may well be a password.
             print(f"{agent.name}: warning: ignored a line on stdin without '='", file=stderr)
         elif name not in names:
-            # The API asks for this: Pacemaker hands over nodename, agent and more.
+            if name in _QUIETLY_IGNORED:
+                continue
+            # The API asks for this: what is not known is no mistake.
             print(f"{agent.name}: warning: ignored unknown option {name!r}", file=stderr)
         else:
             values[names[name]] = value
