@@ -6,13 +6,32 @@ import ipaddress
 from collections.abc import Iterator
 
 from hamgr.config.durations import show
-from hamgr.config.model import Config, LinkConfig
+from hamgr.config.model import Config, FenceDeviceConfig, LinkConfig
 from hamgr.config.problems import ConfigWarning
 
 _COMMON_PREFIX = {4: 24, 6: 64}
 """Link addresses have no prefix in the file; these are the usual ones, good enough for a warning."""
 
 _FENCE_ADDRESS_OPTIONS = ("ip", "ipaddr", "ipaddress")
+
+_WEAK_AGENTS = {
+    "fence_hamgr_null": (
+        "fence_hamgr_null turns nothing off and says that it did: a node {node} that still lives "
+        "can run its groups beside the survivor; use it in tests only"
+    ),
+    "fence_hamgr_ssh": (
+        "fence_hamgr_ssh is weaker than a power switch: node {node} itself says that it dies, and silence proves it; "
+        "when {node} hangs or can't be reached it is not fenced, and its groups stay down; "
+        "it should have a device that needs nothing of {node} as well"
+    ),
+    "fence_hamgr_stonith": (
+        "fence_hamgr_stonith believes what the plug-in says, for nothing can be read back: a node {node} that still "
+        "lives can run its groups beside the survivor; use an agent of fence-agents if there is one for the device"
+    ),
+}
+"""Agents that may be wrong, or can't help when it matters, and what that leads to."""
+
+_MANUAL = "fence_hamgr_manual"
 
 
 def warnings(config: Config) -> list[ConfigWarning]:
@@ -96,12 +115,14 @@ def _fencing(config: Config) -> Iterator[tuple[str, str]]:
                 f'`hamgr fence ack {node.name}`; add [fence.NAME] with node = "{node.name}"',
             )
     for device in config.fence_devices:
-        if device.agent.rpartition("/")[2] == "fence_hamgr_null":
-            yield (
-                f"fence.{device.name}.agent",
-                f"fence_hamgr_null turns nothing off and says that it did: a node {device.node} that still lives "
-                "can run its groups beside the survivor; use it in tests only",
-            )
+        agent = device.agent.rpartition("/")[2]
+        if agent in _WEAK_AGENTS:
+            yield f"fence.{device.name}.agent", _WEAK_AGENTS[agent].format(node=device.node)
+        if agent == _MANUAL:
+            yield from _manual(config, device)
+        if agent == "fence_hamgr_ssh":
+            yield from _proof(config, device)
+            continue  # it must be on the victim's own links
         address = next((device.options[o] for o in _FENCE_ADDRESS_OPTIONS if o in device.options), "")
         network = _network(address)
         for link in config.links:
@@ -112,6 +133,37 @@ def _fencing(config: Config) -> Iterator[tuple[str, str]]:
                     f"{device.node} are in one network, and when that fails the node is both silent and can't be "
                     "fenced, so its groups stay down; put the device on another network",
                 )
+
+
+def _manual(config: Config, device: FenceDeviceConfig) -> Iterator[tuple[str, str]]:
+    """A human is the last level of a node, and alone there."""
+    others = [other for other in config.fence_devices if other.node == device.node and other != device]
+    if not others:
+        yield (
+            f"fence.{device.name}.agent",
+            f"only a human fences node {device.node}: when it dies, its groups stay down until one says "
+            f"`hamgr fence ack {device.node}`; add a device at a level before",
+        )
+    elif any(other.level == device.level for other in others):
+        yield (
+            f"fence.{device.name}.level",
+            f"level {device.level} of node {device.node} never succeeds: {_MANUAL} does not by itself, and all devices "
+            "of a level must; give it a level of its own, the last",
+        )
+
+
+def _proof(config: Config, device: FenceDeviceConfig) -> Iterator[tuple[str, str]]:
+    """An address that is not watched may be where the victim lives on."""
+    named = f"{device.options.get('ip', '')} {device.options.get('proof_addresses', '')}".replace(",", " ").split()
+    watched = {word for name in named for word in (name, name.rpartition(":")[0].strip("[]"))}
+    for link in config.links:
+        address = link.addresses.get(device.node, "").partition("%")[0]
+        if address and address not in watched:
+            yield (
+                f"fence.{device.name}.options.proof_addresses",
+                f"{address} of link {link.name} is not among them: node {device.node} may live on there, and count as "
+                "off; add it",
+            )
 
 
 def _groups(config: Config) -> Iterator[tuple[str, str]]:

@@ -54,6 +54,45 @@ def test_what_will_hurt_is_said(tmp_path: Path, old: str, new: str, warning: str
     assert [text for text in found if text.startswith(warning)] if warning else found == []
 
 
+BMC_B = """[fence.bmc-b]
+node = "b"
+agent = "fence_hamgr_ipmi"
+"""
+
+
+def with_device(keys: str) -> str:
+    return EXAMPLE.replace(BMC_B, f"[fence.more]\nnode = \"b\"\nlevel = 2\n{keys}\n{BMC_B}")
+
+
+def test_ssh_is_weaker_and_watches_every_address(tmp_path: Path) -> None:
+    keys = 'agent = "fence_hamgr_ssh"\noptions = { ip = "10.77.1.2", proof_addresses = "PROOF" }'
+    found = warned(tmp_path, with_device(keys))
+    assert len(found) == 2
+    assert found[0].startswith("fence.more.agent: warning: fence_hamgr_ssh is weaker than a power switch")
+    assert found[1].startswith("fence.more.options.proof_addresses: warning: 10.77.2.2 of link ha is not among them")
+    assert len(warned(tmp_path, with_device(keys.replace("PROOF", "10.77.2.2:22")))) == 1
+
+
+def test_a_stonith_plugin_is_believed(tmp_path: Path) -> None:
+    (found,) = warned(tmp_path, with_device('agent = "fence_hamgr_stonith"\noptions = { plugin = "null" }'))
+    assert "believes what the plug-in says" in found
+
+
+def test_a_human_as_the_last_level_is_no_mistake(tmp_path: Path) -> None:
+    assert warned(tmp_path, with_device('agent = "fence_hamgr_manual"')) == []
+
+
+def test_a_human_beside_a_device_makes_its_level_useless(tmp_path: Path) -> None:
+    (found,) = warned(tmp_path, with_device('agent = "fence_hamgr_manual"').replace("level = 2", "level = 1"))
+    assert found.startswith("fence.more.level: warning: level 1 of node b never succeeds")
+
+
+def test_a_human_alone_is_told_of(tmp_path: Path) -> None:
+    text = without(EXAMPLE, "fence.bmc-b") + '\n[fence.human]\nnode = "b"\nagent = "fence_hamgr_manual"\n'
+    (found,) = warned(tmp_path, text)
+    assert found.startswith("fence.human.agent: warning: only a human fences node b")
+
+
 def test_one_link_only(tmp_path: Path) -> None:
     text = without(EXAMPLE, "link.lan").replace('lan = "10.77.1.1", ', "").replace('lan = "10.77.1.2", ', "")
     assert any(text.startswith("link: warning: only one link (ha)") for text in warned(tmp_path, text))
