@@ -52,12 +52,12 @@ class Options:
     address is at home on b, so that each node is the other's reserve. check: nginx is asked over HTTP too. own_file:
     each node has the configuration on its own disk.
     groups, fences: the text of the group tables and of the fence tables, in place of all that the other options make
-    of them. boot: a shell script that each node runs before its daemon, at every boot; NODE, HERE (its own disk) and LAB (the lab's directory, the same
-    for all) are in its environment. scripts: programs that are put into the lab's directory, text by name. In all
-    of them, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a disk that all nodes reach as
-    `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. ha_dir: nodes run from Heartbeat's files, and
-    `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
-    fence_check_interval "": as hamgr chooses.
+    of them. boot: a shell script that each node runs before its daemon, at every boot; NODE, HERE (its own disk) and
+    LAB (the lab's directory, the same for all) are in its environment. scripts: programs that are put into the lab's
+    directory, text by name. In all of them, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a
+    disk that all nodes reach as `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. ha_dir: nodes run from
+    Heartbeat's files, and `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of
+    those, on each node itself. fence_check_interval "": as hamgr chooses.
     """
 
     nodes: int = 2

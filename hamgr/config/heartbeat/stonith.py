@@ -1,8 +1,9 @@
-"""`stonith` and `stonith_host` become fence devices, as far as hamgr has the device's kind."""
+"""`stonith` and `stonith_host` become fence devices: hamgr's own for IPMI, Cluster Glue's plug-in for any other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from hamgr.config.heartbeat.draft import nowhere
@@ -50,17 +51,14 @@ def _take(reading: Reading, line: Line) -> None:
         if len(words) != 2:
             raise ValueError("`stonith TYPE FILE`")
         kind, parameters = words[0], words[1:]
-    take = _KINDS.get(kind)
-    if take is None:
-        reading.note(
-            line,
-            f"hamgr has no device {kind}, so the node that it switches off is not fenced and its groups stay down when "
-            f"it dies: add [fence.NAME] with an agent for it to {reading.directory / 'hamgr.toml'} (docs/fencing.md; "
-            "Debian's fence-agents has one for most devices)",
-        )
-        return
+    take = _KINDS.get(kind) or partial(_plugin, kind)
     if line.word == "stonith":
-        parameters = _parameters(reading, parameters[0])
+        try:
+            parameters = _parameters(reading, parameters[0])
+        except ValueError:
+            if kind in _KINDS:
+                raise
+            parameters = []  # no node is named then, which is told
     elif words[0] != "*":
         reading.note(line, f"in hamgr every node may use the device, not {words[0]} alone: can all of them reach it?")
     take(reading, line, parameters)
@@ -91,9 +89,10 @@ def _ipmi(reading: Reading, line: Line, parameters: list[str]) -> None:
     victim, address, user, password, *interface = parameters
     if interface not in ([], ["lan"], ["lanplus"]):
         raise ValueError(f"{_IPMI}, with lan or lanplus as INTERFACE")
-    if interface == ["lan"]:
-        reading.note(line, "`lan` is IPMI 1.5; hamgr speaks IPMI 2.0 (lanplus), which the BMC must have switched on")
     options = {"ip": address, "username": user, "password": password}
+    if interface == ["lan"]:
+        reading.note(line, "`lan` is IPMI 1.5, which encrypts nothing; better lanplus, if the BMC has it")
+        options["lanplus"] = "0"
     _put(reading, line, "ipmi", _victim(reading, victim), "fence_hamgr_ipmi", options)
 
 
@@ -108,6 +107,23 @@ def _meatware(reading: Reading, line: Line, parameters: list[str]) -> None:
     reading.note(
         line, "not needed: hamgr waits for `hamgr fence ack NODE` whenever it can't fence a node, as meatclient"
     )
+
+
+def _plugin(kind: str, reading: Reading, line: Line, parameters: list[str]) -> None:
+    """Of any kind that stonith(8) has. Its victims are the nodes that its parameters name: only it knows its hosts."""
+    named = {name.lower() for word in parameters for name in word.split(",")}
+    victims = [node for node in reading.nodes if node in named]
+    for victim in victims:
+        # Heartbeat resets; many plug-ins can do nothing else.
+        options = {"plugin": kind, "positional": " ".join(parameters), "method": "reset"}
+        _put(reading, line, kind.rpartition("/")[2], victim, "fence_hamgr_stonith", options)
+    if not victims:
+        reading.note(
+            line,
+            f"the parameters of {kind} name no node, so nobody is fenced by it, and groups stay down when a node dies: "
+            f"add [fence.NAME] for each node to {reading.directory / 'hamgr.toml'} (docs/fencing.md; Debian's "
+            "fence-agents has an agent for most devices)",
+        )
 
 
 def _put(reading: Reading, line: Line, kind: str, victim: str, agent: str, options: dict[str, str]) -> None:

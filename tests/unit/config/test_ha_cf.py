@@ -101,8 +101,8 @@ def test_what_a_directive_becomes(tmp_path: Path, line: str, found: Callable[[Co
         ("ping 10.0.0.254", "only with ipfail"),
         ("udpport 700", "those before it keep their port"),
         ("bcast eth1", "left out: bcast has eth1 already"),
-        ("stonith baytech /none/there", "hamgr has no device baytech"),
-        ("stonith_host * baytech 10.0.0.3 me secret", "hamgr has no device baytech"),
+        ("stonith baytech /none/there", "the parameters of baytech name no node"),
+        ("stonith_host * baytech 10.0.0.3 me secret", "the parameters of baytech name no node"),
         ("stonith_host * meatware a b", "hamgr fence ack NODE"),
         ("stonith_host a external/ipmi b 10.9.9.2 u p lanplus", "every node may use the device, not a alone"),
         ("stonith_host * external/ipmi b 10.9.9.2 u p lan", "`lan` is IPMI 1.5"),
@@ -214,6 +214,26 @@ def test_stonith_devices_become_fence_devices(tmp_path: Path) -> None:
         ("ipmi-b", "b", "fence_hamgr_ipmi", 1, {**options, "ip": "10.0.9.22"}),
         ("null-b", "b", "fence_hamgr_null", 2, {}),
     ]
+
+
+def test_a_device_of_any_other_kind_is_used_through_its_plugin_for_the_nodes_it_names(tmp_path: Path) -> None:
+    (tmp_path / "riloe").write_text("b ilo-b fence geheim 1\n")
+    lines = "stonith external/riloe riloe\nstonith_host * external/rackpdu a,B 10.0.9.30 community\n"
+    config, draft = read(ha_dir(tmp_path, f"bcast eth0\nnode a b\n{lines}"))
+    found = [(d.name, d.node, d.agent, d.level, d.options["positional"]) for d in config.fence_devices]
+    assert found == [
+        ("riloe-b", "b", "fence_hamgr_stonith", 1, "b ilo-b fence geheim 1"),
+        ("rackpdu-a", "a", "fence_hamgr_stonith", 1, "a,B 10.0.9.30 community"),
+        ("rackpdu-b", "b", "fence_hamgr_stonith", 2, "a,B 10.0.9.30 community"),
+    ]
+    assert config.fence_devices[0].options["method"] == "reset"
+    assert not any("geheim" in note for note in notes(draft))
+
+
+def test_ipmi_1_5_is_spoken_where_ha_cf_says_lan(tmp_path: Path) -> None:
+    line = "stonith_host * external/ipmi b 10.0.9.22 ham pass lan\n"
+    config, _ = read(ha_dir(tmp_path, f"bcast eth0\nnode a b\n{line}"))
+    assert config.fence_devices[0].options["lanplus"] == "0"
 
 
 def test_more_than_heartbeat_had_a_word_for_stands_in_a_hamgr_toml_beside_it(tmp_path: Path) -> None:
