@@ -126,6 +126,7 @@ class Victim:
             raise UsageError(f"option identity_file: {self._identity} is not there; allowed: a private key of OpenSSH")
         if shutil.which("ssh") is None:
             raise UsageError("ssh is not here: apt-get install openssh-client")
+        self._gave_its_word = False
 
     def status(self) -> Power:
         """ON if it can be logged in to. OFF never: a machine that does not answer may be dead, or only far away."""
@@ -171,7 +172,7 @@ class Victim:
                         f"{self._ip} was told to power off, and still lives after {self._power_timeout:g} s: "
                         f"{still} answers"
                     )
-                if not self._told:
+                if not self._gave_its_word:
                     raise OutcomeUnknown(f"{self._ip} fell silent before it said that it powers off")
             finally:
                 listening.cancel()
@@ -180,14 +181,12 @@ class Victim:
         proved = ", ".join(map(str, telling))
         return f"by its own word, then silent for {self._proof_time:g} s: {proved} and its session"
 
-    _told = False
-
     async def _listen(self, session: Session, watch: Watch) -> None:
         """Until the session is gone. Raises FenceError when it is the victim that ends it: then it is not dead."""
         while line := await session.line():
             watch.sign_of_life()
             if line == _TOLD:
-                self._told = True
+                self._gave_its_word = True
             elif line.startswith(_FAILED):
                 raise FenceError(f"{self._ip} could not power off: {line.removeprefix(_FAILED).strip()}")
 

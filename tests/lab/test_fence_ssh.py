@@ -13,7 +13,7 @@ from servers import needs
 from victims import BOOT, Keys, fences, make_keys, scripts, set_mood
 
 from hamgr.lab.lab import Lab
-from hamgr.lab.plan import client_address, node_address
+from hamgr.lab.plan import client_address, node_address, node_address6
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
@@ -75,6 +75,14 @@ def test_a_victim_that_dies_is_off_by_its_word_and_its_silence(machines: Lab, ag
     assert not machines.node(VICTIM).is_on()
     assert f"{lan} (ping), {lan}:22" in done.stdout
     assert time.monotonic() - began > 1.0, "it was silent for less than proof_time"
+
+
+def test_a_victim_at_an_ipv6_address(machines: Lab, agent: Agent) -> None:
+    six = node_address6(VICTIM)
+    done = agent("off", ip=six, proof_addresses=f"[{six}]:22")
+    assert done.returncode == 0, done.stderr
+    assert f"[{six}]:22, {six} (ping) and its session" in done.stdout
+    assert not machines.node(VICTIM).is_on()
 
 
 def test_status_is_on_or_unknown_and_never_off(machines: Lab, agent: Agent) -> None:
