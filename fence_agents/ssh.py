@@ -30,6 +30,9 @@ BEAT = 0.2
 SHORTEST_PROOF = 1.0
 """Seconds. A machine may well say nothing for less."""
 
+SECOND_LOOK = 1.0
+"""Seconds that the victim must still be silent after a witness has answered."""
+
 _METHODS = {
     # Root may always write there, whatever kernel.sysrq says (sysrq.rst of the kernel's documentation).
     "sysrq": ("[ -w /proc/sysrq-trigger ]", "echo o >/proc/sysrq-trigger"),
@@ -174,10 +177,10 @@ class Victim:
                     )
                 if not self._gave_its_word:
                     raise OutcomeUnknown(f"{self._ip} fell silent before it said that it powers off")
+                await self._ask_witnesses(watch)
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
-        await self._ask_witnesses()
         proved = ", ".join(map(str, telling))
         return f"by its own word, then silent for {self._proof_time:g} s: {proved} and its session"
 
@@ -190,15 +193,17 @@ class Victim:
             elif line.startswith(_FAILED):
                 raise FenceError(f"{self._ip} could not power off: {line.removeprefix(_FAILED).strip()}")
 
-    async def _ask_witnesses(self) -> None:
-        """Whether it is we who hear nobody."""
+    async def _ask_witnesses(self, watch: Watch) -> None:
+        """Whether it is we who heard nobody. A network that is back by now must bring back a victim that lives."""
         if not self._witnesses:
             return
-        async with Watch(self._witnesses) as watch:
-            await watch.until_known()
-            if not watch.answered():
+        async with Watch(self._witnesses) as witnesses:
+            await witnesses.until_known()
+            if not witnesses.answered():
                 nobody = ", ".join(map(str, self._witnesses))
                 raise OutcomeUnknown(f"{self._ip} is silent, but so is {nobody}: our own network may be what is cut")
+        if not await watch.until_silent(SECOND_LOOK, within=0.0):
+            raise OutcomeUnknown(f"{self._ip} was silent, and answers again")
 
     @asynccontextmanager
     async def _logged_in(self, template: str) -> AsyncIterator[Session]:
@@ -316,7 +321,7 @@ AGENT = Agent(
         Option("login_timeout", OptionKind.SECOND, "Seconds for the login", ("--login-timeout",), default="3"),
         Option(
             "power_timeout", OptionKind.SECOND, "Seconds for the machine to fall silent", ("--power-timeout",),
-            default="10",
+            default="8",
         ),
     ),
     actions=(Action.OFF, Action.STATUS, Action.MONITOR, Action.METADATA, Action.VALIDATE_ALL),
