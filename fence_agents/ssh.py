@@ -164,8 +164,8 @@ class Victim:
                 raise FenceError(f"{self._ip} can be logged in to, but answers neither pings nor connections; not told")
             await session.say(_ORDER)
             listening = asyncio.create_task(self._listen(session, watch))
+            silence = asyncio.create_task(watch.until_silent(self._proof_time, self._power_timeout))
             try:
-                silence = asyncio.create_task(watch.until_silent(self._proof_time, self._power_timeout))
                 await asyncio.wait({silence, listening}, return_when=asyncio.FIRST_COMPLETED)
                 if listening.done():
                     listening.result()
@@ -179,8 +179,9 @@ class Victim:
                     raise OutcomeUnknown(f"{self._ip} fell silent before it said that it powers off")
                 await self._ask_witnesses(watch)
             finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+                for task in (listening, silence):
+                    task.cancel()
+                await asyncio.gather(listening, silence, return_exceptions=True)
         proved = ", ".join(map(str, telling))
         return f"by its own word, then silent for {self._proof_time:g} s: {proved} and its session"
 
