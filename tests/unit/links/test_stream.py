@@ -279,15 +279,16 @@ async def test_a_stopped_peer_neither_blocks_nor_fills_memory_and_is_heard_when_
             peer.send_signal(signal.SIGSTOP)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             outgoing = a.transport._links["lan"]._outgoing["b"]  # type: ignore[attr-defined]
-            slowest = 0.0
+            took = []
             body = Heartbeat(1, 0, "x" * 20_000)
             for _ in range(3000):
                 began = time.monotonic()
                 a.transport.send("b", 0, body)
-                slowest = max(slowest, time.monotonic() - began)
+                took.append(time.monotonic() - began)
                 await asyncio.sleep(0)
             assert len(outgoing) <= QUEUE
-            assert slowest < 0.1
+            # Not the slowest one: that may be the machine's doing. A peer that blocks us would slow them all.
+            assert sorted(took)[int(0.99 * len(took))] < 0.1
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
             assert grown < 20_000, f"{grown} kB more for 60,000 kB that nobody took"
             peer.send_signal(signal.SIGCONT)
