@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hamgr import __version__
 from hamgr.admin.events import EventLog
+from hamgr.admin.history import FenceHistory
 from hamgr.admin.keys import KeysDesk
 from hamgr.admin.links import LinksDesk
 from hamgr.admin.push import PushDesk
@@ -80,11 +81,13 @@ async def run(config: Config, node_name: str) -> int:
     writer = Writer(store, loop.call_soon_threadsafe)
 
     def received(link: str, packet: Packet) -> None:
-        if not push_desk.takes(packet):
+        if not push_desk.takes(packet) and not history.takes(packet):
             host.received(link, packet)
 
     links = Transport(config, node_name, codec, received, host.link_changed)
     push_desk = PushDesk(config, node_name, host, links, writer)
+    history = FenceHistory(config, node_name, host, links, writer, store.history())
+    history.recover(store.unhistoric())
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
     trials = FenceTrials(config, node_name, fencer, host.status)
@@ -107,7 +110,7 @@ async def run(config: Config, node_name: str) -> int:
     )
     desk = LinksDesk(host.status, links, host.lateness, pinger)
     keys_desk = KeysDesk(host.status, codec, config.key_file)
-    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk)
+    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk, history)
     try:
         await admin.start()
         kept_routes.start()
@@ -121,7 +124,8 @@ async def run(config: Config, node_name: str) -> int:
             await arbiter.start()
         _end_on_signals(loop, host)
         _reload_on_hangup(loop, keys_desk)
-        host.begin(World(links, arbiter, fencer, groups, writer))
+        host.begin(World(links, arbiter, fencer, groups, writer, history.note))
+        history.start()
         device_watch.start()
         # All that lives as long as the daemon is made by now: the collector need not walk it again.
         gc.collect()
@@ -137,6 +141,7 @@ async def run(config: Config, node_name: str) -> int:
     finally:
         await host.close()
         await push_desk.close()
+        await history.close()
         for group in groups.values():
             await group.close()
         windows.close()

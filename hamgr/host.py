@@ -25,6 +25,7 @@ from hamgr.core.effects import (
     Exit,
     FeedWatchdog,
     Fence,
+    FenceRecord,
     Kind,
     Persist,
     Probe,
@@ -130,6 +131,8 @@ class World:
     fencer: Fencer
     groups: Mapping[str, GroupControl]
     writer: Writer
+    fence_noted: Callable[[FenceRecord], None] | None = None
+    """Told of each fencing that begins, and of each result."""
 
 
 class Host:
@@ -242,16 +245,20 @@ class Host:
             self._do(effect)
 
     def _persist(self, persist: Persist, behind: list[Effect]) -> None:
-        assert self._world is not None
+        world = self._world
+        assert world is not None
 
         def done(reason: str) -> None:
+            record = persist.record
+            if isinstance(record, FenceRecord) and world.fence_noted and (record.outcome or not reason):
+                world.fence_noted(record)
             if reason:
                 self.post(PersistFailed(persist.serial, reason))
                 return
             self._perform(behind)
             self.post(Persisted(persist.serial))
 
-        self._world.writer.write(persist.record, done)
+        world.writer.write(persist.record, done)
 
     def _do(self, effect: Effect) -> None:
         world = self._world
@@ -322,10 +329,10 @@ class Host:
         try:
             result = await fencer.fence(order.node, order.level)
         except OSError as error:
-            self.post(FenceFinished(order.fence, order.node, FenceOutcome.FAILED, str(error)))
+            self.post(FenceFinished(order.fence, order.node, FenceOutcome.FAILED, str(error), 0))
             return
         detail = f"{result.detail} ({result.seconds * 1000:.0f} ms)"
-        self.post(FenceFinished(order.fence, order.node, result.outcome, detail))
+        self.post(FenceFinished(order.fence, order.node, result.outcome, detail, result.attempts))
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -11,13 +11,14 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import astuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 from hamgr.core.durable import Durable
-from hamgr.core.effects import AppliedRecord, FenceRecord, InitialisedRecord, Record, StagedRecord
-from hamgr.core.messages import ClusterState, ConfigStamp, RosterEntry, Stamp, Standing
+from hamgr.core.effects import AppliedRecord, FenceRecord, HistoryRecord, InitialisedRecord, Record, StagedRecord
+from hamgr.core.messages import ClusterState, ConfigStamp, PastFence, RosterEntry, Stamp, Standing
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,12 @@ create table if not exists fences (
   detail text not null,
   asked_at real not null,
   finished_at real
+) strict;
+create table if not exists history (
+  by text not null,
+  number integer not null,
+  fence text not null,
+  primary key (by, number)
 ) strict;
 create table if not exists configs (
   number integer primary key,
@@ -95,6 +102,11 @@ def state_from_json(text: str) -> ClusterState:
     )
 
 
+def _fence_from_json(text: str) -> PastFence:
+    found = json.loads(text)
+    return PastFence(**{**found, "votes": tuple(found["votes"]), "devices": tuple(found["devices"])})
+
+
 class StateStore:
     """The open state directory of one node. Only one process can have it open; all methods may raise StoreError."""
 
@@ -123,11 +135,20 @@ class StateStore:
             # FULL: a commit is on the disk, not only in the log's cache, before it returns.
             self._db.execute("pragma synchronous = full")
             self._db.executescript(_SCHEMA)
+            self._add_columns()
             self._claim("schema", str(SCHEMA_VERSION), "its schema version")
             self._claim("cluster", cluster, "cluster")
             self._claim("node", node, "node")
         except sqlite3.Error as error:
             raise self._failed(error) from error
+
+    def _add_columns(self) -> None:
+        """Those that the first state directories did not have."""
+        (found,) = self._db.execute("select count(*) from pragma_table_info('fences') where name = 'votes'").fetchone()
+        if not found:
+            for column in ("operator text not null default ''", "votes text not null default '[]'"):
+                self._db.execute(f"alter table fences add column {column}")
+            self._db.execute("alter table fences add column attempts integer not null default 0")
 
     def _claim(self, key: str, value: str, what: str) -> None:
         self._db.execute("insert or ignore into meta values (?, ?)", (key, value))
@@ -175,6 +196,42 @@ class StateStore:
             applied=int(applied),
         )
 
+    def history(self) -> tuple[PastFence, ...]:
+        try:
+            rows = self._db.execute("select fence from history order by number").fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return tuple(_fence_from_json(text) for (text,) in rows)
+
+    def unhistoric(self) -> list[tuple[FenceRecord, float]]:
+        """The fencings of an earlier life that never came into the history, with the time of day when they began."""
+        try:
+            rows = self._db.execute(
+                "select fence, node, incarnation, level, epoch, reason, outcome, detail, operator, votes, attempts,"
+                " asked_at from fences order by asked_at"
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return [
+            (
+                FenceRecord(
+                    fence,
+                    node,
+                    int(life),
+                    level,
+                    epoch,
+                    reason,
+                    outcome,
+                    detail,
+                    operator,
+                    tuple(json.loads(votes)),
+                    attempts,
+                ),
+                asked_at,
+            )
+            for fence, node, life, level, epoch, reason, outcome, detail, operator, votes, attempts, asked_at in rows
+        ]
+
     def text(self, digest: str) -> bytes:
         """The text of a staged configuration."""
         try:
@@ -193,6 +250,9 @@ class StateStore:
                 case StagedRecord():
                     self._write_staged(record)
                     return
+                case HistoryRecord():
+                    self._write_history(record)
+                    return
                 case AppliedRecord(version):
                     self._db.execute("update meta set value = ? where key = 'applied'", (str(version),))
                     return
@@ -209,8 +269,11 @@ class StateStore:
     def _write_fence(self, record: FenceRecord) -> None:
         now = time.time()
         self._db.execute(
-            "insert into fences values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (fence) do update"
-            " set outcome = excluded.outcome, detail = excluded.detail, finished_at = excluded.finished_at",
+            "insert into fences (fence, node, incarnation, level, epoch, reason, outcome, detail, asked_at,"
+            " finished_at, operator, votes, attempts) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " on conflict (fence) do update set outcome = excluded.outcome, detail = excluded.detail,"
+            " finished_at = excluded.finished_at,"
+            " attempts = excluded.attempts",
             (
                 record.fence,
                 record.node,
@@ -222,13 +285,39 @@ class StateStore:
                 record.detail,
                 now,
                 now if record.outcome else None,
+                record.operator,
+                json.dumps(record.votes),
+                record.attempts,
             ),
         )
 
-    def _write_staged(self, record: StagedRecord) -> None:
-        kept = self.load().apply(record).staged
+    def _write_history(self, record: HistoryRecord) -> None:
+        """What is in the history is needed beside it no more, unless it is under way."""
+        rows = [(fence.by, fence.number, json.dumps(asdict(fence))) for fence in record.fences]
+        with self._together():
+            self._db.executemany("insert or ignore into history values (?, ?, ?)", rows)
+            self._db.execute(
+                "delete from history where (by, number) not in"
+                " (select by, number from history order by number desc, by desc limit ?)",
+                (record.kept,),
+            )
+            self._db.execute("delete from fences where outcome != ''")
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """All of it is written, or nothing."""
         self._db.execute("begin")
         try:
+            yield
+            self._db.execute("commit")
+        except sqlite3.Error:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+
+    def _write_staged(self, record: StagedRecord) -> None:
+        kept = self.load().apply(record).staged
+        with self._together():
             self._db.execute("delete from configs where digest = ?", (record.digest,))
             self._db.execute(
                 "insert into configs (digest, idle, text) values (?, ?, ?)",
@@ -239,11 +328,6 @@ class StateStore:
                 f"delete from configs where digest not in ({places})",
                 tuple(staged.digest for staged in kept),
             )
-            self._db.execute("commit")
-        except sqlite3.Error:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
-            raise
 
     def close(self) -> None:
         self._db.close()

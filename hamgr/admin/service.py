@@ -13,7 +13,9 @@ import grpc
 from hamgr.admin.convert import event_to_proto, status_to_proto
 from hamgr.admin.events import EventLog
 from hamgr.core.events import Verb
+from hamgr.core.messages import PastFence
 from hamgr.core.status import Status
+from hamgr.links.convert import past_fence_out
 from hamgr.v1 import admin_pb2 as pb
 from hamgr.v1 import admin_pb2_grpc
 
@@ -59,12 +61,20 @@ class PushDesk(Protocol):
     async def switch(self, digest_of_text: str, operator: str) -> tuple[bool, str]: ...
 
 
+class FenceHistory(Protocol):
+    def of(self, node: str = "") -> list[PastFence]:
+        """The fencings of one node, or all, the oldest first."""
+        ...
+
+
 class AdminServer:
     """Opens with `start`, ends with `close`."""
 
-    def __init__(self, path: Path, host: Host, links: LinksDesk, keys: KeysDesk, push: PushDesk) -> None:
+    def __init__(
+        self, path: Path, host: Host, links: LinksDesk, keys: KeysDesk, push: PushDesk, history: FenceHistory
+    ) -> None:
         self._path = path
-        self._service = Service(host, links, keys, push)
+        self._service = Service(host, links, keys, push, history)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -111,11 +121,14 @@ def _remove_stale(path: Path) -> None:
 class Service(admin_pb2_grpc.AdminServicer):
     """The calls. A node that isn't named is the daemon's own."""
 
-    def __init__(self, host: Host, links: LinksDesk, keys: KeysDesk, push: PushDesk) -> None:
+    def __init__(
+        self, host: Host, links: LinksDesk, keys: KeysDesk, push: PushDesk, history: FenceHistory
+    ) -> None:
         self._host = host
         self._links = links
         self._keys = keys
         self._push = push
+        self._history = history
 
     async def StageConfig(self, request: pb.StageConfigRequest, context: Any) -> pb.StageConfigReply:
         staged = await self._push.stage(request.text, request.check_only)
@@ -168,6 +181,9 @@ class Service(admin_pb2_grpc.AdminServicer):
 
     async def ConfirmFenced(self, request: pb.ConfirmFencedRequest, context: Any) -> pb.Answer:
         return await self._ask(Verb.CONFIRM_FENCED, request.node, "", request.operator)
+
+    async def GetFenceHistory(self, request: pb.FenceHistoryRequest, context: Any) -> pb.FenceHistory:
+        return pb.FenceHistory(fences=map(past_fence_out, self._history.of(request.node)))
 
     async def Cleanup(self, request: pb.CleanupRequest, context: Any) -> pb.Answer:
         return await self._ask(Verb.CLEANUP, self._or_own(request.node), request.group, request.operator)

@@ -101,11 +101,16 @@ def cleanup(args: argparse.Namespace) -> int:
 
 
 def fence(args: argparse.Namespace) -> int:
-    """`hamgr fence NODE` and `hamgr fence ack NODE`."""
+    """`hamgr fence NODE`, `hamgr fence ack NODE` and `hamgr fence history [NODE]`."""
+    if args.words[0] == "history" and len(args.words) <= 2:
+        from hamgr.cli.history import history
+
+        return history(args, "".join(args.words[1:]))
     if len(args.words) == 2 and args.words[0] == "ack":
         return _acknowledge(args, args.words[1])
     if len(args.words) != 1:
-        print("hamgr fence: found " + " ".join(args.words) + ", allowed NODE or ack NODE", file=sys.stderr)
+        found = " ".join(args.words)
+        print(f"hamgr fence: found {found}, allowed NODE, ack NODE or history [NODE]", file=sys.stderr)
         return USAGE
     from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
     from hamgr.v1 import admin_pb2 as pb

@@ -49,6 +49,8 @@ class Coordinator:
         self._me = me
         self._incarnation = incarnation
         self.epoch = epoch
+        self.voters: tuple[str, ...] = ()
+        """By whose votes it was elected."""
         self._membership = membership
         self._elected_at = now
         self._started_at = started_at

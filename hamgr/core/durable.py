@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hamgr.core.effects import (
     AppliedRecord,
     FenceRecord,
+    HistoryRecord,
     InitialisedRecord,
     Record,
     StagedRecord,
@@ -75,6 +76,8 @@ class Durable:
                 return dataclasses.replace(self, staged=(*older, StagedRecord(digest, idle)))
             case AppliedRecord(version):
                 return dataclasses.replace(self, applied=max(self.applied, version))
+            case HistoryRecord():
+                return self
             case FenceRecord():
                 others = tuple(fence for fence in self.fences if fence.fence != record.fence)
                 return dataclasses.replace(self, fences=others if record.outcome else (*others, record))

@@ -12,7 +12,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from hamgr.core.messages import ArbiterReport, Body, ClusterState
+from hamgr.core.messages import ArbiterReport, Body, ClusterState, PastFence
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,17 @@ class StateRecord:
     state: ClusterState
 
 
+ACKNOWLEDGED = "acknowledged"
+"""The outcome of a fencing that no device did: an operator confirmed that the node is off."""
+
+
 @dataclass(frozen=True, slots=True)
 class FenceRecord:
-    """outcome "" is the intent, written before the agent starts; else a `FenceOutcome` value."""
+    """outcome "" is the intent, written before the agent starts; else a `FenceOutcome` value, or `ACKNOWLEDGED`.
+
+    operator: who asked for it, or confirmed it; "" when the cluster itself did. votes: by whose votes the coordinator
+    decides. attempts: calls of the devices, known with the result.
+    """
 
     fence: int
     node: str
@@ -79,6 +87,9 @@ class FenceRecord:
     reason: str
     outcome: str = ""
     detail: str = ""
+    operator: str = ""
+    votes: tuple[str, ...] = ()
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +120,17 @@ class AppliedRecord:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryRecord:
+    """Fencings for people to read, of which the newest are kept; the core never asks for them."""
+
+    fences: tuple[PastFence, ...]
+    kept: int
+
+
 Record: TypeAlias = (
     VoteRecord | StateRecord | FenceRecord | StandbyRecord | InitialisedRecord | StagedRecord | AppliedRecord
+    | HistoryRecord
 )
 
 

@@ -50,6 +50,8 @@ class FenceFinished:
     node: str
     outcome: FenceOutcome
     detail: str = ""
+    attempts: int = 1
+    """Calls of the devices' `off`, all together."""
 
 
 @dataclass(frozen=True, slots=True)

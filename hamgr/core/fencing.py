@@ -36,6 +36,7 @@ class Plan:
     attempts: int = 0
     detail: str = ""
     by_operator: bool = False
+    operator: str = ""
     requests: list[tuple[str, int]] = field(default_factory=list)
 
     def describe(self, now: float) -> str:

@@ -262,6 +262,42 @@ class ConfigVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class PastFence:
+    """One run of one fence level, or one operator's word that a node is off, as every node keeps it
+    (`hamgr.admin.history`); the core knows nothing of it.
+
+    by, number: the node that did it, and a number that grows with each of its fencings. operator: who asked for it;
+    "" when the cluster itself did. votes: by whose votes `by` was coordinator of `epoch`. level: from 1; 0 without one.
+    attempts: calls of the devices' `off`, all together. asked_at, finished_at: seconds since 1970, by the clock of
+    `by`. outcome: a `FenceOutcome` value, or "acknowledged".
+    """
+
+    by: str
+    number: int
+    node: str
+    epoch: int
+    reason: str
+    outcome: str
+    detail: str = ""
+    operator: str = ""
+    votes: tuple[str, ...] = ()
+    level: int = 0
+    devices: tuple[str, ...] = ()
+    attempts: int = 0
+    asked_at: float = 0.0
+    finished_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FenceNews:
+    """known: of each node, the number of the newest of its fencings that the sender has. fences: some that the receiver
+    did not have, the oldest of each node first, without a gap."""
+
+    known: tuple[tuple[str, int], ...]
+    fences: tuple[PastFence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ArbiterReport:
     """A node's report to the arbiter, each keepalive and at once when it claims an epoch.
 
@@ -312,8 +348,8 @@ class ArbiterAnswer:
 
 Body: TypeAlias = (
     Heartbeat | VoteRequest | VoteReply | ViewUpdate | Order | Report | Farewell | FarewellAck | LearnRequest
-    | LearnReply | Forward | ForwardReply | RetransmitRequest | Resync | ConfigPart | ConfigVerdict | ArbiterReport
-    | ArbiterAnswer
+    | LearnReply | Forward | ForwardReply | RetransmitRequest | Resync | ConfigPart | ConfigVerdict | FenceNews
+    | ArbiterReport | ArbiterAnswer
 )
 
 

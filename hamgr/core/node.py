@@ -15,6 +15,7 @@ from hamgr.core.coordinator import Coordinator
 from hamgr.core.delivery import Delivery
 from hamgr.core.durable import Durable
 from hamgr.core.effects import (
+    ACKNOWLEDGED,
     Announce,
     Effect,
     FeedWatchdog,
@@ -144,8 +145,8 @@ class Node:
         """Effects that say nothing which a barrier of this step guards, and must not wait for a slow disk."""
         self.prompt: list[Effect] = []
         """Announcements, and starts, stops and probes: a start that waited could be overtaken by a later stop."""
-        self._result: FenceRecord | None = None
-        """The result of a fencing, to be written at the end of the step."""
+        self._results: list[FenceRecord] = []
+        """The results of fencings, to be written at the end of the step."""
         self.now = now
 
     # -- the one entry ------------------------------------------------------------------------------------------
@@ -402,7 +403,14 @@ class Node:
             plan.state = PlanState.RUNNING
             plan.attempts += 1
             record = FenceRecord(
-                plan.fence, plan.node, plan.incarnation, plan.level, coordinator.epoch, plan.reason
+                plan.fence,
+                plan.node,
+                plan.incarnation,
+                plan.level,
+                coordinator.epoch,
+                plan.reason,
+                operator=plan.operator,
+                votes=coordinator.voters,
             )
             self.persist(record)
             text = f"fencing {plan.node} at level {plan.level + 1}: {plan.reason}"
@@ -434,16 +442,37 @@ class Node:
                 coordinator.fencing.forget(plan.node)
         self.dirty = True
         # Last in its step, so that nothing waits for it: the intent on disk already stands for "unknown".
-        self._result = FenceRecord(
-            event.fence,
-            event.node,
-            plan.incarnation if plan is not None else 0,
-            plan.level if plan is not None else 0,
-            self.election.epoch,
-            plan.reason if plan is not None else "",
-            event.outcome.value,
-            event.detail,
+        self._results.append(
+            FenceRecord(
+                event.fence,
+                event.node,
+                plan.incarnation if plan is not None else 0,
+                plan.level if plan is not None else 0,
+                self.election.epoch,
+                plan.reason if plan is not None else "",
+                event.outcome.value,
+                event.detail,
+                attempts=event.attempts,
+            )
         )
+
+    def acknowledge(self, node: str, operator: str) -> None:
+        """An operator made sure that the node is off: told, and kept on record."""
+        text = f"{operator or 'an operator'} confirmed that {node} is off"
+        self.tell(Kind.FENCE_ACKNOWLEDGED, text, node, operator=operator)
+        self._next_fence += 1
+        record = FenceRecord(
+            self._next_fence,
+            node,
+            self.membership.peers[node].incarnation,
+            0,
+            self.election.epoch,
+            text,
+            ACKNOWLEDGED,
+            operator=operator,
+            votes=self.coordinator.voters if self.coordinator is not None else (),
+        )
+        self._results.append(record)
 
     def persist(self, record: Record) -> None:
         self.records.persist(record)
@@ -484,9 +513,9 @@ class Node:
         self._stop_failures(now)
         if (self.beat_soon or beat_due) and not self.condemned:
             self.beats.send(now)
-        if self._result is not None:
-            self.persist(self._result)
-            self._result = None
+        for record in self._results:
+            self.persist(record)
+        self._results.clear()
         self._wake_up(now, event)
 
     def _pulse(self, now: float) -> None:

@@ -106,8 +106,7 @@ class Requests:
             node.emit(Reply(event.request, False, f"{event.node} is heard: it is not off"))
             return
         node.acknowledged.add(event.node)
-        text = f"{event.operator or 'an operator'} confirmed that {event.node} is off"
-        node.tell(Kind.FENCE_ACKNOWLEDGED, text, event.node, operator=event.operator)
+        node.acknowledge(event.node, event.operator)
         node.emit(Reply(event.request, True, f"{event.node} counts as off"))
 
     def forwarded(self, now: float, sender: str, forward: Forward) -> None:
@@ -368,6 +367,7 @@ class Requests:
         who = forward.operator or "an operator"
         plan = coordinator.fencing.want(now, target, peer.incarnation, f"{who} asked for it")
         plan.by_operator = True
+        plan.operator = plan.operator or who
         plan.requests.append(requester)
 
     def fence_ended(self, plan: Plan, confirmed: bool) -> None:
@@ -382,9 +382,7 @@ class Requests:
             self.answer(requester, False, f"{forward.node} is heard: it is not off")
             return
         coordinator.acknowledged(forward.node)
-        who = forward.operator or "an operator"
-        text = f"{who} confirmed that {forward.node} is off"
-        node.tell(Kind.FENCE_ACKNOWLEDGED, text, forward.node, operator=forward.operator)
+        node.acknowledge(forward.node, forward.operator)
         self.answer(requester, True, f"{forward.node} counts as off")
 
     def _serve_cleanup(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:

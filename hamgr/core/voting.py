@@ -215,6 +215,7 @@ class Voting:
         node.coordinator = reign
         node.last_order = (claim.epoch, 0)
         voters = sorted(claim.votes | {node.name}) + (["the arbiter"] if claim.arbiter else [])
+        reign.voters = tuple(voters)
         text = f"{node.name} is coordinator of epoch {claim.epoch} by the votes of {', '.join(voters)}"
         node.tell(Kind.COORDINATOR, text, node.name)
         node.member.new_epoch(node.prompt)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from hamgr.core import messages as core
@@ -221,6 +222,29 @@ def _arbiter_answer_in(body: pb.ArbiterAnswer) -> core.ArbiterAnswer:
     )
 
 
+def past_fence_out(fence: core.PastFence) -> pb.PastFence:
+    return pb.PastFence(**asdict(fence))
+
+
+def past_fence_in(fence: pb.PastFence) -> core.PastFence:
+    return core.PastFence(
+        by=fence.by,
+        number=fence.number,
+        node=fence.node,
+        epoch=fence.epoch,
+        reason=fence.reason,
+        outcome=fence.outcome,
+        detail=fence.detail,
+        operator=fence.operator,
+        votes=tuple(fence.votes),
+        level=fence.level,
+        devices=tuple(fence.devices),
+        attempts=fence.attempts,
+        asked_at=_duration(fence.asked_at),
+        finished_at=_duration(fence.finished_at),
+    )
+
+
 _Out = Callable[[Any], Any]
 _In = Callable[[Any], core.Body]
 
@@ -296,6 +320,16 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
         ),
         lambda body: core.ConfigVerdict(
             body.push, body.taken, body.judged, tuple(body.problems), tuple(body.notes)
+        ),
+    ),
+    core.FenceNews: (
+        "fence_news",
+        lambda body: pb.FenceNews(
+            known=[pb.Known(by=name, number=number) for name, number in body.known],
+            fences=map(past_fence_out, body.fences),
+        ),
+        lambda body: core.FenceNews(
+            tuple((known.by, known.number) for known in body.known), tuple(map(past_fence_in, body.fences))
         ),
     ),
     core.ArbiterReport: ("arbiter_report", _arbiter_report_out, _arbiter_report_in),

@@ -1,3 +1,4 @@
+from hamgr.v1 import cluster_pb2 as _cluster_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -374,6 +375,18 @@ class ConfirmFencedRequest(_message.Message):
     node: str
     operator: str
     def __init__(self, node: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
+
+class FenceHistoryRequest(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    def __init__(self, node: _Optional[str] = ...) -> None: ...
+
+class FenceHistory(_message.Message):
+    __slots__ = ("fences",)
+    FENCES_FIELD_NUMBER: _ClassVar[int]
+    fences: _containers.RepeatedCompositeFieldContainer[_cluster_pb2.PastFence]
+    def __init__(self, fences: _Optional[_Iterable[_Union[_cluster_pb2.PastFence, _Mapping]]] = ...) -> None: ...
 
 class CleanupRequest(_message.Message):
     __slots__ = ("group", "node", "operator")

@@ -79,6 +79,11 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.ConfirmFencedRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
                 _registered_method=True)
+        self.GetFenceHistory = channel.unary_unary(
+                '/hamgr.v1.Admin/GetFenceHistory',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.FenceHistoryRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.FenceHistory.FromString,
+                _registered_method=True)
         self.Cleanup = channel.unary_unary(
                 '/hamgr.v1.Admin/Cleanup',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.CleanupRequest.SerializeToString,
@@ -163,6 +168,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetFenceHistory(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Cleanup(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -240,6 +251,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ConfirmFenced,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.ConfirmFencedRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
+            ),
+            'GetFenceHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFenceHistory,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.FenceHistoryRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.FenceHistory.SerializeToString,
             ),
             'Cleanup': grpc.unary_unary_rpc_method_handler(
                     servicer.Cleanup,
@@ -510,6 +526,33 @@ class Admin:
             '/hamgr.v1.Admin/ConfirmFenced',
             hamgr_dot_v1_dot_admin__pb2.ConfirmFencedRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFenceHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/GetFenceHistory',
+            hamgr_dot_v1_dot_admin__pb2.FenceHistoryRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.FenceHistory.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,7 @@ class AdminStub:
     Takeover: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TakeoverRequest, _admin_pb2.Answer]
     Fence: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FenceRequest, _admin_pb2.Answer]
     ConfirmFenced: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ConfirmFencedRequest, _admin_pb2.Answer]
+    GetFenceHistory: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FenceHistoryRequest, _admin_pb2.FenceHistory]
     Cleanup: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CleanupRequest, _admin_pb2.Answer]
     Leave: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]
     StageConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]
@@ -58,6 +59,7 @@ class AdminAsyncStub(AdminStub):
     Takeover: _aio.UnaryUnaryMultiCallable[_admin_pb2.TakeoverRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Fence: _aio.UnaryUnaryMultiCallable[_admin_pb2.FenceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     ConfirmFenced: _aio.UnaryUnaryMultiCallable[_admin_pb2.ConfirmFencedRequest, _admin_pb2.Answer]  # type: ignore[assignment]
+    GetFenceHistory: _aio.UnaryUnaryMultiCallable[_admin_pb2.FenceHistoryRequest, _admin_pb2.FenceHistory]  # type: ignore[assignment]
     Cleanup: _aio.UnaryUnaryMultiCallable[_admin_pb2.CleanupRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Leave: _aio.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     StageConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]  # type: ignore[assignment]
@@ -127,6 +129,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ConfirmFencedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
+
+    @_abc_1.abstractmethod
+    def GetFenceHistory(
+        self,
+        request: _admin_pb2.FenceHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.FenceHistory, _abc.Awaitable[_admin_pb2.FenceHistory]]: ...
 
     @_abc_1.abstractmethod
     def Cleanup(

@@ -38,7 +38,7 @@ GROUP_STATE_FAILED: GroupState
 GROUP_STATE_STOP_FAILED: GroupState
 
 class Packet(_message.Message):
-    __slots__ = ("cluster", "sender", "to", "incarnation", "to_incarnation", "link", "sequence", "number", "timing", "heartbeat", "vote_request", "vote_reply", "view_update", "order", "report", "farewell", "farewell_ack", "learn_request", "learn_reply", "forward", "forward_reply", "retransmit_request", "resync", "config_part", "config_verdict", "arbiter_report", "arbiter_answer")
+    __slots__ = ("cluster", "sender", "to", "incarnation", "to_incarnation", "link", "sequence", "number", "timing", "heartbeat", "vote_request", "vote_reply", "view_update", "order", "report", "farewell", "farewell_ack", "learn_request", "learn_reply", "forward", "forward_reply", "retransmit_request", "resync", "config_part", "config_verdict", "fence_news", "arbiter_report", "arbiter_answer")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,7 @@ class Packet(_message.Message):
     RESYNC_FIELD_NUMBER: _ClassVar[int]
     CONFIG_PART_FIELD_NUMBER: _ClassVar[int]
     CONFIG_VERDICT_FIELD_NUMBER: _ClassVar[int]
+    FENCE_NEWS_FIELD_NUMBER: _ClassVar[int]
     ARBITER_REPORT_FIELD_NUMBER: _ClassVar[int]
     ARBITER_ANSWER_FIELD_NUMBER: _ClassVar[int]
     cluster: str
@@ -91,9 +92,10 @@ class Packet(_message.Message):
     resync: Resync
     config_part: ConfigPart
     config_verdict: ConfigVerdict
+    fence_news: FenceNews
     arbiter_report: ArbiterReport
     arbiter_answer: ArbiterAnswer
-    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., to: _Optional[str] = ..., incarnation: _Optional[int] = ..., to_incarnation: _Optional[int] = ..., link: _Optional[str] = ..., sequence: _Optional[int] = ..., number: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., view_update: _Optional[_Union[ViewUpdate, _Mapping]] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., farewell_ack: _Optional[_Union[FarewellAck, _Mapping]] = ..., learn_request: _Optional[_Union[LearnRequest, _Mapping]] = ..., learn_reply: _Optional[_Union[LearnReply, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., retransmit_request: _Optional[_Union[RetransmitRequest, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., config_part: _Optional[_Union[ConfigPart, _Mapping]] = ..., config_verdict: _Optional[_Union[ConfigVerdict, _Mapping]] = ..., arbiter_report: _Optional[_Union[ArbiterReport, _Mapping]] = ..., arbiter_answer: _Optional[_Union[ArbiterAnswer, _Mapping]] = ...) -> None: ...
+    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., to: _Optional[str] = ..., incarnation: _Optional[int] = ..., to_incarnation: _Optional[int] = ..., link: _Optional[str] = ..., sequence: _Optional[int] = ..., number: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., view_update: _Optional[_Union[ViewUpdate, _Mapping]] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., farewell_ack: _Optional[_Union[FarewellAck, _Mapping]] = ..., learn_request: _Optional[_Union[LearnRequest, _Mapping]] = ..., learn_reply: _Optional[_Union[LearnReply, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., retransmit_request: _Optional[_Union[RetransmitRequest, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., config_part: _Optional[_Union[ConfigPart, _Mapping]] = ..., config_verdict: _Optional[_Union[ConfigVerdict, _Mapping]] = ..., fence_news: _Optional[_Union[FenceNews, _Mapping]] = ..., arbiter_report: _Optional[_Union[ArbiterReport, _Mapping]] = ..., arbiter_answer: _Optional[_Union[ArbiterAnswer, _Mapping]] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("stamp_us", "echo_us", "held_us")
@@ -356,6 +358,54 @@ class ConfigVerdict(_message.Message):
     problems: _containers.RepeatedScalarFieldContainer[str]
     notes: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, push: _Optional[int] = ..., taken: _Optional[int] = ..., judged: _Optional[bool] = ..., problems: _Optional[_Iterable[str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PastFence(_message.Message):
+    __slots__ = ("by", "number", "node", "epoch", "reason", "outcome", "detail", "operator", "votes", "level", "devices", "attempts", "asked_at", "finished_at")
+    BY_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    VOTES_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ASKED_AT_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    by: str
+    number: int
+    node: str
+    epoch: int
+    reason: str
+    outcome: str
+    detail: str
+    operator: str
+    votes: _containers.RepeatedScalarFieldContainer[str]
+    level: int
+    devices: _containers.RepeatedScalarFieldContainer[str]
+    attempts: int
+    asked_at: float
+    finished_at: float
+    def __init__(self, by: _Optional[str] = ..., number: _Optional[int] = ..., node: _Optional[str] = ..., epoch: _Optional[int] = ..., reason: _Optional[str] = ..., outcome: _Optional[str] = ..., detail: _Optional[str] = ..., operator: _Optional[str] = ..., votes: _Optional[_Iterable[str]] = ..., level: _Optional[int] = ..., devices: _Optional[_Iterable[str]] = ..., attempts: _Optional[int] = ..., asked_at: _Optional[float] = ..., finished_at: _Optional[float] = ...) -> None: ...
+
+class Known(_message.Message):
+    __slots__ = ("by", "number")
+    BY_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    by: str
+    number: int
+    def __init__(self, by: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+
+class FenceNews(_message.Message):
+    __slots__ = ("known", "fences")
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
+    known: _containers.RepeatedCompositeFieldContainer[Known]
+    fences: _containers.RepeatedCompositeFieldContainer[PastFence]
+    def __init__(self, known: _Optional[_Iterable[_Union[Known, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[PastFence, _Mapping]]] = ...) -> None: ...
 
 class ForwardReply(_message.Message):
     __slots__ = ("request", "done", "text")

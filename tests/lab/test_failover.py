@@ -5,6 +5,7 @@ Every test watches the VIP with client requests and with ARP questions; two owne
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 
@@ -47,6 +48,9 @@ def test_a_dead_machine_is_fenced_and_its_address_taken_over_and_given_back(lab)
         cluster.node("a").power_on()
         prober.wait_for_answer("a")
     assert cluster.owners() == ["a"]
+    told = cluster.node("a").exec(["hamgr", "--config", str(cluster.layout.config), "fence", "history", "a", "--json"])
+    (fence,) = json.loads(told.stdout)["fences"]
+    assert (fence["by"], fence["outcome"], fence["devices"]) == ("b", "confirmed", ["bmc-a"]), "b told the victim of it"
 
 
 def test_a_killed_daemon_on_a_living_machine_is_fenced(lab) -> None:

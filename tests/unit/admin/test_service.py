@@ -18,7 +18,9 @@ from hamgr.admin.service import AdminError, AdminServer
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce, Kind
 from hamgr.core.events import Verb
+from hamgr.core.messages import PastFence
 from hamgr.core.status import ArbiterStatus, GroupStatus, LinkStatus, NodeStatus, Status
+from hamgr.links.convert import past_fence_in
 from hamgr.v1 import admin_pb2 as pb
 from hamgr.v1 import admin_pb2_grpc
 
@@ -29,6 +31,8 @@ STATUS = Status(
     (GroupStatus("web", "", GroupState.STOPPED, "a", ("b is not fenced",), {"a": "stopped"}),),
     (),
 )  # fmt: skip
+
+PAST = PastFence("a", 7, "b", 3, "b is dead", "confirmed", "bmc-b: off", "", ("a", "c"), 1, ("bmc-b",), 2, 5.0, 5.5)
 
 
 class Host:
@@ -65,10 +69,15 @@ class Pushes:
         return True, f"{operator} has {digest_of_text}"
 
 
+class Fences:
+    def of(self, node: str = "") -> list[PastFence]:
+        return [PAST] if node in ("", PAST.node) else []
+
+
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub]]:
     host, path = Host(), tmp_path / "admin.sock"
-    server = AdminServer(path, host, Links(), Keys(), Pushes())
+    server = AdminServer(path, host, Links(), Keys(), Pushes(), Fences())
     await server.start()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         yield path, host, admin_pb2_grpc.AdminStub(channel)
@@ -89,6 +98,13 @@ async def test_keys_are_reported_and_reloaded(served) -> None:
     for force in (False, True):
         answer = await stub.ReloadKeys(pb.ReloadKeysRequest(operator="me@here", force=force))
         assert (answer.done, answer.text) == (force, "me@here asked")
+
+
+async def test_the_history_of_one_node_arrives_as_it_is_kept(served) -> None:
+    stub = served[2]
+    found = await stub.GetFenceHistory(pb.FenceHistoryRequest(node="b"))
+    assert list(map(past_fence_in, found.fences)) == [PAST]
+    assert not (await stub.GetFenceHistory(pb.FenceHistoryRequest(node="a"))).fences
 
 
 async def test_the_socket_is_private(served) -> None:
@@ -128,14 +144,14 @@ async def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    server = AdminServer(path, Host(), Links(), Keys(), Pushes())
+    server = AdminServer(path, Host(), Links(), Keys(), Pushes(), Fences())
     await server.start()
     await server.close()
 
 
 async def test_a_living_daemons_socket_is_left_alone(served) -> None:
     with pytest.raises(AdminError, match="another hamgrd answers there"):
-        await AdminServer(served[0], Host(), Links(), Keys(), Pushes()).start()
+        await AdminServer(served[0], Host(), Links(), Keys(), Pushes(), Fences()).start()
     assert served[0].exists()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from test_node import Cluster
+from wholenodes import Cluster
 
 from hamgr.core.cluster import GroupSpec, GroupState
 from hamgr.core.delivery import MAX_ASKED, MAX_MISSING, MAX_SLOTS, Again, Delivery

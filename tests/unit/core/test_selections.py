@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_node import Cluster
+from wholenodes import Cluster
 
 from hamgr.core.cluster import GroupSpec
 from hamgr.core.effects import Reply
@@ -18,15 +18,9 @@ class Asked(Cluster):
             GroupSpec("web", nodes=("a", "b"), auto_failback=False),
             GroupSpec("db", nodes=("b", "a"), auto_failback=False),
         )
-        self.replies: list[Reply] = []
         self._request = 0
         self.run(5)
         assert self.where() == {"web": ["a"], "db": ["b"]}
-
-    def _perform(self, name: str, effect: object) -> None:
-        if isinstance(effect, Reply):
-            self.replies.append(effect)
-        super()._perform(name, effect)  # type: ignore[arg-type]
 
     def ask(self, at: str, verb: Verb, node: str = "", group: str = "") -> Reply:
         self._request += 1

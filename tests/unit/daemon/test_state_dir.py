@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from hamgr.core.effects import FenceRecord, InitialisedRecord, StandbyRecord, StateRecord, VoteRecord
+from hamgr.core.effects import FenceRecord, HistoryRecord, InitialisedRecord, StandbyRecord, StateRecord, VoteRecord
 from hamgr.core.election import UNKNOWN_VOTE
-from hamgr.core.messages import ClusterState, RosterEntry, Stamp, Standing
+from hamgr.core.messages import ClusterState, PastFence, RosterEntry, Stamp, Standing
 from hamgr.store import StateStore, StoreError, Writer, initialise
 
 STATE = ClusterState(
@@ -51,6 +54,44 @@ def test_votes_and_states_only_grow(tmp_path: Path) -> None:
     store.write(StateRecord(ClusterState(Stamp(4, 1), "b")))
     assert (store.load().epoch, store.load().voted_for) == (4, "a")
     assert store.load().state == STATE
+
+
+def past(number: int, by: str = "a") -> PastFence:
+    return PastFence(by, number, "b", 4, "b is dead", "confirmed", votes=("a", "c"), level=1, devices=("bmc-b",))
+
+
+def test_the_history_of_fencings_survives_and_the_newest_are_kept(tmp_path: Path) -> None:
+    store = StateStore(tmp_path, "office", "a")
+    for number in (3, 5, 4):
+        store.write(HistoryRecord((past(number, "abc"[number - 3]),), 2))
+    store.close()
+    assert StateStore(tmp_path, "office", "a").history() == (past(4, "b"), past(5, "c"))
+
+
+def test_a_fencing_that_came_to_no_end_is_there_after_a_restart_with_who_asked_and_who_voted(tmp_path: Path) -> None:
+    asked = FenceRecord(1, "b", 2**63 + 7, 0, 4, "eve asked for it", operator="eve", votes=("a", "the arbiter"))
+    store = StateStore(tmp_path, "office", "a")
+    store.write(asked)
+    store.close()
+    store = StateStore(tmp_path, "office", "a")
+    ((record, _when),) = store.unhistoric()
+    assert record == asked
+    store.write(dataclasses.replace(asked, outcome="unknown"))
+    store.write(HistoryRecord((past(1),), 9))
+    assert store.unhistoric() == [], "what is in the history is needed beside it no more"
+
+
+def test_a_state_directory_of_before_there_was_a_history_goes_on(tmp_path: Path) -> None:
+    StateStore(tmp_path, "office", "a").close()
+    with closing(sqlite3.connect(tmp_path / "state.db")) as old:
+        for column in ("operator", "votes", "attempts"):
+            old.execute(f"alter table fences drop column {column}")
+        old.execute("drop table history")
+        old.execute("insert into fences values (1, 'b', '7', 0, 4, 'b is dead', '', '', 5.0, null)")
+        old.commit()
+    store = StateStore(tmp_path, "office", "a")
+    assert store.unhistoric() == [(FenceRecord(1, "b", 7, 0, 4, "b is dead"), 5.0)]
+    assert store.history() == ()
 
 
 def test_every_start_is_a_new_incarnation_that_is_never_zero(tmp_path: Path) -> None:

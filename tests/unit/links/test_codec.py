@@ -56,6 +56,13 @@ BODIES: list[core.Body] = [
     core.Resync(12),
     core.ConfigPart(2, 7, 9, b"\0\xff part", True),
     core.ConfigVerdict(2, 9, True, ("group.web: found nothing",), ("it is started anew",)),
+    core.FenceNews(
+        (("a", 2**60), ("b", 7)),
+        (
+            core.PastFence("a", 7, "b", 4, "b is dead", "failed", "on", "eve", ("a", "c"), 1, ("bmc-b",), 2, 1.5, 2.5),
+            core.PastFence("a", 8, "b", 4, "eve@b confirmed that b is off", "acknowledged"),
+        ),
+    ),
     core.ArbiterReport(5, 4, "a", True, 5, ("a", "b"), -3, 10, STATE, ("a", "b"), "a", 1.0, 0.2),
     core.ArbiterAnswer(5, True, 4, "a", 5, "a", core.Stamp(4, 2), "", STATE),
 ]
