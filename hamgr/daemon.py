@@ -20,10 +20,12 @@ from hamgr.admin.keys import KeysDesk
 from hamgr.admin.links import LinksDesk
 from hamgr.admin.push import PushDesk
 from hamgr.admin.service import AdminError, AdminServer
+from hamgr.alerts.alerts import Alerts
 from hamgr.config.local import check_local, local_warnings, other_manager
 from hamgr.config.model import DEFAULT_CONFIG, Config
 from hamgr.config.problems import ConfigError, NotYet
 from hamgr.config.source import Loaded, load
+from hamgr.core.effects import Kind
 from hamgr.core.events import Verb
 from hamgr.core.messages import Packet
 from hamgr.core.node import Node
@@ -110,8 +112,12 @@ async def run(config: Config, node_name: str) -> int:
     )
     desk = LinksDesk(host.status, links, host.lateness, pinger)
     keys_desk = KeysDesk(host.status, codec, config.key_file)
-    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk, history)
+    alerts = Alerts(
+        config, node_name, lambda: node.election.following, functools.partial(host.group_told, "", Kind.WARNING)
+    )
+    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk, history, alerts)
     try:
+        alerts.start(events)
         await admin.start()
         kept_routes.start()
         await links.open()
@@ -153,6 +159,7 @@ async def run(config: Config, node_name: str) -> int:
         await device_watch.close()
         await fencer.close()
         await admin.close()
+        await alerts.close()
         writer.close()
         store.close()
 

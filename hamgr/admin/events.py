@@ -83,6 +83,12 @@ class Subscription:
             return _note_of_loss(count, self._waiting[0])
         return self._waiting.popleft()
 
+    def rest(self) -> tuple[LoggedEvent, ...]:
+        """What has come and was not taken yet."""
+        rest = tuple(self._waiting)
+        self._waiting.clear()
+        return rest
+
     def close(self) -> None:
         self._log._forget(self)
 

@@ -67,14 +67,25 @@ class FenceHistory(Protocol):
         ...
 
 
+class AlertsDesk(Protocol):
+    async def test(self, name: str, operator: str) -> pb.TestAlertsReply: ...
+
+
 class AdminServer:
     """Opens with `start`, ends with `close`."""
 
     def __init__(
-        self, path: Path, host: Host, links: LinksDesk, keys: KeysDesk, push: PushDesk, history: FenceHistory
+        self,
+        path: Path,
+        host: Host,
+        links: LinksDesk,
+        keys: KeysDesk,
+        push: PushDesk,
+        history: FenceHistory,
+        alerts: AlertsDesk,
     ) -> None:
         self._path = path
-        self._service = Service(host, links, keys, push, history)
+        self._service = Service(host, links, keys, push, history, alerts)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -122,13 +133,23 @@ class Service(admin_pb2_grpc.AdminServicer):
     """The calls. A node that isn't named is the daemon's own."""
 
     def __init__(
-        self, host: Host, links: LinksDesk, keys: KeysDesk, push: PushDesk, history: FenceHistory
+        self,
+        host: Host,
+        links: LinksDesk,
+        keys: KeysDesk,
+        push: PushDesk,
+        history: FenceHistory,
+        alerts: AlertsDesk,
     ) -> None:
         self._host = host
         self._links = links
         self._keys = keys
         self._push = push
         self._history = history
+        self._alerts = alerts
+
+    async def TestAlerts(self, request: pb.TestAlertsRequest, context: Any) -> pb.TestAlertsReply:
+        return await self._alerts.test(request.alert, request.operator)
 
     async def StageConfig(self, request: pb.StageConfigRequest, context: Any) -> pb.StageConfigReply:
         staged = await self._push.stage(request.text, request.check_only)

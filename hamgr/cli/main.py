@@ -91,6 +91,9 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     config.add_argument("verb", choices=("push",))
     config.add_argument("file", nargs="?", type=Path, help="FILE: the configuration (/etc/hamgr/hamgr.toml)")
     config.add_argument("--check", action="store_true", help="only have every node check it")
+    alert = command("alert", _alert, "`alert test [NAME]`: have hamgrd send a test by each alert")
+    alert.add_argument("verb", choices=("test",))
+    alert.add_argument("name", nargs="?", default="", help="only this one")
     _resource_arguments(command("resource", _resource, "the kinds of resources; try those of a group", False))
     _node_arguments(command("node", _node, "add a node to the cluster while it runs, or remove one"))
     init = command("init", commands.init, "say that this cluster is new, before hamgrd first starts", json=False)
@@ -170,6 +173,12 @@ def _key(args: argparse.Namespace) -> int:
     from hamgr.cli.keys import key
 
     return key(args)
+
+
+def _alert(args: argparse.Namespace) -> int:
+    from hamgr.cli.alert import alert
+
+    return alert(args)
 
 
 def _config(args: argparse.Namespace) -> int:

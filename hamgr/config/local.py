@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from hamgr.config.kinds import Fact, Kinds
-from hamgr.config.model import Config, ResourceConfig
+from hamgr.config.model import AlertConfig, Config, ResourceConfig
 from hamgr.config.problems import ConfigWarning, Problem, describe
 from hamgr.config.toml import known_node
 
@@ -78,6 +78,28 @@ def _not_here(config: Config, node: str) -> Iterator[tuple[str, str]]:
             yield f"node.{node}.address.{link.name}", f"this machine does not have {address}: hamgrd waits for it"
         if device and not Path(device).exists():
             yield f"link.{link.name}.device", f"{device} is not here: hamgrd waits for it"
+    for alert in config.alerts:
+        for key, fault in _alert_faults(alert):
+            yield f"alert.{alert.name}.{key}", f"{fault}: this alert will not get through"
+
+
+def _alert_faults(alert: AlertConfig) -> Iterator[tuple[str, str]]:
+    """What an alert lacks here. It keeps no daemon from starting: services are more than messages."""
+    if alert.program is not None and not _executable(alert.program.path):
+        yield "program", f"{alert.program.path} is not here, or not executable"
+    table = "smtp." if alert.mail is not None else ""
+    for key in ("password_file", "token_file", "secret_file", "ca_file"):
+        file: Path | None = getattr(alert.mail or alert.webhook, key, None)
+        if file is None:
+            continue
+        try:
+            with file.open("rb"):
+                mode = file.stat().st_mode & 0o777
+        except OSError as error:
+            yield table + key, f"{file}: {error.strerror}"
+            continue
+        if key != "ca_file" and mode & 0o077:
+            yield table + key, f"{file} has mode {mode:04o} and others can read it; it must be 0600"
 
 
 def has_address(address: str) -> bool:

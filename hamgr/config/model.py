@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hamgr.core.cluster import ClusterSpec
+from hamgr.core.effects import Kind
 
 DEFAULT_CONFIG = Path("/etc/hamgr/hamgr.toml")
 DEFAULT_HA_DIR = Path("/etc/ha.d")
@@ -112,6 +113,61 @@ class FenceDeviceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramConfig:
+    """A program that is told of an event by its environment. recipient: CRM_alert_recipient, for Pacemaker's agents."""
+
+    path: Path
+    recipient: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MailConfig:
+    """A mail server (SMTP). Secrets stay in their files until the moment they are used."""
+
+    host: str
+    port: int
+    sender: str
+    recipients: tuple[str, ...]
+    starttls: bool = False
+    tls: bool = False
+    user: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookConfig:
+    """A URL that gets a JSON object by POST. token_file: for `Authorization: Bearer`. secret_file: signs the body."""
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    token_file: Path | None = None
+    secret_file: Path | None = None
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertConfig:
+    """Who is told of which events: by exactly one of program, mail and webhook.
+
+    every_node: also of what other nodes see too; else the coordinator alone tells that. min_interval: seconds between
+    two messages, what happens meanwhile comes in one; 0: each event is a message. timeout: seconds for one attempt.
+    give_up: seconds after which a message that can't be delivered is given up.
+    """
+
+    name: str
+    events: frozenset[Kind]
+    program: ProgramConfig | None = None
+    mail: MailConfig | None = None
+    webhook: WebhookConfig | None = None
+    every_node: bool = False
+    min_interval: float = 10.0
+    timeout: float = 30.0
+    give_up: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceConfig:
     """One resource of a group. kind: a key of the resources registry ("vip", "lsb"). options: its own keys,
     already validated by that kind. All timeouts in seconds."""
@@ -155,6 +211,7 @@ class Config:
     pings: tuple[PingConfig, ...] = ()
     routes: tuple[RouteConfig, ...] = ()
     tls: TlsConfig | None = None
+    alerts: tuple[AlertConfig, ...] = ()
     realtime: bool = False
     realtime_priority: int = 1
     """Of SCHED_RR (sched(7)): 1 is above everything that is not real-time itself."""

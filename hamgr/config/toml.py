@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hamgr.config import addresses, groups, links, pings, routes, timing
+from hamgr.config import addresses, alerts, groups, links, pings, routes, timing
 from hamgr.config.kinds import Kinds
 from hamgr.config.model import (
     DEFAULT_ADMIN_SOCKET,
@@ -152,6 +152,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         routes=routes.read(root, node_tables, all_links),
         tls=_tls(root),
         fence_check_interval=_fence_check_interval(cluster),
+        alerts=alerts.read(root),
         log_file=cluster.optional_path("log_file"),
         syslog=cluster.choice("syslog", "", FACILITIES),
         realtime=cluster.flag("realtime", False),

@@ -455,3 +455,31 @@ class Answer(_message.Message):
     done: bool
     text: str
     def __init__(self, done: _Optional[bool] = ..., text: _Optional[str] = ...) -> None: ...
+
+class TestAlertsRequest(_message.Message):
+    __slots__ = ("alert", "operator")
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    alert: str
+    operator: str
+    def __init__(self, alert: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
+
+class AlertResult(_message.Message):
+    __slots__ = ("alert", "way", "done", "text", "seconds")
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    WAY_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    alert: str
+    way: str
+    done: bool
+    text: str
+    seconds: float
+    def __init__(self, alert: _Optional[str] = ..., way: _Optional[str] = ..., done: _Optional[bool] = ..., text: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class TestAlertsReply(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[AlertResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[AlertResult, _Mapping]]] = ...) -> None: ...

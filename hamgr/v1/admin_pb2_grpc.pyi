@@ -46,6 +46,7 @@ class AdminStub:
     StageConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]
     SwitchConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]
     Maintenance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]
+    TestAlerts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TestAlertsRequest, _admin_pb2.TestAlertsReply]
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -65,6 +66,7 @@ class AdminAsyncStub(AdminStub):
     StageConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]  # type: ignore[assignment]
     SwitchConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Maintenance: _aio.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
+    TestAlerts: _aio.UnaryUnaryMultiCallable[_admin_pb2.TestAlertsRequest, _admin_pb2.TestAlertsReply]  # type: ignore[assignment]
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -171,5 +173,12 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.MaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
+
+    @_abc_1.abstractmethod
+    def TestAlerts(
+        self,
+        request: _admin_pb2.TestAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.TestAlertsReply, _abc.Awaitable[_admin_pb2.TestAlertsReply]]: ...
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -61,6 +61,11 @@ class Keys:
         return force, f"{operator} asked"
 
 
+class AlertsOf:
+    async def test(self, name: str, operator: str) -> pb.TestAlertsReply:
+        return pb.TestAlertsReply(results=[pb.AlertResult(alert=name, way=f"for {operator}", done=True)])
+
+
 class Pushes:
     async def stage(self, text: bytes, check_only: bool) -> Staged:
         return Staged("0f" * 8, (Verdict("a"), Verdict("b", (text.decode(),), (str(check_only),))))
@@ -77,7 +82,7 @@ class Fences:
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub]]:
     host, path = Host(), tmp_path / "admin.sock"
-    server = AdminServer(path, host, Links(), Keys(), Pushes(), Fences())
+    server = AdminServer(path, host, Links(), Keys(), Pushes(), Fences(), AlertsOf())
     await server.start()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         yield path, host, admin_pb2_grpc.AdminStub(channel)
@@ -105,6 +110,11 @@ async def test_the_history_of_one_node_arrives_as_it_is_kept(served) -> None:
     found = await stub.GetFenceHistory(pb.FenceHistoryRequest(node="b"))
     assert list(map(past_fence_in, found.fences)) == [PAST]
     assert not (await stub.GetFenceHistory(pb.FenceHistoryRequest(node="a"))).fences
+
+
+async def test_a_test_of_an_alert_comes_back_with_how_it_went(served) -> None:
+    reply = await served[2].TestAlerts(pb.TestAlertsRequest(alert="ops", operator="me"))
+    assert [(one.alert, one.way, one.done) for one in reply.results] == [("ops", "for me", True)]
 
 
 async def test_the_socket_is_private(served) -> None:
@@ -144,14 +154,14 @@ async def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    server = AdminServer(path, Host(), Links(), Keys(), Pushes(), Fences())
+    server = AdminServer(path, Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf())
     await server.start()
     await server.close()
 
 
 async def test_a_living_daemons_socket_is_left_alone(served) -> None:
     with pytest.raises(AdminError, match="another hamgrd answers there"):
-        await AdminServer(served[0], Host(), Links(), Keys(), Pushes(), Fences()).start()
+        await AdminServer(served[0], Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf()).start()
     assert served[0].exists()
 
 

@@ -47,6 +47,10 @@ address = {{ one = "127.0.0.2", two = "127.0.0.2" }}
 [[group.web.resource]]
 kind = "lsb"
 script = "{dir}/web"
+[alert.good]
+program = "/bin/true"
+[alert.bad]
+program = "/bin/false"
 """
 
 SCRIPT = """#!/bin/sh
@@ -148,6 +152,22 @@ def test_a_lone_node_waits_for_the_other_until_an_operator_says_that_it_is_off(n
     assert node.hamgr("takeover", "web").returncode == 0
     assert node.hamgr("cleanup", "web").returncode == 0
     assert node.runs
+
+
+def test_a_test_of_the_alerts_says_which_arrive(node: Node) -> None:
+    done = node.hamgr("alert", "test")
+    assert done.returncode == 1
+    good, bad = done.stdout.splitlines()
+    assert good.startswith("good  program /bin/true  sent (")
+    assert bad.startswith("bad  program /bin/false  NOT SENT: ended with 1 (")
+    done = node.hamgr("alert", "test", "good", "--json")
+    assert done.returncode == 0
+    assert [one["done"] for one in json.loads(done.stdout)["results"]] == [True]
+    done = node.hamgr("alert", "test", "gud")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "hamgr alert test: there is no [alert.gud] in the configuration that hamgrd runs with\n",
+    )
 
 
 def test_a_typed_name_confirms_on_a_terminal_and_anything_else_does_not(node: Node) -> None:
