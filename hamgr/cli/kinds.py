@@ -41,7 +41,7 @@ def describe(args: argparse.Namespace) -> int:
     """An OCF agent: its parameters, and the time-outs that it advises."""
     from hamgr.resources.ocf_advice import metadata
     from hamgr.resources.ocf_agent import parse
-    from hamgr.resources.ocf_metadata import MetadataError
+    from hamgr.selfdescription import MetadataError
 
     try:
         agent = parse(args.agent)

@@ -13,10 +13,11 @@ from pathlib import Path
 from hamgr.config.kinds import Fact
 from hamgr.config.local import find_agent
 from hamgr.config.model import Config, FenceDeviceConfig
-from hamgr.fencing.metadata import Metadata, MetadataError, parse
+from hamgr.fencing.metadata import Metadata, parse
 from hamgr.fencing.parameters import problems
 from hamgr.fencing.process import AgentExit, AgentNotRun, agent_stdin, run_process
 from hamgr.fencing.secrets import without_secrets
+from hamgr.selfdescription import MetadataError
 
 TIMEOUT = 10.0
 """Seconds for one call; an agent of fence-agents takes 0.1 to 1."""

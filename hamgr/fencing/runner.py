@@ -20,11 +20,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 
 from hamgr.config.model import Config, FenceDeviceConfig
 from hamgr.core.events import FenceOutcome
-from hamgr.fencing.metadata import MetadataError, parse
+from hamgr.fencing.metadata import parse
 from hamgr.fencing.parameters import problems
 from hamgr.fencing.process import AgentExit, AgentNotRun, agent_stdin, run_process
 from hamgr.fencing.secrets import without_secrets
 from hamgr.fencing.warm import WarmWorker, WorkerLost
+from hamgr.selfdescription import MetadataError
 
 log = logging.getLogger(__name__)
 

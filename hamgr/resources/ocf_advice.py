@@ -17,8 +17,9 @@ from hamgr.config.table import did_you_mean, either
 from hamgr.core.cluster import MIN_DURATION
 from hamgr.resources.ocf_agent import SUCCESS, Agent, clone_meta, environment, explain
 from hamgr.resources.ocf_calls import CALLS_STAND_INS
-from hamgr.resources.ocf_metadata import LONGEST, Metadata, MetadataError, Parameter, parse
+from hamgr.resources.ocf_metadata import Metadata, Parameter, parse
 from hamgr.resources.program import ENVIRONMENT, CantRun, Finished, run
+from hamgr.selfdescription import LONGEST, MetadataError
 
 PATIENCE = 3.0
 """Seconds for the meta-data. The agents of Debian take 30 ms."""

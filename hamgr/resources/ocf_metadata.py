@@ -1,21 +1,12 @@
-"""What an OCF agent says of itself: the XML that its action `meta-data` prints, read as values.
-
-Only elements and attributes are looked at, none of the prose. Entities are refused: they are of no use here, and can
-make gigabytes out of a page.
-"""
+"""What an OCF agent says of itself: the XML that its action `meta-data` prints, read as values."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from xml.parsers import expat
 
-LONGEST = 1 << 20
-"""Bytes. The largest of Debian's agents print 60 kB."""
-
-DEEPEST = 32
-"""Elements within elements; the schema needs 5."""
+from hamgr.selfdescription import ROOT, read
 
 PROMOTED_ROLES = frozenset({"Master", "Promoted"})
 UNPROMOTED_ROLES = frozenset({"Slave", "Unpromoted"})
@@ -36,10 +27,6 @@ _UNITS = {
     "hr": 3600.0,
 }
 """As Pacemaker reads times."""
-
-
-class MetadataError(Exception):
-    """What an agent says of itself can't be used; the text is the reason, in one line."""
 
 
 @dataclass(slots=True)
@@ -98,42 +85,18 @@ def seconds(text: str | None) -> float | None:
 
 def parse(xml: bytes) -> Metadata:
     """Raises MetadataError."""
-    if len(xml) > LONGEST:
-        raise MetadataError(f"its meta-data is longer than {LONGEST >> 20} MiB")
     reader = _Reader()
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = reader.begin
-    parser.EndElementHandler = reader.end
-    parser.EntityDeclHandler = _refuse_entity
-    try:
-        parser.Parse(xml, True)
-    except expat.ExpatError as error:
-        where = f"line {error.lineno}: {expat.ErrorString(error.code)}"
-        raise MetadataError(f"its meta-data is no XML: {where}" if xml.strip() else "it prints no meta-data") from error
-    except LookupError as error:
-        raise MetadataError(f"its meta-data can't be read: {error}") from error
-    if not reader.seen_root:
-        raise MetadataError("its meta-data has no <resource-agent> around it")
+    read(xml, reader, "meta-data")
     return reader.found
-
-
-def _refuse_entity(*declaration: object) -> None:
-    raise MetadataError("its meta-data declares entities, which are not allowed")
 
 
 class _Reader:
     def __init__(self) -> None:
         self.found = Metadata()
-        self.seen_root = False
-        self._depth = 0
         self._parameter: Parameter | None = None
 
     def begin(self, tag: str, given: Mapping[str, str]) -> None:
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise MetadataError(f"its meta-data has elements more than {DEEPEST} deep")
-        if self._depth == 1:
-            self.seen_root = tag == "resource-agent"
+        if tag == ROOT:
             self.found.name = given.get("name", "")
         elif tag == "parameter":
             self._begin_parameter(given)
@@ -163,7 +126,6 @@ class _Reader:
             parameter.instead += (given["name"],)
 
     def end(self, tag: str) -> None:
-        self._depth -= 1
         if tag == "parameter":
             self._parameter = None
 

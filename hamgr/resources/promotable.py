@@ -24,8 +24,8 @@ from hamgr.resources.ocf_agent import (
     clone_meta,
 )
 from hamgr.resources.ocf_calls import Calls
-from hamgr.resources.ocf_metadata import MetadataError
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
+from hamgr.selfdescription import MetadataError
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hamgr.fencing.metadata import DEEPEST, LONGEST, MetadataError, parse
+from hamgr.fencing.metadata import parse
 from hamgr.fencing.parameters import problems
+from hamgr.selfdescription import DEEPEST, LONGEST, MetadataError
 
 XML = """<?xml version="1.0" ?>
 <resource-agent name="fence_x" shortdesc="x">
@@ -91,7 +92,7 @@ def test_a_wrong_secret_is_not_shown() -> None:
         ("<html><actions><action name='off'/></actions></html>", "no <resource-agent> around it"),
         ("<resource-agent name='x'/>", "names no actions"),
         ("<resource-agent>" + "<a>" * DEEPEST + "</a>" * DEEPEST + "</resource-agent>", "deep"),
-        (" " * LONGEST + XML, "longer than 256 KiB"),
+        (" " * LONGEST + XML, "longer than 1 MiB"),
         ('<!DOCTYPE x [<!ENTITY a "aaaaaaaa">]><resource-agent>&a;</resource-agent>', "declares entities"),
         ('<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/shadow">]><resource-agent>&a;</resource-agent>', "entities"),
         ('<!DOCTYPE x [<!ENTITY % a SYSTEM "file:///etc/shadow"> %a;]><resource-agent/>', "entities"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hamgr.resources.ocf_metadata import Action, MetadataError, parse, seconds
+from hamgr.resources.ocf_metadata import Action, parse, seconds
+from hamgr.selfdescription import MetadataError
 
 WHOLE = b"""<?xml version="1.0"?>
 <!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
