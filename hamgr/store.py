@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hamgr.core.durable import Durable
 from hamgr.core.effects import AppliedRecord, FenceRecord, HistoryRecord, InitialisedRecord, Record, StagedRecord
-from hamgr.core.messages import ClusterState, ConfigStamp, PastFence, RosterEntry, Stamp, Standing
+from hamgr.core.messages import ClusterState, ConfigStamp, PastFence, RosterEntry, Shot, Stamp, Standing
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ def state_to_json(state: ClusterState) -> str:
             "config": astuple(state.config),
             "proposed": astuple(state.proposed),
             "pushing": state.pushing,
+            "shots": [astuple(shot) for shot in state.shots],
         }
     )
 
@@ -99,6 +100,7 @@ def state_from_json(text: str) -> ClusterState:
         ConfigStamp(*found.get("config", ())),
         ConfigStamp(*found.get("proposed", ())),
         found.get("pushing", False),
+        tuple(Shot(node, age) for node, age in found.get("shots", ())),
     )
 
 

@@ -34,6 +34,9 @@ HIGHEST_LEVEL = 9
 SHORTEST_CHECK_INTERVAL = 1.0
 """Seconds; BMCs are slow machines."""
 HIGHEST_PRIORITY = 99
+FENCE_LIMIT, FENCE_LIMIT_ALL = 5, 20
+"""How often one node, and all together, are fenced within an hour before a human must ask for more."""
+MOST_FENCES = 100
 LONGEST_SOCKET_PATH = 107
 """Bytes: `sun_path` without its final zero (unix(7))."""
 
@@ -137,6 +140,9 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             ),
             tie_breaker=tie_breaker,
             fence_delay=cluster.duration("fence_delay", 2.0, 0.0),
+            fence_delay_random=cluster.duration("fence_delay_random", 0.0, 0.0),
+            fence_limit=cluster.number("fence_limit", FENCE_LIMIT, 0, MOST_FENCES),
+            fence_limit_all=cluster.number("fence_limit_all", FENCE_LIMIT_ALL, 0, MOST_FENCES),
             fence_retry=cluster.duration("fence_retry", 5.0),
             health_delay=cluster.duration("health_delay", times.deadtime),
         ),

@@ -118,6 +118,9 @@ class ClusterSpec:
     two_node: exactly two nodes and no arbiter; each is a quorum alone and fencing decides the race.
     wait_for_all: (two_node) a started node claims nothing alone before it has heard the other once.
     fence_delay: (two_node) seconds by which the side that runs less waits before it shoots.
+    fence_delay_random: (two_node) at most so many seconds, by chance, that each side waits besides.
+    fence_limit: how often one node is fenced within an hour before a human must ask for more; 0: as often as need be.
+    fence_limit_all: the same for all nodes together.
     fence_retry: seconds between two rounds over all fence levels of a node.
     health_delay: seconds for which no node's health score may have changed before a difference moves a group.
     """
@@ -133,6 +136,9 @@ class ClusterSpec:
     on_quorum_loss: QuorumLoss = QuorumLoss.STOP
     tie_breaker: str = ""
     fence_delay: float = 2.0
+    fence_delay_random: float = 0.0
+    fence_limit: int = 0
+    fence_limit_all: int = 0
     fence_retry: float = 5.0
     health_delay: float = 10.0
     watchdog_margin: float = 1.0

@@ -7,16 +7,18 @@ cluster state. It speaks to its own node as to any other member.
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
 from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
 from hamgr.core.effects import Announce, Effect, Kind
-from hamgr.core.fencing import Fencing, PlanState
+from hamgr.core.fencing import Fencing, PlanState, delay_before
 from hamgr.core.members import Grant, MemberRecord
 from hamgr.core.membership import Liveness, Membership, Peer
 from hamgr.core.messages import ClusterState, GroupReport, Order, Report, RosterEntry, Stamp, Standing
 from hamgr.core.placement import Candidate, candidates_of, place
+from hamgr.core.shots import Shots
 from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
 
 SETTLED = frozenset({GroupState.STARTED, GroupState.STOPPED, GroupState.STOP_FAILED})
@@ -55,6 +57,7 @@ class Coordinator:
         self._elected_at = now
         self._started_at = started_at
         self.fencing = Fencing(spec)
+        self.shots = Shots(spec, inherited.shots, now)
         self.members: dict[str, MemberRecord] = {}
         self._roster = {name: RosterEntry(name) for name in spec.names}
         expected = (inherited.config.added, inherited.proposed.added)
@@ -92,8 +95,9 @@ class Coordinator:
         self.fencing.forget(node)
         self._roster[node] = RosterEntry(node, incarnation, Standing.LEFT)
 
-    def fence_confirmed(self, node: str, incarnation: int) -> None:
+    def fence_confirmed(self, now: float, node: str, incarnation: int) -> None:
         self.members.pop(node, None)
+        self.shots.note(now, node)
         known = self._membership.peers[node].incarnation or incarnation
         self._roster[node] = RosterEntry(node, known, Standing.FENCED)
 
@@ -128,7 +132,7 @@ class Coordinator:
         beat = peer.heartbeat
         return peer.heard and beat is not None and beat.epoch == self.epoch and beat.coordinator == self._me
 
-    def update_view(self, out: list[Effect]) -> bool:
+    def update_view(self, now: float, out: list[Effect]) -> bool:
         """Take in who joined, drop who is lost; True if the cluster state changed and needs a new stamp."""
         self.joined.clear()
         self._admit(self._me, self._incarnation)
@@ -148,7 +152,15 @@ class Coordinator:
         roster = tuple(self._roster.values())
         kept = tuple(sorted(self._pins.items()))
         new = ClusterState(
-            self.state.stamp, self._me, roster, kept, self.maintenance, self.config, self.proposed, self.pushing
+            self.state.stamp,
+            self._me,
+            roster,
+            kept,
+            self.maintenance,
+            self.config,
+            self.proposed,
+            self.pushing,
+            self.shots.stamped(now),
         )
         if new == self.state and self.state.stamp.view:
             return False
@@ -213,13 +225,9 @@ class Coordinator:
         return facts.standing.value if facts.standing in cleared and facts.silent_since_record else None
 
     def _delay(self, peer: Peer, load: int) -> float:
-        """In a two_node cluster the side that runs less, or else has the lower rank, lets the other shoot first."""
-        if not self._spec.two_node:
-            return 0.0
-        theirs = peer.load
-        if load > theirs or (load == theirs and self._spec.rank(self._me) < self._spec.rank(peer.name)):
-            return 0.0
-        return self._spec.fence_delay
+        # Chance, yet the same events make the same run: each life of a node draws other numbers.
+        chance = random.Random(f"{self._incarnation} {self.epoch}").random()
+        return delay_before(self._spec, self._me, load, peer.name, peer.load, chance)
 
     # -- the rule -----------------------------------------------------------------------------------------------
 

@@ -174,6 +174,7 @@ class Kind(enum.Enum):
     FENCE_ASKED = "fence-asked"
     FENCE_CONFIRMED = "fence-confirmed"
     FENCE_FAILED = "fence-failed"
+    FENCE_LIMITED = "fence-limited"
     FENCE_ACKNOWLEDGED = "fence-acknowledged"
     FENCE_DEVICE_FAILED = "fence-device-failed"
     FENCE_DEVICE_OK = "fence-device-ok"

@@ -11,12 +11,17 @@ from hamgr.core.events import FenceOutcome
 
 
 class PlanState(enum.Enum):
-    """DELAYED -> RUNNING -> CONFIRMED, or RETRY -> RUNNING ..., level by level."""
+    """DELAYED -> RUNNING -> CONFIRMED, or RETRY -> RUNNING ..., level by level. LIMITED: it was fenced too often."""
 
     DELAYED = "delayed"
     RUNNING = "running"
     RETRY = "retry"
     CONFIRMED = "confirmed"
+    LIMITED = "limited"
+
+
+_WAITING = (PlanState.DELAYED, PlanState.RETRY, PlanState.LIMITED)
+"""It is begun, or gone on with, when it is due."""
 
 
 @dataclass(slots=True)
@@ -46,12 +51,26 @@ class Plan:
             return f"fencing begins in {max(0.0, self.due - now):.1f} s"
         if self.state is PlanState.RUNNING:
             return f"fencing at level {self.level + 1} is under way{tried}"
+        if self.state is PlanState.LIMITED:
+            return (
+                f"{self.detail}: no more before {max(0.0, self.due - now):.0f} s; hamgr fence {self.node} does it now,"
+                f" or if you have made sure that it is off: hamgr fence ack {self.node}"
+            )
         if self.state is PlanState.RETRY:
             return (
                 f"fencing failed{tried}, next try in {max(0.0, self.due - now):.1f} s;"
                 f" if you have made sure that it is off: hamgr fence ack {self.node}"
             )
         return "confirmed off"
+
+
+def delay_before(spec: ClusterSpec, me: str, load: int, other: str, others_load: int, chance: float) -> float:
+    """In a two_node cluster the side that runs less, or else has the lower rank, lets the other shoot first. chance:
+    from 0 to 1."""
+    if not spec.two_node:
+        return 0.0
+    first = load > others_load or (load == others_load and spec.rank(me) < spec.rank(other))
+    return (0.0 if first else spec.fence_delay) + chance * spec.fence_delay_random
 
 
 class Fencing:
@@ -87,11 +106,21 @@ class Fencing:
             if self.plans[node].state is not PlanState.CONFIRMED:
                 self.forget(node)
 
+    def hold_back(self, plan: Plan, until: float, why: str) -> None:
+        plan.state, plan.due, plan.detail = PlanState.LIMITED, until, why
+
+    def asked_for(self, now: float, plan: Plan, operator: str) -> None:
+        """An operator wants it: he knows how often it was done."""
+        plan.by_operator = True
+        plan.operator = plan.operator or operator
+        if plan.state is PlanState.LIMITED:
+            plan.state, plan.due, plan.detail = PlanState.DELAYED, now, ""
+
     def due(self, now: float) -> list[Plan]:
         return [
             plan
             for plan in self.plans.values()
-            if plan.state in (PlanState.DELAYED, PlanState.RETRY)
+            if plan.state in _WAITING
             and now >= plan.due
             and self._spec.node(plan.node).fence_levels > 0
         ]
@@ -112,5 +141,5 @@ class Fencing:
 
     def deadlines(self) -> Iterator[float]:
         for plan in self.plans.values():
-            if plan.state in (PlanState.DELAYED, PlanState.RETRY) and self._spec.node(plan.node).fence_levels > 0:
+            if plan.state in _WAITING and self._spec.node(plan.node).fence_levels > 0:
                 yield plan.due

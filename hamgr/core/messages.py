@@ -51,6 +51,15 @@ class ConfigStamp:
 
 
 @dataclass(frozen=True, slots=True)
+class Shot:
+    """A confirmed fencing of this node within the last hour (`hamgr.core.shots`). age: seconds, when the state was
+    stamped."""
+
+    node: str
+    age: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterState:
     """What every voter keeps on disk of the last view it accepted.
 
@@ -70,6 +79,7 @@ class ClusterState:
     proposed: ConfigStamp = ConfigStamp()
     pushing: bool = False
     """The maintenance was begun by a push, and ends with it: not everybody may run the same configuration."""
+    shots: tuple[Shot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

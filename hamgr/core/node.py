@@ -398,6 +398,12 @@ class Node:
 
     def _run_fences(self, now: float, coordinator: Coordinator) -> None:
         for plan in coordinator.fencing.due(now):
+            until, why = coordinator.shots.held_back(now, plan.node)
+            if why and not plan.by_operator:
+                coordinator.fencing.hold_back(plan, until, why)
+                text = f"{plan.node} is not fenced again by itself: {why}; find out why, then: hamgr fence {plan.node}"
+                self.tell(Kind.FENCE_LIMITED, text, plan.node)
+                continue
             self._next_fence += 1
             plan.fence = self._next_fence
             plan.state = PlanState.RUNNING
@@ -431,7 +437,7 @@ class Node:
             self.tell(Kind.FENCE_FAILED, text, event.node)
         if plan is not None and coordinator is not None and confirmed:
             self.membership.fenced(event.node, now)
-            coordinator.fence_confirmed(event.node, plan.incarnation)
+            coordinator.fence_confirmed(now, event.node, plan.incarnation)
             self.tell(Kind.NODE_FENCED, f"{event.node} counts as fenced", event.node)
             # At once: if the node's own vote was needed, this reign ends here, and the next one must know.
             self._renew_view(coordinator)
@@ -585,7 +591,7 @@ class Node:
 
     def _renew_view(self, coordinator: Coordinator) -> None:
         """Take in who came and went; a new cluster state goes to our disk and to every member."""
-        news = coordinator.update_view(self.prompt)
+        news = coordinator.update_view(self.now, self.prompt)
         if news:
             self._store(coordinator.state)
         for name in coordinator.members if news else coordinator.joined:

@@ -366,8 +366,7 @@ class Requests:
         peer = node.membership.peers[target]
         who = forward.operator or "an operator"
         plan = coordinator.fencing.want(now, target, peer.incarnation, f"{who} asked for it")
-        plan.by_operator = True
-        plan.operator = plan.operator or who
+        coordinator.fencing.asked_for(now, plan, who)
         plan.requests.append(requester)
 
     def fence_ended(self, plan: Plan, confirmed: bool) -> None:

@@ -59,7 +59,7 @@ class GroupStatus:
 class FenceStatus:
     """A fencing under way, or the last one of its node. level: from 0.
 
-    outcome: "running", "delayed", "confirmed", "failed" or "unknown".
+    outcome: "running", "delayed", "confirmed", "failed", "unknown" or "limited" (it was fenced too often).
     """
 
     node: str

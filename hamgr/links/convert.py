@@ -71,6 +71,7 @@ def _state_out(state: core.ClusterState) -> pb.ClusterState:
         config=_config_out(state.config),
         proposed=_config_out(state.proposed),
         pushing=state.pushing,
+        shots=[pb.Shot(node=shot.node, age=shot.age) for shot in state.shots],
     )
 
 
@@ -84,6 +85,7 @@ def _state_in(state: pb.ClusterState) -> core.ClusterState:
         _config_in(state.config),
         _config_in(state.proposed),
         state.pushing,
+        tuple(core.Shot(shot.node, shot.age) for shot in state.shots),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
 from hamgr.core.events import Verb
+from hamgr.core.fencing import PlanState
 from hamgr.core.placement import candidates_of
 from hamgr.sim.conditions import CALM
 from hamgr.sim.invariants import Violation
@@ -52,6 +53,11 @@ def _encourage(world: World) -> None:
     if any(node.stored.maintenance and (stuck or not node.stored.pushing) for node in nodes):
         world.operators.ask(Verb.MAINTENANCE_OFF)
     _copy_configuration(world)
+    for node in nodes:
+        if node.coordinator is not None:
+            for plan in list(node.coordinator.fencing.plans.values()):
+                if plan.state is PlanState.LIMITED:
+                    world.operators.ask(Verb.FENCE, plan.node)
     for name, machine in world.machines.items():
         process = machine.process
         if process is None:

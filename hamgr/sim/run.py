@@ -14,7 +14,7 @@ from hamgr.sim.faults import Fault
 from hamgr.sim.invariants import Violation
 from hamgr.sim.peace import peace
 from hamgr.sim.schedule import random_faults
-from hamgr.sim.shape import Wanted, random_spec
+from hamgr.sim.shape import Wanted, random_spec, with_policy
 from hamgr.sim.trace import Trace
 from hamgr.sim.world import World
 
@@ -57,7 +57,7 @@ class Outcome:
 def plan(seed: int, wanted: Wanted, duration: float | None = None) -> Plan:
     """Draw a run from its seed."""
     rng = random.Random(f"{seed}/plan")
-    spec = random_spec(rng, wanted)
+    spec = with_policy(random.Random(f"{seed}/policy"), random_spec(rng, wanted))
     conditions = random_conditions(rng)
     length = duration or DURATION * (0.5 if len(spec.nodes) > 5 else 1.0)
     started = spec.names

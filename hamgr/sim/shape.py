@@ -74,6 +74,16 @@ def random_spec(rng: random.Random, wanted: Wanted) -> ClusterSpec:
     )
 
 
+def with_policy(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
+    """At times a cluster in which a human must say more; his answers come with the peace."""
+    return replace(
+        spec,
+        fence_delay_random=rng.choice((0.0, 0.0, 1.0)),
+        fence_limit=rng.choice((0, 0, 0, 1, 2)),
+        fence_limit_all=rng.choice((0, 0, 0, 3)),
+    )
+
+
 def _members(rng: random.Random, wanted: Wanted) -> tuple[int, bool, bool]:
     """Nodes, arbiter, two_node."""
     chance = rng.random()
@@ -136,6 +146,9 @@ _TOP = {
     "on_quorum_loss",
     "tie_breaker",
     "fence_delay",
+    "fence_delay_random",
+    "fence_limit",
+    "fence_limit_all",
     "fence_retry",
     "health_delay",
     "watchdog_margin",

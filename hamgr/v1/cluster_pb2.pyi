@@ -134,7 +134,7 @@ class Pin(_message.Message):
     def __init__(self, group: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
 
 class ClusterState(_message.Message):
-    __slots__ = ("stamp", "coordinator", "roster", "pins", "maintenance", "config", "proposed", "pushing")
+    __slots__ = ("stamp", "coordinator", "roster", "pins", "maintenance", "config", "proposed", "pushing", "shots")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +143,7 @@ class ClusterState(_message.Message):
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     PROPOSED_FIELD_NUMBER: _ClassVar[int]
     PUSHING_FIELD_NUMBER: _ClassVar[int]
+    SHOTS_FIELD_NUMBER: _ClassVar[int]
     stamp: Stamp
     coordinator: str
     roster: _containers.RepeatedCompositeFieldContainer[RosterEntry]
@@ -151,7 +152,16 @@ class ClusterState(_message.Message):
     config: ConfigStamp
     proposed: ConfigStamp
     pushing: bool
-    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., maintenance: _Optional[bool] = ..., config: _Optional[_Union[ConfigStamp, _Mapping]] = ..., proposed: _Optional[_Union[ConfigStamp, _Mapping]] = ..., pushing: _Optional[bool] = ...) -> None: ...
+    shots: _containers.RepeatedCompositeFieldContainer[Shot]
+    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., maintenance: _Optional[bool] = ..., config: _Optional[_Union[ConfigStamp, _Mapping]] = ..., proposed: _Optional[_Union[ConfigStamp, _Mapping]] = ..., pushing: _Optional[bool] = ..., shots: _Optional[_Iterable[_Union[Shot, _Mapping]]] = ...) -> None: ...
+
+class Shot(_message.Message):
+    __slots__ = ("node", "age")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    age: int
+    def __init__(self, node: _Optional[str] = ..., age: _Optional[int] = ...) -> None: ...
 
 class ConfigStamp(_message.Message):
     __slots__ = ("version", "digest", "added")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from wholenodes import Cluster
+from wholenodes import TIMING, Cluster
 
-from hamgr.core.cluster import GroupSpec
-from hamgr.core.effects import ACKNOWLEDGED, FenceRecord
+from hamgr.core.cluster import ClusterSpec, GroupSpec, NodeSpec
+from hamgr.core.effects import ACKNOWLEDGED, FenceRecord, Kind
 from hamgr.core.events import FenceOutcome, OperatorAsked, Verb
+from hamgr.core.fencing import delay_before
 
 
 def fence_records(cluster: Cluster) -> list[FenceRecord]:
@@ -42,3 +43,46 @@ def test_the_word_of_an_operator_is_on_record_with_his_name() -> None:
     assert cluster.owners("web") == ["b"]
     last = fence_records(cluster)[-1]
     assert (last.node, last.outcome, last.operator, last.votes) == ("a", ACKNOWLEDGED, "eve@b", ("b", "c"))
+
+
+def test_no_node_is_fenced_again_and_again_but_an_operator_may() -> None:
+    cluster = Cluster(GroupSpec("web", nodes=("c", "b")), fence_limit=1)
+    cluster.run(2.0)
+    cluster.power_off("c")
+    cluster.run(3.0)
+    cluster.power_on("c")
+    cluster.run(5.0)
+    assert cluster.owners("web") == ["c"]
+    cluster.power_off("c")
+    cluster.run(10.0)
+    assert cluster.owners("web") == [], "it is dead, and nobody knows that it is off"
+    assert cluster.kinds().count(Kind.FENCE_LIMITED) == 1
+    (wait,) = cluster.nodes["a"].status(cluster.now).groups[0].waits
+    assert "c was fenced once within an hour (fence_limit)" in wait
+    assert "hamgr fence c" in wait
+    cluster.post("a", OperatorAsked(1, Verb.FENCE, "c", operator="eve@a"))
+    cluster.run(1.0)
+    assert cluster.owners("web") == ["b"]
+
+
+def test_the_limit_outlives_the_coordinator_that_counted() -> None:
+    cluster = Cluster(GroupSpec("web", nodes=("c", "b")), fence_limit=1)
+    cluster.run(2.0)
+    cluster.power_off("c")
+    cluster.run(3.0)
+    cluster.power_on("c")
+    cluster.run(3.0)
+    cluster.post("a", OperatorAsked(1, Verb.LEAVE))
+    cluster.run(5.0)
+    assert cluster.nodes["b"].role == "coordinator"
+    (shot,) = cluster.nodes["b"].stored.shots
+    assert (shot.node, shot.age) == ("c", int(TIMING.deadtime) - 1), "as old as when the state was stamped last"
+
+
+def test_of_two_nodes_without_an_arbiter_who_runs_less_shoots_later_and_both_by_chance() -> None:
+    two = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), two_node=True, fence_delay=2.0, fence_delay_random=1.0)
+    assert delay_before(two, "a", 5, "b", 3, 0.0) == 0.0
+    assert delay_before(two, "b", 3, "a", 5, 0.0) == 2.0
+    assert delay_before(two, "b", 0, "a", 0, 0.25) == 2.25, "of equals, the second of the file"
+    assert delay_before(two, "a", 0, "b", 0, 0.25) == 0.25
+    assert delay_before(ClusterSpec("t", two.nodes, arbiter=True), "b", 0, "a", 9, 1.0) == 0.0

@@ -15,7 +15,7 @@ import pytest
 
 from hamgr.core.effects import FenceRecord, HistoryRecord, InitialisedRecord, StandbyRecord, StateRecord, VoteRecord
 from hamgr.core.election import UNKNOWN_VOTE
-from hamgr.core.messages import ClusterState, PastFence, RosterEntry, Stamp, Standing
+from hamgr.core.messages import ClusterState, PastFence, RosterEntry, Shot, Stamp, Standing
 from hamgr.store import StateStore, StoreError, Writer, initialise
 
 STATE = ClusterState(
@@ -23,6 +23,7 @@ STATE = ClusterState(
     "a",
     (RosterEntry("a", 2**63 + 1, Standing.MEMBER), RosterEntry("b", 5, Standing.FENCED)),
     (("web", "b"),),
+    shots=(Shot("b", 17),),
 )
 RECORDS = (
     InitialisedRecord(0),
