@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from hamgr import __version__
+from hamgr.admin.drbd import DrbdDesk
 from hamgr.admin.events import EventLog
 from hamgr.admin.history import FenceHistory
 from hamgr.admin.keys import KeysDesk
@@ -83,10 +84,11 @@ async def run(config: Config, node_name: str) -> int:
     writer = Writer(store, loop.call_soon_threadsafe)
 
     def received(link: str, packet: Packet) -> None:
-        if not push_desk.takes(packet) and not history.takes(packet):
+        if not any(desk.takes(packet) for desk in (push_desk, history, drbd)):
             host.received(link, packet)
 
     links = Transport(config, node_name, codec, received, host.link_changed)
+    drbd = DrbdDesk(node_name, host.status, links)
     push_desk = PushDesk(config, node_name, host, links, writer)
     history = FenceHistory(config, node_name, host, links, writer, store.history())
     history.recover(store.unhistoric())
@@ -115,7 +117,7 @@ async def run(config: Config, node_name: str) -> int:
     alerts = Alerts(
         config, node_name, lambda: node.election.following, functools.partial(host.group_told, "", Kind.WARNING)
     )
-    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk, history, alerts)
+    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk, history, alerts, drbd)
     try:
         alerts.start(events)
         await admin.start()
@@ -147,6 +149,7 @@ async def run(config: Config, node_name: str) -> int:
     finally:
         await host.close()
         await push_desk.close()
+        await drbd.close()
         await history.close()
         for group in groups.values():
             await group.close()

@@ -20,6 +20,7 @@ from hamgr.v1 import admin_pb2 as pb
 from hamgr.v1 import admin_pb2_grpc
 
 if TYPE_CHECKING:
+    from hamgr.admin.drbd import Verdict
     from hamgr.admin.push import Staged
 
 _PRIVATE = 0o177
@@ -67,6 +68,10 @@ class FenceHistory(Protocol):
         ...
 
 
+class DrbdDesk(Protocol):
+    async def fence_peer(self, resource: str, host: str, patience: float) -> Verdict: ...
+
+
 class AlertsDesk(Protocol):
     async def test(self, name: str, operator: str) -> pb.TestAlertsReply: ...
 
@@ -83,9 +88,10 @@ class AdminServer:
         push: PushDesk,
         history: FenceHistory,
         alerts: AlertsDesk,
+        drbd: DrbdDesk,
     ) -> None:
         self._path = path
-        self._service = Service(host, links, keys, push, history, alerts)
+        self._service = Service(host, links, keys, push, history, alerts, drbd)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -140,6 +146,7 @@ class Service(admin_pb2_grpc.AdminServicer):
         push: PushDesk,
         history: FenceHistory,
         alerts: AlertsDesk,
+        drbd: DrbdDesk,
     ) -> None:
         self._host = host
         self._links = links
@@ -147,6 +154,11 @@ class Service(admin_pb2_grpc.AdminServicer):
         self._push = push
         self._history = history
         self._alerts = alerts
+        self._drbd = drbd
+
+    async def FenceDrbdPeer(self, request: pb.FenceDrbdPeerRequest, context: Any) -> pb.FenceDrbdPeerReply:
+        verdict = await self._drbd.fence_peer(request.resource, request.peer, request.patience)
+        return pb.FenceDrbdPeerReply(code=verdict.answer, text=verdict.text)
 
     async def TestAlerts(self, request: pb.TestAlertsRequest, context: Any) -> pb.TestAlertsReply:
         return await self._alerts.test(request.alert, request.operator)

@@ -308,6 +308,23 @@ class FenceNews:
 
 
 @dataclass(frozen=True, slots=True)
+class DrbdOutdate:
+    """The receiver's copy of a DRBD resource is to be marked as outdated (`hamgr.admin.drbd`)."""
+
+    request: int
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrbdOutdated:
+    """code: how drbdadm ended; -1 when it did not run to its end."""
+
+    request: int
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ArbiterReport:
     """A node's report to the arbiter, each keepalive and at once when it claims an epoch.
 
@@ -359,6 +376,7 @@ class ArbiterAnswer:
 Body: TypeAlias = (
     Heartbeat | VoteRequest | VoteReply | ViewUpdate | Order | Report | Farewell | FarewellAck | LearnRequest
     | LearnReply | Forward | ForwardReply | RetransmitRequest | Resync | ConfigPart | ConfigVerdict | FenceNews
+    | DrbdOutdate | DrbdOutdated
     | ArbiterReport | ArbiterAnswer
 )
 

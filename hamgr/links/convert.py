@@ -334,6 +334,16 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
             tuple((known.by, known.number) for known in body.known), tuple(map(past_fence_in, body.fences))
         ),
     ),
+    core.DrbdOutdate: (
+        "drbd_outdate",
+        lambda body: pb.DrbdOutdate(request=body.request, resource=body.resource),
+        lambda body: core.DrbdOutdate(body.request, body.resource),
+    ),
+    core.DrbdOutdated: (
+        "drbd_outdated",
+        lambda body: pb.DrbdOutdated(request=body.request, code=body.code, text=body.text),
+        lambda body: core.DrbdOutdated(body.request, body.code, body.text),
+    ),
     core.ArbiterReport: ("arbiter_report", _arbiter_report_out, _arbiter_report_in),
     core.ArbiterAnswer: ("arbiter_answer", _arbiter_answer_out, _arbiter_answer_in),
 }

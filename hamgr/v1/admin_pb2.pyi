@@ -456,6 +456,24 @@ class Answer(_message.Message):
     text: str
     def __init__(self, done: _Optional[bool] = ..., text: _Optional[str] = ...) -> None: ...
 
+class FenceDrbdPeerRequest(_message.Message):
+    __slots__ = ("resource", "peer", "patience")
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    PATIENCE_FIELD_NUMBER: _ClassVar[int]
+    resource: str
+    peer: str
+    patience: float
+    def __init__(self, resource: _Optional[str] = ..., peer: _Optional[str] = ..., patience: _Optional[float] = ...) -> None: ...
+
+class FenceDrbdPeerReply(_message.Message):
+    __slots__ = ("code", "text")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    text: str
+    def __init__(self, code: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
 class TestAlertsRequest(_message.Message):
     __slots__ = ("alert", "operator")
     ALERT_FIELD_NUMBER: _ClassVar[int]

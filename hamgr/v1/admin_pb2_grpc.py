@@ -109,6 +109,11 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
                 _registered_method=True)
+        self.FenceDrbdPeer = channel.unary_unary(
+                '/hamgr.v1.Admin/FenceDrbdPeer',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerReply.FromString,
+                _registered_method=True)
         self.TestAlerts = channel.unary_unary(
                 '/hamgr.v1.Admin/TestAlerts',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.TestAlertsRequest.SerializeToString,
@@ -209,6 +214,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FenceDrbdPeer(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TestAlerts(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -292,6 +303,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Maintenance,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
+            ),
+            'FenceDrbdPeer': grpc.unary_unary_rpc_method_handler(
+                    servicer.FenceDrbdPeer,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerReply.SerializeToString,
             ),
             'TestAlerts': grpc.unary_unary_rpc_method_handler(
                     servicer.TestAlerts,
@@ -704,6 +720,33 @@ class Admin:
             '/hamgr.v1.Admin/Maintenance',
             hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FenceDrbdPeer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/FenceDrbdPeer',
+            hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,7 @@ class AdminStub:
     StageConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]
     SwitchConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]
     Maintenance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]
+    FenceDrbdPeer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FenceDrbdPeerRequest, _admin_pb2.FenceDrbdPeerReply]
     TestAlerts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TestAlertsRequest, _admin_pb2.TestAlertsReply]
 
 @_typing.type_check_only
@@ -66,6 +67,7 @@ class AdminAsyncStub(AdminStub):
     StageConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]  # type: ignore[assignment]
     SwitchConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Maintenance: _aio.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
+    FenceDrbdPeer: _aio.UnaryUnaryMultiCallable[_admin_pb2.FenceDrbdPeerRequest, _admin_pb2.FenceDrbdPeerReply]  # type: ignore[assignment]
     TestAlerts: _aio.UnaryUnaryMultiCallable[_admin_pb2.TestAlertsRequest, _admin_pb2.TestAlertsReply]  # type: ignore[assignment]
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
@@ -173,6 +175,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.MaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
+
+    @_abc_1.abstractmethod
+    def FenceDrbdPeer(
+        self,
+        request: _admin_pb2.FenceDrbdPeerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.FenceDrbdPeerReply, _abc.Awaitable[_admin_pb2.FenceDrbdPeerReply]]: ...
 
     @_abc_1.abstractmethod
     def TestAlerts(

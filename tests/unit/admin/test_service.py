@@ -12,6 +12,8 @@ import grpc
 import pytest
 
 from hamgr.admin.convert import event_from_proto, status_from_proto
+from hamgr.admin.drbd import Answer
+from hamgr.admin.drbd import Verdict as DrbdVerdict
 from hamgr.admin.events import KEPT, EventLog
 from hamgr.admin.push import Staged, Verdict
 from hamgr.admin.service import AdminError, AdminServer
@@ -61,6 +63,11 @@ class Keys:
         return force, f"{operator} asked"
 
 
+class Drbds:
+    async def fence_peer(self, resource: str, host: str, patience: float) -> DrbdVerdict:
+        return DrbdVerdict(Answer.OUTDATED, f"{resource} of {host} within {patience:g}")
+
+
 class AlertsOf:
     async def test(self, name: str, operator: str) -> pb.TestAlertsReply:
         return pb.TestAlertsReply(results=[pb.AlertResult(alert=name, way=f"for {operator}", done=True)])
@@ -82,7 +89,7 @@ class Fences:
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub]]:
     host, path = Host(), tmp_path / "admin.sock"
-    server = AdminServer(path, host, Links(), Keys(), Pushes(), Fences(), AlertsOf())
+    server = AdminServer(path, host, Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds())
     await server.start()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         yield path, host, admin_pb2_grpc.AdminStub(channel)
@@ -115,6 +122,11 @@ async def test_the_history_of_one_node_arrives_as_it_is_kept(served) -> None:
 async def test_a_test_of_an_alert_comes_back_with_how_it_went(served) -> None:
     reply = await served[2].TestAlerts(pb.TestAlertsRequest(alert="ops", operator="me"))
     assert [(one.alert, one.way, one.done) for one in reply.results] == [("ops", "for me", True)]
+
+
+async def test_drbd_gets_its_exit_code(served) -> None:
+    reply = await served[2].FenceDrbdPeer(pb.FenceDrbdPeerRequest(resource="r0", peer="b", patience=5))
+    assert (reply.code, reply.text) == (4, "r0 of b within 5")
 
 
 async def test_the_socket_is_private(served) -> None:
@@ -154,14 +166,14 @@ async def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    server = AdminServer(path, Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf())
+    server = AdminServer(path, Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds())
     await server.start()
     await server.close()
 
 
 async def test_a_living_daemons_socket_is_left_alone(served) -> None:
     with pytest.raises(AdminError, match="another hamgrd answers there"):
-        await AdminServer(served[0], Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf()).start()
+        await AdminServer(served[0], Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds()).start()
     assert served[0].exists()
 
 

@@ -170,6 +170,32 @@ def test_a_test_of_the_alerts_says_which_arrive(node: Node) -> None:
     )
 
 
+def fence_peer(node: Node, seconds: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """As DRBD calls it."""
+    return subprocess.run(
+        [BIN / "hamgr-drbd-fence", "--config", str(node.config), "--timeout", seconds],
+        env={**os.environ, "DRBD_RESOURCE": "r0", **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_drbd_learns_that_its_peer_is_off_only_when_somebody_made_sure(node: Node) -> None:
+    assert fence_peer(node, "0.5", DRBD_PEER="b").returncode == 1
+    assert node.hamgr("fence", "ack", "b", "--yes").returncode == 0
+    node.wait(lambda: bool(node.status()["quorate"]), "a quorum")
+    done = fence_peer(node, "5", DRBD_PEER_NODE_ID="1", DRBD_NODE_ID_1="b.example.org", DRBD_NODE_ID_0="a")
+    assert done.returncode == 7
+    assert done.stderr.startswith("hamgr-drbd-fence: r0, peer b.example.org: b is off: ")
+    stranger = fence_peer(node, "5", DRBD_PEER="c")
+    assert (stranger.returncode, stranger.stderr) == (
+        1,
+        "hamgr-drbd-fence: r0, peer c: c is no other node of this cluster (1)\n",
+    )
+
+
 def test_a_typed_name_confirms_on_a_terminal_and_anything_else_does_not(node: Node) -> None:
     def typed(answer: str) -> int:
         ours, theirs = pty.openpty()

@@ -56,6 +56,8 @@ BODIES: list[core.Body] = [
     core.RetransmitRequest((3, 4, 9)),
     core.Resync(12),
     core.ConfigPart(2, 7, 9, b"\0\xff part", True),
+    core.DrbdOutdate(3, "r0"),
+    core.DrbdOutdated(3, -1, "drbdadm can't be run"),
     core.ConfigVerdict(2, 9, True, ("group.web: found nothing",), ("it is started anew",)),
     core.FenceNews(
         (("a", 2**60), ("b", 7)),
