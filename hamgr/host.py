@@ -90,6 +90,7 @@ _LEVELS = {
     Kind.LATE: logging.WARNING,
     Kind.WARNING: logging.WARNING,
     Kind.TAKEOVER_WAITS: logging.WARNING,
+    Kind.TAKEOVER_ASKED: logging.WARNING,
 }
 
 

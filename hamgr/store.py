@@ -83,6 +83,7 @@ def state_to_json(state: ClusterState) -> str:
             "proposed": astuple(state.proposed),
             "pushing": state.pushing,
             "shots": [astuple(shot) for shot in state.shots],
+            "owners": [list(owner) for owner in state.owners],
         }
     )
 
@@ -101,6 +102,7 @@ def state_from_json(text: str) -> ClusterState:
         ConfigStamp(*found.get("proposed", ())),
         found.get("pushing", False),
         tuple(Shot(node, age) for node, age in found.get("shots", ())),
+        tuple((group, node) for group, node in found.get("owners", ())),
     )
 
 

@@ -218,6 +218,11 @@ class Service(admin_pb2_grpc.AdminServicer):
     async def GetFenceHistory(self, request: pb.FenceHistoryRequest, context: Any) -> pb.FenceHistory:
         return pb.FenceHistory(fences=map(past_fence_out, self._history.of(request.node)))
 
+    async def Confirm(self, request: pb.ConfirmRequest, context: Any) -> pb.Answer:
+        is_node = any(node.name == request.name for node in self._host.status().nodes)
+        node, group = (request.name, "") if is_node else ("", request.name)
+        return await self._ask(Verb.CONFIRM, node, group, request.operator)
+
     async def Cleanup(self, request: pb.CleanupRequest, context: Any) -> pb.Answer:
         return await self._ask(Verb.CLEANUP, self._or_own(request.node), request.group, request.operator)
 

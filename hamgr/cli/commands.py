@@ -91,6 +91,16 @@ def maintenance(args: argparse.Namespace) -> int:
         return _answer(args, stub.Maintenance(request, timeout=ANSWER_TIMEOUT))
 
 
+def confirm(args: argparse.Namespace) -> int:
+    from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
+    from hamgr.v1 import admin_pb2 as pb
+
+    with admin(socket_path(args)) as stub:
+        return _answer(
+            args, stub.Confirm(pb.ConfirmRequest(name=args.name, operator=operator()), timeout=ANSWER_TIMEOUT)
+        )
+
+
 def cleanup(args: argparse.Namespace) -> int:
     from hamgr.cli.client import ANSWER_TIMEOUT, admin, operator
     from hamgr.v1 import admin_pb2 as pb

@@ -79,6 +79,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     fence = command("fence", commands.fence, "turn a node off; `fence ack NODE`: say that it is off; `fence history`")
     fence.add_argument("words", nargs="+", metavar="[ack|history] NODE")
     fence.add_argument("--yes", action="store_true", help="(ack) don't ask for confirmation")
+    confirm = command("confirm", commands.confirm, "let be done what waits for a human: a fencing, a group that moves")
+    confirm.add_argument("name", nargs="?", default="", metavar="[NODE|GROUP]")
     maintenance = command("maintenance", commands.maintenance, "leave everything as it is, until it is off again")
     maintenance.add_argument("word", choices=("on", "off"))
     cleanup = command("cleanup", commands.cleanup, "forget a group's failures on a node, by default this one")

@@ -83,6 +83,8 @@ def _wrong(status: Status) -> Iterator[str]:
     for fence in status.fences:
         if fence.outcome in ("failed", "unknown"):
             yield f"node {fence.node} could not be fenced"
+        elif fence.outcome == "asked":
+            yield f"a human must decide on the fencing of {fence.node}"
         elif fence.outcome == "limited":
             yield f"node {fence.node} is not fenced again by itself"
     for device in status.devices:
@@ -96,6 +98,9 @@ def _advice(status: Status) -> list[str]:
     for fence in status.fences:
         if fence.outcome in ("failed", "unknown"):
             advice.append(f"make sure with your own eyes that {fence.node} is off, then: hamgr fence ack {fence.node}")
+        elif fence.outcome == "asked":
+            name = fence.node
+            advice.append(f"have {name} fenced: hamgr fence {name}; if it is off: hamgr fence ack {name}")
         elif fence.outcome == "limited":
             advice.append(f"find out why {fence.node} fails again and again, then fence it: hamgr fence {fence.node}")
     if bad := [device.name for device in status.devices if not device.good]:

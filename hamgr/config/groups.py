@@ -12,7 +12,7 @@ from hamgr.config.kinds import Kind, Kinds, Option
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.config.problems import describe
 from hamgr.config.table import Table, did_you_mean, either
-from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec
+from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec, Mode
 
 HIGHEST_PRIORITY = 1000
 MOST_RESTARTS = 1000
@@ -32,9 +32,10 @@ _TIMEOUTS = {"start_timeout": 20.0, "stop_timeout": 20.0, "monitor_interval": 10
 
 
 def read(
-    root: Table, nodes: Collection[str], kinds: Kinds | None
+    root: Table, nodes: Collection[str], kinds: Kinds | None, mode: Mode
 ) -> tuple[tuple[GroupSpec, ...], tuple[GroupConfig, ...]]:
-    """All groups: their policies for the core, and their resources. kinds None: options are taken as they are."""
+    """All groups: their policies for the core, and their resources. kinds None: options are taken as they are. mode: of
+    groups that say nothing."""
     specs: list[GroupSpec] = []
     groups: list[GroupConfig] = []
     for name, table in root.tables("group").items():
@@ -63,6 +64,7 @@ def read(
                 after=_others(table, "after", name, root),
                 stickiness=table.number("stickiness", 0, 0, HIGHEST_STICKINESS),
                 enabled=table.flag("enabled", True),
+                mode=Mode(table.choice("mode", mode.value, [one.value for one in Mode])),
             )
         )
         groups.append(GroupConfig(name, resources, _window(table)))

@@ -24,7 +24,7 @@ from hamgr.config.model import (
 from hamgr.config.problems import ConfigError, ConfigWarning, Problem, describe
 from hamgr.config.table import Mistakes, Table, did_you_mean, either
 from hamgr.config.warning import warnings
-from hamgr.core.cluster import MAX_NODES, ClusterSpec, LinkSpec, NodeSpec, QuorumLoss
+from hamgr.core.cluster import MAX_NODES, ClusterSpec, LinkSpec, Mode, NodeSpec, QuorumLoss
 
 __all__ = ["ConfigError", "ConfigWarning", "Problem", "build", "digest", "load", "parse", "tables_in", "warnings"]
 
@@ -112,7 +112,9 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
     node_tables = root.tables("node", required=f"{links.MIN_NODES} to {MAX_NODES} tables [node.NAME]")
     all_links = links.read(root, link_tables, node_tables)
     devices = _fence_devices(root, node_tables)
-    group_specs, group_configs = groups.read(root, node_tables, kinds)
+    cluster_name = cluster.text("name", required=addresses.NAME, check=addresses.check_name)
+    mode = Mode(cluster.choice("mode", "automatic", [mode.value for mode in Mode]))
+    group_specs, group_configs = groups.read(root, node_tables, kinds, mode)
     arbiter, tie_breaker = _arbiter(arbiter_table, node_tables) if has_arbiter else (None, "")
     nodes = tuple(
         NodeSpec(
@@ -127,7 +129,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         path=path,
         digest=digest_of_text,
         spec=ClusterSpec(
-            name=cluster.text("name", required=addresses.NAME, check=addresses.check_name),
+            name=cluster_name,
             nodes=nodes,
             groups=group_specs,
             timing=times,
@@ -141,6 +143,8 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             tie_breaker=tie_breaker,
             fence_delay=cluster.duration("fence_delay", 2.0, 0.0),
             fence_delay_random=cluster.duration("fence_delay_random", 0.0, 0.0),
+            mode=mode,
+            takeover_delay=_takeover_delay(cluster, mode),
             fence_limit=cluster.number("fence_limit", FENCE_LIMIT, 0, MOST_FENCES),
             fence_limit_all=cluster.number("fence_limit_all", FENCE_LIMIT_ALL, 0, MOST_FENCES),
             fence_retry=cluster.duration("fence_retry", 5.0),
@@ -187,6 +191,13 @@ def _fence_check_interval(cluster: Table) -> float:
     if 0 < interval < SHORTEST_CHECK_INTERVAL:
         cluster.wrong("fence_check_interval", f"{SHORTEST_CHECK_INTERVAL:g} s or more, or 0 for never")
     return interval
+
+
+def _takeover_delay(cluster: Table, mode: Mode) -> float:
+    delay = cluster.duration("takeover_delay", 0.0, 0.0)
+    if delay and mode is not Mode.AUTOMATIC:
+        cluster.wrong("takeover_delay", f"none with mode = {mode.value!r}: a human is waited for as long as it takes")
+    return delay
 
 
 def _socket(cluster: Table) -> Path:

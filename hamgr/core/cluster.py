@@ -37,6 +37,15 @@ class QuorumLoss(enum.Enum):
     FREEZE = "freeze"
 
 
+class Mode(enum.Enum):
+    """Who decides that a lost node is fenced, and that a group moves to another one: the cluster itself; the cluster,
+    when a human has confirmed what it proposes; or a human, step by step."""
+
+    AUTOMATIC = "automatic"
+    ASK = "ask"
+    MANUAL = "manual"
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The cluster's deadlines, in seconds. `hamgr.config` checks them against one another.
@@ -77,7 +86,8 @@ class GroupSpec:
     together_with: groups on whose node it runs; it follows them. apart_from: groups on whose node it never runs; it
     gives way to them. after: groups that are started before it is, and not stopped before it is.
     stickiness: another node's health that is better by up to so many points is no reason to leave the one that has it.
-    enabled: if not, it runs nowhere.
+    enabled: if not, it runs nowhere. mode: unless automatic, it is not started on another node than the one that it ran
+    on before a human says so.
     """
 
     name: str
@@ -93,6 +103,7 @@ class GroupSpec:
     after: tuple[str, ...] = ()
     stickiness: int = 0
     enabled: bool = True
+    mode: Mode = Mode.AUTOMATIC
 
     @property
     def leaders(self) -> frozenset[str]:
@@ -119,6 +130,8 @@ class ClusterSpec:
     wait_for_all: (two_node) a started node claims nothing alone before it has heard the other once.
     fence_delay: (two_node) seconds by which the side that runs less waits before it shoots.
     fence_delay_random: (two_node) at most so many seconds, by chance, that each side waits besides.
+    mode: unless automatic, nobody is fenced before a human says so; the groups have modes of their own.
+    takeover_delay: (automatic) seconds that a human is given before a lost node is fenced.
     fence_limit: how often one node is fenced within an hour before a human must ask for more; 0: as often as need be.
     fence_limit_all: the same for all nodes together.
     fence_retry: seconds between two rounds over all fence levels of a node.
@@ -137,6 +150,8 @@ class ClusterSpec:
     tie_breaker: str = ""
     fence_delay: float = 2.0
     fence_delay_random: float = 0.0
+    mode: Mode = Mode.AUTOMATIC
+    takeover_delay: float = 0.0
     fence_limit: int = 0
     fence_limit_all: int = 0
     fence_retry: float = 5.0

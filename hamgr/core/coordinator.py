@@ -10,7 +10,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
+from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Mode
 from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.fencing import Fencing, PlanState, delay_before
@@ -65,6 +65,11 @@ class Coordinator:
             {entry.node: entry for entry in inherited.roster if entry.node in (*self._roster, *expected)}
         )
         self._pins = dict(inherited.pins)
+        asking = {group.name for group in spec.groups if group.mode is not Mode.AUTOMATIC}
+        self._owners = {group: node for group, node in inherited.owners if group in asking}
+        self.proposed_moves: dict[str, str] = {}
+        """Group -> the node on which it starts as soon as a human says so."""
+        self._questions: dict[str, str] = {}
         self.maintenance = inherited.maintenance
         self.config = inherited.config
         self.proposed = inherited.proposed
@@ -161,6 +166,7 @@ class Coordinator:
             self.proposed,
             self.pushing,
             self.shots.stamped(now),
+            tuple(sorted(self._owners.items())),
         )
         if new == self.state and self.state.stamp.view:
             return False
@@ -395,6 +401,14 @@ class Coordinator:
         pin = self._pins.get(name, "")
         goes_home = group.auto_failback and name not in self.failback_closed
         target = place(self._spec, group, candidates, owner, pin, self.health is not None, near, away, goes_home)
+        if group.mode is not Mode.AUTOMATIC and not group.together_with:
+            fits = candidates_of(self._spec, group)
+            able = {
+                node
+                for node, found in candidates.items()
+                if node in fits and found.fit and name not in found.barred and node not in away
+            }
+            target = self._not_unasked(group, owner, pin, target, able, out)
         self.targets[name] = target
         first = to_be_moved(group, self.members, self.targets)
         needed = still_run(self._followers[name], self.members)
@@ -411,7 +425,7 @@ class Coordinator:
             grant.run.discard(name)
             grant.keep.discard(name)
         if not target:
-            self.waits[name] = self._nobody(group)
+            self.waits[name] = (self._questions[name],) if name in self._questions else self._nobody(group)
             return
         if first:
             self.waits[name] = tuple(f"waits for {leader} to move" for leader in first)
@@ -446,6 +460,44 @@ class Coordinator:
                 out.append(Announce(Kind.IP_REQUEST_RESP, text, node, name))
         grants[target].keep.discard(name)
         grants[target].run.add(name)
+        if group.mode is not Mode.AUTOMATIC:
+            self._owners[name] = target
+
+    def _not_unasked(
+        self, group: GroupSpec, owner: str, pin: str, target: str, able: Collection[str], out: list[Effect]
+    ) -> str:
+        """Where the group may run without asking anybody: where it ran last, where a human wants it, or, when he put
+        that node on standby, anywhere; "" when a human must decide. It adds a condition, and takes none away."""
+        name = group.name
+        last = owner or self._owners.get(name, "")
+        if owner and self.members[owner].state(name) is GroupState.STARTED:
+            self._owners[name] = owner
+        question = ""
+        if last in able and target not in ("", pin):
+            target = last
+        elif target not in ("", pin, last) and last and not self._on_standby(last):
+            question = self._question(group, last, target)
+        if not question:
+            self._questions.pop(name, None)
+            self.proposed_moves.pop(name, None)
+            return target
+        if self.proposed_moves.get(name) != target:
+            out.append(Announce(Kind.TAKEOVER_ASKED, question, last, name, facts={"target": target}))
+        self.proposed_moves[name] = target
+        self._questions[name] = question
+        return ""
+
+    def _on_standby(self, node: str) -> bool:
+        member = self.members.get(node)
+        return member is not None and member.report is not None and member.report.standby
+
+    def _question(self, group: GroupSpec, last: str, target: str) -> str:
+        member = self.members.get(last)
+        why = "is not in the view" if member is None else "can't run it now"
+        command = f"hamgr confirm {group.name}"
+        if group.mode is Mode.MANUAL:
+            command = f"hamgr takeover {group.name} --node {target}"
+        return f"waits for a human: {group.name} ran on {last}, which {why}; it starts on {target} after `{command}`"
 
     def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
         runs = self.members[node].state(group) not in (GroupState.UNKNOWN, GroupState.STOPPED)

@@ -181,6 +181,8 @@ class Kind(enum.Enum):
     IP_REQUEST = "ip-request"
     IP_REQUEST_RESP = "ip-request-resp"
     TAKEOVER_WAITS = "takeover-waits"
+    TAKEOVER_ASKED = "takeover-asked"
+    TAKEOVER_CONFIRMED = "takeover-confirmed"
     GROUP_STARTING = "group-starting"
     GROUP_STARTED = "group-started"
     GROUP_STOPPING = "group-stopping"

@@ -71,6 +71,7 @@ class Verb(enum.Enum):
     TAKEOVER = "takeover"
     FENCE = "fence"
     CONFIRM_FENCED = "fence-ack"
+    CONFIRM = "confirm"
     CLEANUP = "cleanup"
     MAINTENANCE_ON = "maintenance-on"
     MAINTENANCE_OFF = "maintenance-off"
@@ -85,6 +86,7 @@ class OperatorAsked:
     STANDBY node (with one of `SELECTIONS` but "all" as group: only those groups leave it, now, and it stays online) ·
     ONLINE node · TAKEOVER group (all if "", or one of `SELECTIONS`) to node · FENCE node · CONFIRM_FENCED node ·
     MAINTENANCE_ON/OFF of the whole cluster ·
+    CONFIRM what is proposed for node, or for group, or all ("" and "") ·
     CLEANUP group on node (forget its failures) · LEAVE (this node stops its groups and says farewell).
     PUSH the configuration with the digest `config`, which every node has staged (node: one that it adds or removes).
     operator: who asks, kept in the record of a confirmed fence.

@@ -6,18 +6,22 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hamgr.core.cluster import ClusterSpec
+from hamgr.core.cluster import ClusterSpec, Mode
 from hamgr.core.events import FenceOutcome
 
 
 class PlanState(enum.Enum):
-    """DELAYED -> RUNNING -> CONFIRMED, or RETRY -> RUNNING ..., level by level. LIMITED: it was fenced too often."""
+    """DELAYED -> RUNNING -> CONFIRMED, or RETRY -> RUNNING ..., level by level.
+
+    LIMITED: it was fenced too often. ASKED: a human has not said yet that it shall be.
+    """
 
     DELAYED = "delayed"
     RUNNING = "running"
     RETRY = "retry"
     CONFIRMED = "confirmed"
     LIMITED = "limited"
+    ASKED = "asked"
 
 
 _WAITING = (PlanState.DELAYED, PlanState.RETRY, PlanState.LIMITED)
@@ -43,6 +47,10 @@ class Plan:
     by_operator: bool = False
     operator: str = ""
     requests: list[tuple[str, int]] = field(default_factory=list)
+    earliest: float = 0.0
+    """When it may begin if a human wants it at once."""
+    told: bool = False
+    """That it waits for a human was announced."""
 
     def describe(self, now: float) -> str:
         """For the takeover rule's explanation."""
@@ -51,6 +59,11 @@ class Plan:
             return f"fencing begins in {max(0.0, self.due - now):.1f} s"
         if self.state is PlanState.RUNNING:
             return f"fencing at level {self.level + 1} is under way{tried}"
+        if self.state is PlanState.ASKED:
+            return (
+                f"nobody has said yet that it shall be fenced: hamgr fence {self.node},"
+                f" or if you have made sure that it is off: hamgr fence ack {self.node}"
+            )
         if self.state is PlanState.LIMITED:
             return (
                 f"{self.detail}: no more before {max(0.0, self.due - now):.0f} s; hamgr fence {self.node} does it now,"
@@ -84,9 +97,34 @@ class Fencing:
         """Have this node fenced; an unfinished plan for it stays as it is."""
         plan = self.plans.get(node)
         if plan is None or plan.state is PlanState.CONFIRMED:
-            plan = Plan(node, incarnation, reason, PlanState.DELAYED, now + delay)
+            earliest = now + delay
+            if self._spec.mode is Mode.AUTOMATIC:
+                plan = Plan(node, incarnation, reason, PlanState.DELAYED, earliest + self._spec.takeover_delay)
+            else:
+                plan = Plan(node, incarnation, reason, PlanState.ASKED, float("inf"))
+            plan.earliest = earliest
             self.plans[node] = plan
         return plan
+
+    def open_questions(self) -> list[Plan]:
+        """Those that a human can let begin."""
+        return [
+            plan
+            for plan in self.plans.values()
+            if plan.state in (PlanState.ASKED, PlanState.LIMITED)
+            or (plan.state is PlanState.DELAYED and not plan.operator and self._spec.takeover_delay > 0)
+        ]
+
+    def question(self, plan: Plan) -> str:
+        """What a human is told, in a sentence."""
+        node = plan.node
+        if self._spec.mode is Mode.AUTOMATIC:
+            return (
+                f"{plan.reason}; it is fenced in {self._spec.takeover_delay:g} s;"
+                f" `hamgr confirm {node}` does it at once, `hamgr maintenance on` prevents it"
+            )
+        command = f"hamgr confirm {node}" if self._spec.mode is Mode.ASK else f"hamgr fence {node}"
+        return f"{plan.reason}; it is fenced when somebody says `{command}`"
 
     def forget(self, node: str) -> None:
         """The node needs no fencing anymore; one that is under way runs on and is waited for."""
@@ -112,9 +150,15 @@ class Fencing:
     def asked_for(self, now: float, plan: Plan, operator: str) -> None:
         """An operator wants it: he knows how often it was done."""
         plan.by_operator = True
+        self.confirmed(now, plan, operator)
+
+    def confirmed(self, now: float, plan: Plan, operator: str) -> None:
+        """A human has nothing against it: it begins as soon as it may."""
         plan.operator = plan.operator or operator
-        if plan.state is PlanState.LIMITED:
-            plan.state, plan.due, plan.detail = PlanState.DELAYED, now, ""
+        if plan.state in (PlanState.ASKED, PlanState.LIMITED):
+            plan.state, plan.due, plan.detail = PlanState.DELAYED, max(now, plan.earliest), ""
+        elif plan.state is PlanState.DELAYED:
+            plan.due = min(plan.due, max(now, plan.earliest))
 
     def due(self, now: float) -> list[Plan]:
         return [

@@ -80,6 +80,8 @@ class ClusterState:
     pushing: bool = False
     """The maintenance was begun by a push, and ends with it: not everybody may run the same configuration."""
     shots: tuple[Shot, ...] = ()
+    owners: tuple[tuple[str, str], ...] = ()
+    """(group, node): where a group that a human moves was let run last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -397,9 +397,13 @@ class Node:
     # -- fencing ------------------------------------------------------------------------------------------------
 
     def _run_fences(self, now: float, coordinator: Coordinator) -> None:
+        for plan in coordinator.fencing.open_questions():
+            if not plan.told and plan.state is not PlanState.LIMITED and self.spec.node(plan.node).fence_levels:
+                plan.told = True
+                self.tell(Kind.TAKEOVER_ASKED, coordinator.fencing.question(plan), plan.node)
         for plan in coordinator.fencing.due(now):
             until, why = coordinator.shots.held_back(now, plan.node)
-            if why and not plan.by_operator:
+            if why and not plan.operator:
                 coordinator.fencing.hold_back(plan, until, why)
                 text = f"{plan.node} is not fenced again by itself: {why}; find out why, then: hamgr fence {plan.node}"
                 self.tell(Kind.FENCE_LIMITED, text, plan.node)

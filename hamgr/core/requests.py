@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec
+from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec, Mode
 from hamgr.core.coordinator import Coordinator
 from hamgr.core.effects import Kind, Reply, StandbyRecord
 from hamgr.core.events import OperatorAsked, Verb
@@ -177,6 +177,8 @@ class Requests:
                 self._serve_fence(now, coordinator, requester, forward)
             case Verb.CONFIRM_FENCED:
                 self._serve_confirmation(coordinator, requester, forward)
+            case Verb.CONFIRM:
+                self._serve_confirm(now, coordinator, requester, forward)
             case Verb.CLEANUP:
                 self._serve_cleanup(now, coordinator, requester, forward)
             case Verb.MAINTENANCE_ON | Verb.MAINTENANCE_OFF:
@@ -368,6 +370,34 @@ class Requests:
         plan = coordinator.fencing.want(now, target, peer.incarnation, f"{who} asked for it")
         coordinator.fencing.asked_for(now, plan, who)
         plan.requests.append(requester)
+
+    def _serve_confirm(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
+        """What the coordinator proposes may be done: a node be fenced, a group move."""
+        node = self._node
+        everything = not forward.node and not forward.group
+        plans = [
+            plan for plan in coordinator.fencing.open_questions() if everything or plan.node == forward.node
+        ]
+        proposed = coordinator.proposed_moves
+        moves = {group: target for group, target in proposed.items() if everything or group == forward.group}
+        by_hand = [plan.node for plan in plans if node.spec.mode is Mode.MANUAL]
+        by_hand += [group for group in moves if node.spec.group(group).mode is Mode.MANUAL]
+        if by_hand:
+            text = f"{', '.join(by_hand)}: mode is manual: say `hamgr fence NODE`, `hamgr takeover GROUP --node NODE`"
+            self.answer(requester, False, text)
+            return
+        if not plans and not moves:
+            what = f" for {forward.node or forward.group}" if not everything else ""
+            self.answer(requester, False, f"nothing{what} waits for a confirmation now")
+            return
+        who = forward.operator or "an operator"
+        for plan in plans:
+            coordinator.fencing.confirmed(now, plan, who)
+        for group, target in moves.items():
+            coordinator.pin(group, target)
+        told = [f"{plan.node} is fenced" for plan in plans] + [f"{group} starts on {to}" for group, to in moves.items()]
+        node.tell(Kind.TAKEOVER_CONFIRMED, f"{who} confirmed: {'; '.join(told)}", operator=forward.operator)
+        self.answer(requester, True, "; ".join(told))
 
     def fence_ended(self, plan: Plan, confirmed: bool) -> None:
         for requester in plan.requests:

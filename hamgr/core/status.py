@@ -59,7 +59,8 @@ class GroupStatus:
 class FenceStatus:
     """A fencing under way, or the last one of its node. level: from 0.
 
-    outcome: "running", "delayed", "confirmed", "failed", "unknown" or "limited" (it was fenced too often).
+    outcome: "running", "delayed", "confirmed", "failed", "unknown" "limited" (it was fenced too often)
+    or "asked" (a human must say that it shall be).
     """
 
     node: str

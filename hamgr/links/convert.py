@@ -72,6 +72,7 @@ def _state_out(state: core.ClusterState) -> pb.ClusterState:
         proposed=_config_out(state.proposed),
         pushing=state.pushing,
         shots=[pb.Shot(node=shot.node, age=shot.age) for shot in state.shots],
+        owners=[pb.Pin(group=group, node=node) for group, node in state.owners],
     )
 
 
@@ -86,6 +87,7 @@ def _state_in(state: pb.ClusterState) -> core.ClusterState:
         _config_in(state.proposed),
         state.pushing,
         tuple(core.Shot(shot.node, shot.age) for shot in state.shots),
+        tuple((owner.group, owner.node) for owner in state.owners),
     )
 
 

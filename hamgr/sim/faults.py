@@ -166,6 +166,12 @@ def _ask(verb: Verb) -> Action:
     return act
 
 
+def _confirm(world: World, args: tuple[str, ...]) -> None:
+    name = args[0] if args else ""
+    is_node = name in world.machines
+    world.operators.ask(Verb.CONFIRM, name if is_node else "", "" if is_node else name)
+
+
 def _maintenance(world: World, args: tuple[str, ...]) -> None:
     world.operators.ask(Verb.MAINTENANCE_ON if args[0] == "on" else Verb.MAINTENANCE_OFF)
 
@@ -237,6 +243,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "cleanup": ("GROUP NODE", _ask(Verb.CLEANUP)),
     "fence": ("NODE", _ask(Verb.FENCE)),
     "fence-ack": ("NODE", _fence_ack),
+    "confirm": ("[NODE|GROUP]", _confirm),
     "leave": ("NODE", _ask(Verb.LEAVE)),
     "maintenance": ("on|off", _maintenance),
     "push": ("[GROUP]", _push),

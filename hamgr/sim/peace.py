@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
+from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Mode
+from hamgr.core.coordinator import Coordinator
 from hamgr.core.events import Verb
 from hamgr.core.fencing import PlanState
 from hamgr.core.placement import candidates_of
@@ -55,9 +56,7 @@ def _encourage(world: World) -> None:
     _copy_configuration(world)
     for node in nodes:
         if node.coordinator is not None:
-            for plan in list(node.coordinator.fencing.plans.values()):
-                if plan.state is PlanState.LIMITED:
-                    world.operators.ask(Verb.FENCE, plan.node)
+            _decide(world, node.coordinator)
     for name, machine in world.machines.items():
         process = machine.process
         if process is None:
@@ -67,6 +66,19 @@ def _encourage(world: World) -> None:
         member = process.node.member
         if member.stop_failed or any(group.barred for group in member.groups.values()):
             world.operators.ask(Verb.CLEANUP, name)
+
+
+def _decide(world: World, coordinator: Coordinator) -> None:
+    """Somebody says yes to what waits for a human: in one word, or step by step."""
+    questions = coordinator.fencing.open_questions()
+    if questions or coordinator.proposed_moves:
+        world.operators.ask(Verb.CONFIRM)
+    for plan in questions:
+        if plan.state in (PlanState.LIMITED, PlanState.ASKED):
+            world.operators.ask(Verb.FENCE, plan.node)
+    for group, target in list(coordinator.proposed_moves.items()):
+        if world.spec.group(group).mode is Mode.MANUAL:
+            world.operators.ask(Verb.TAKEOVER, target, group)
 
 
 def _wanted(spec: ClusterSpec, group: GroupSpec) -> bool:

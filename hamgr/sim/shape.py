@@ -8,12 +8,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hamgr.core.cluster import ClusterSpec, GroupSpec, LinkSpec, NodeSpec, QuorumLoss, Timing
+from hamgr.core.cluster import ClusterSpec, GroupSpec, LinkSpec, Mode, NodeSpec, QuorumLoss, Timing
 
 LINKS = (LinkSpec("link1"), LinkSpec("link2"))
 NAMES = "abcdefghijklmnop"
 
 BRISK = Timing(keepalive=1.0, warntime=2.5, deadtime=4.0, initdead=8.0, lease=8.0, settle=1.0)
+_MODES = (Mode.AUTOMATIC,) * 8 + (Mode.ASK, Mode.MANUAL)
 BRISK_GROUP: dict[str, Any] = {"start_timeout": 4.0, "stop_timeout": 4.0, "failure_timeout": 60.0}
 """What a scenario's cluster.toml need not say."""
 
@@ -76,11 +77,15 @@ def random_spec(rng: random.Random, wanted: Wanted) -> ClusterSpec:
 
 def with_policy(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
     """At times a cluster in which a human must say more; his answers come with the peace."""
+    mode = rng.choice(_MODES)
     return replace(
         spec,
         fence_delay_random=rng.choice((0.0, 0.0, 1.0)),
         fence_limit=rng.choice((0, 0, 0, 1, 2)),
         fence_limit_all=rng.choice((0, 0, 0, 3)),
+        mode=mode,
+        takeover_delay=rng.choice((0.0, 0.0, 5.0)),
+        groups=tuple(replace(group, mode=rng.choice((mode, mode, *_MODES))) for group in spec.groups),
     )
 
 
@@ -148,6 +153,8 @@ _TOP = {
     "fence_delay",
     "fence_delay_random",
     "fence_limit",
+    "mode",
+    "takeover_delay",
     "fence_limit_all",
     "fence_retry",
     "health_delay",
@@ -161,6 +168,14 @@ def known_table(where: str, table: dict[str, Any], allowed: set[str]) -> dict[st
         if key not in allowed:
             raise ShapeError(f"{where}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")
     return table
+
+
+def _take_mode(where: str, table: dict[str, Any]) -> None:
+    if "mode" in table:
+        try:
+            table["mode"] = Mode(table["mode"])
+        except ValueError as error:
+            raise ShapeError(f"{where}: mode: {error}; allowed: automatic, ask, manual") from error
 
 
 def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
@@ -180,7 +195,9 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
     groups = table.pop("group", {"web": {}})
     for name, group in groups.items():
         known_table(f"{path}: [group.{name}]", group, _GROUP)
+        _take_mode(f"{path}: [group.{name}]", group)
     top = known_table(str(path), table, _TOP)
+    _take_mode(str(path), top)
     for name in (*levels, *watchdogs):
         if name not in names:
             raise ShapeError(f"{path}: [fence_levels] and [watchdog]: {name!r} is no node; allowed: {', '.join(names)}")
@@ -209,6 +226,8 @@ def spec_to_toml(spec: ClusterSpec) -> str:
     def value(found: object) -> str:
         if isinstance(found, bool):
             return str(found).lower()
+        if isinstance(found, Mode):
+            found = found.value
         if isinstance(found, str):
             return f'"{found}"'
         if isinstance(found, tuple):

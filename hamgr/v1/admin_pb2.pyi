@@ -388,6 +388,14 @@ class FenceHistory(_message.Message):
     fences: _containers.RepeatedCompositeFieldContainer[_cluster_pb2.PastFence]
     def __init__(self, fences: _Optional[_Iterable[_Union[_cluster_pb2.PastFence, _Mapping]]] = ...) -> None: ...
 
+class ConfirmRequest(_message.Message):
+    __slots__ = ("name", "operator")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    operator: str
+    def __init__(self, name: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
+
 class CleanupRequest(_message.Message):
     __slots__ = ("group", "node", "operator")
     GROUP_FIELD_NUMBER: _ClassVar[int]

@@ -84,6 +84,11 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.FenceHistoryRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.FenceHistory.FromString,
                 _registered_method=True)
+        self.Confirm = channel.unary_unary(
+                '/hamgr.v1.Admin/Confirm',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.ConfirmRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+                _registered_method=True)
         self.Cleanup = channel.unary_unary(
                 '/hamgr.v1.Admin/Cleanup',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.CleanupRequest.SerializeToString,
@@ -184,6 +189,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Confirm(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Cleanup(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -278,6 +289,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.GetFenceHistory,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.FenceHistoryRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.FenceHistory.SerializeToString,
+            ),
+            'Confirm': grpc.unary_unary_rpc_method_handler(
+                    servicer.Confirm,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.ConfirmRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
             ),
             'Cleanup': grpc.unary_unary_rpc_method_handler(
                     servicer.Cleanup,
@@ -585,6 +601,33 @@ class Admin:
             '/hamgr.v1.Admin/GetFenceHistory',
             hamgr_dot_v1_dot_admin__pb2.FenceHistoryRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.FenceHistory.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Confirm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/Confirm',
+            hamgr_dot_v1_dot_admin__pb2.ConfirmRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,7 @@ class AdminStub:
     Fence: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FenceRequest, _admin_pb2.Answer]
     ConfirmFenced: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ConfirmFencedRequest, _admin_pb2.Answer]
     GetFenceHistory: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FenceHistoryRequest, _admin_pb2.FenceHistory]
+    Confirm: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ConfirmRequest, _admin_pb2.Answer]
     Cleanup: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CleanupRequest, _admin_pb2.Answer]
     Leave: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]
     StageConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]
@@ -62,6 +63,7 @@ class AdminAsyncStub(AdminStub):
     Fence: _aio.UnaryUnaryMultiCallable[_admin_pb2.FenceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     ConfirmFenced: _aio.UnaryUnaryMultiCallable[_admin_pb2.ConfirmFencedRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     GetFenceHistory: _aio.UnaryUnaryMultiCallable[_admin_pb2.FenceHistoryRequest, _admin_pb2.FenceHistory]  # type: ignore[assignment]
+    Confirm: _aio.UnaryUnaryMultiCallable[_admin_pb2.ConfirmRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Cleanup: _aio.UnaryUnaryMultiCallable[_admin_pb2.CleanupRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Leave: _aio.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     StageConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]  # type: ignore[assignment]
@@ -140,6 +142,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.FenceHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.FenceHistory, _abc.Awaitable[_admin_pb2.FenceHistory]]: ...
+
+    @_abc_1.abstractmethod
+    def Confirm(
+        self,
+        request: _admin_pb2.ConfirmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
 
     @_abc_1.abstractmethod
     def Cleanup(

@@ -112,6 +112,13 @@ async def test_keys_are_reported_and_reloaded(served) -> None:
         assert (answer.done, answer.text) == (force, "me@here asked")
 
 
+async def test_a_confirmation_is_for_a_node_a_group_or_all(served) -> None:
+    _, host, stub = served
+    for name in ("b", "web", ""):
+        await stub.Confirm(pb.ConfirmRequest(name=name, operator="me@here"))
+    assert [asked[1:3] for asked in host.asked] == [("b", ""), ("", "web"), ("", "")]
+
+
 async def test_the_history_of_one_node_arrives_as_it_is_kept(served) -> None:
     stub = served[2]
     found = await stub.GetFenceHistory(pb.FenceHistoryRequest(node="b"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hamgr.config import durations
 from hamgr.config.toml import ConfigError, load, warnings
+from hamgr.core.cluster import Mode
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "example.toml"
 
@@ -102,6 +103,20 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
     (sentence,) = changed(tmp_path, ("priority = 10", "priorty = 10"))
     assert sentence.startswith("group.web.priorty: found an unknown key, allowed one of ")
     assert sentence.endswith('(did you mean "priority"?)')
+
+
+def test_groups_have_the_mode_of_the_cluster_unless_they_say_another(tmp_path: Path) -> None:
+    file = tmp_path / "hamgr.toml"
+    text = EXAMPLE.read_text()
+    file.write_text(text.replace("[cluster]", '[cluster]\nmode = "ask"', 1))
+    assert [load(file).spec.mode, load(file).spec.group("web").mode] == [Mode.ASK, Mode.ASK]
+    file.write_text(text.replace("[group.web]", '[group.web]\nmode = "manual"', 1))
+    assert [load(file).spec.mode, load(file).spec.group("web").mode] == [Mode.AUTOMATIC, Mode.MANUAL]
+    (sentence,) = changed(tmp_path, ("[cluster]", '[cluster]\nmode = "ask"\ntakeover_delay = "5s"'))
+    assert sentence == (
+        'cluster.takeover_delay: found "5s", '
+        "allowed none with mode = 'ask': a human is waited for as long as it takes"
+    )
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wholenodes import TIMING, Cluster
 
-from hamgr.core.cluster import ClusterSpec, GroupSpec, NodeSpec
+from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Mode, NodeSpec
 from hamgr.core.effects import ACKNOWLEDGED, FenceRecord, Kind
-from hamgr.core.events import FenceOutcome, OperatorAsked, Verb
+from hamgr.core.events import FenceOutcome, OperatorAsked, ResourceReported, Verb
 from hamgr.core.fencing import delay_before
 
 
@@ -86,3 +86,67 @@ def test_of_two_nodes_without_an_arbiter_who_runs_less_shoots_later_and_both_by_
     assert delay_before(two, "b", 0, "a", 0, 0.25) == 2.25, "of equals, the second of the file"
     assert delay_before(two, "a", 0, "b", 0, 0.25) == 0.25
     assert delay_before(ClusterSpec("t", two.nodes, arbiter=True), "b", 0, "a", 9, 1.0) == 0.0
+
+
+def said(cluster: Cluster, kind: Kind) -> list[str]:
+    return [announce.text for _time, _name, announce in cluster.told if announce.kind is kind]
+
+
+def test_in_mode_ask_a_node_is_fenced_by_whom_confirmed_it() -> None:
+    cluster = Cluster(GroupSpec("web"), mode=Mode.ASK)
+    cluster.run(2.0)
+    cluster.power_off("a")
+    cluster.run(20.0)
+    assert fence_records(cluster) == []
+    (question,) = said(cluster, Kind.TAKEOVER_ASKED)
+    assert question == "a is dead: no link hears it; it is fenced when somebody says `hamgr confirm a`"
+    cluster.post("c", OperatorAsked(1, Verb.CONFIRM, operator="eve@c"))
+    cluster.run(1.0)
+    assert cluster.owners("web") == ["b"]
+    assert fence_records(cluster)[0].operator == "eve@c"
+    assert cluster.replies[-1].done
+
+
+def test_in_mode_manual_one_word_for_all_is_refused() -> None:
+    cluster = Cluster(GroupSpec("web", mode=Mode.MANUAL), mode=Mode.MANUAL)
+    cluster.run(2.0)
+    cluster.power_off("a")
+    cluster.run(5.0)
+    cluster.post("b", OperatorAsked(1, Verb.CONFIRM))
+    cluster.run(1.0)
+    assert (cluster.replies[-1].done, "mode is manual" in cluster.replies[-1].text) == (False, True)
+    assert fence_records(cluster) == []
+
+
+def test_where_nothing_is_asked_nothing_can_be_confirmed() -> None:
+    cluster = Cluster(GroupSpec("web"))
+    cluster.run(2.0)
+    cluster.post("b", OperatorAsked(1, Verb.CONFIRM, group="web"))
+    cluster.run(1.0)
+    assert cluster.replies[-1].text == "nothing for web waits for a confirmation now"
+
+
+def test_a_question_is_withdrawn_when_the_node_is_back() -> None:
+    cluster = Cluster(GroupSpec("web", mode=Mode.ASK), mode=Mode.ASK)
+    cluster.run(2.0)
+    cluster.power_off("a")
+    cluster.run(5.0)
+    cluster.power_on("a")
+    cluster.run(5.0)
+    assert fence_records(cluster) == []
+    assert cluster.owners("web") == ["a"], "where it ran last"
+    assert cluster.nodes["b"].status(cluster.now).fences == ()
+
+
+def test_in_mode_ask_a_group_that_failed_too_often_waits_for_a_human() -> None:
+    cluster = Cluster(GroupSpec("web", mode=Mode.ASK, restarts=0))
+    cluster.run(2.0)
+    cluster.active["a"].discard("web")
+    cluster.post("a", ResourceReported("web", GroupState.FAILED, "it died"))
+    cluster.run(5.0)
+    assert cluster.owners("web") == []
+    (wait,) = cluster.nodes["a"].status(cluster.now).groups[0].waits
+    assert wait == "waits for a human: web ran on a, which can't run it now; it starts on b after `hamgr confirm web`"
+    cluster.post("c", OperatorAsked(1, Verb.CONFIRM, group="web"))
+    cluster.run(1.0)
+    assert cluster.owners("web") == ["b"]

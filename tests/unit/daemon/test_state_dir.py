@@ -24,6 +24,7 @@ STATE = ClusterState(
     (RosterEntry("a", 2**63 + 1, Standing.MEMBER), RosterEntry("b", 5, Standing.FENCED)),
     (("web", "b"),),
     shots=(Shot("b", 17),),
+    owners=(("db", "b"),),
 )
 RECORDS = (
     InitialisedRecord(0),

@@ -32,6 +32,7 @@ STATE = core.ClusterState(
     core.ConfigStamp(4, "0123456789abcdef", "c"),
     True,
     (core.Shot("b", 3599),),
+    (("db", "b"),),
 )
 HEARTBEAT = core.Heartbeat(
     12345678, 4, "a", core.Stamp(4, 2), True, 9, False, (core.Echo("b", B_LIFE, 99),), ("web",), "00ff" * 4, "0f" * 8, 3
