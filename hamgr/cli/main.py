@@ -107,6 +107,12 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     tls.add_argument("directory", help="of the authority; not on a node")
     tls.add_argument("node", nargs="?", default="", help="(issue) whose certificate")
     tls.add_argument("--days", type=int, choices=range(1, 3651), default=730, metavar="N", help="(issue) valid for")
+    disk = command("disk", _disk, "a shared disk for heartbeats and fencing: make it, show it, take pills back")
+    disk.add_argument("verb", choices=("init", "show", "clear"))
+    disk.add_argument("device", help="a disk that all nodes reach, or a partition of one")
+    disk.add_argument("node", nargs="?", default="", help="(clear) whose pill; by default all")
+    disk.add_argument("--proven", default="", metavar="TIME", help="(init) after which a node's watchdog did its work")
+    disk.add_argument("--force", action="store_true", help="(init) overwrite what is there")
     lab = command("lab", _lab, "a real cluster in network namespaces on this machine", json=False)
     if "lab" in words:
         from hamgr.lab.cli import add_arguments
@@ -193,6 +199,12 @@ def _node(args: argparse.Namespace) -> int:
     from hamgr.cli.nodes import node
 
     return node(args)
+
+
+def _disk(args: argparse.Namespace) -> int:
+    from hamgr.cli.disk import disk
+
+    return disk(args)
 
 
 def _tls(args: argparse.Namespace) -> int:

@@ -1,0 +1,175 @@
+"""`hamgr disk`: makes a shared disk the cluster's, shows who wrote there and when, and takes poison pills back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import datetime
+from typing import Any
+
+from hamgr.cli.commands import DONE, FAILED, config_path, load
+from hamgr.config import durations
+from hamgr.disk.device import Device, DeviceError
+from hamgr.disk.making import make
+from hamgr.disk.records import (
+    BLOCK,
+    LEASES,
+    NOBODY,
+    SLOTS,
+    Damaged,
+    Header,
+    Lease,
+    Pill,
+    blank,
+    decode_lease,
+    decode_pill,
+    pill_place,
+)
+
+SHORTEST_LOOK, LONGEST_LOOK = 0.2, 5.0
+"""Seconds between the two looks of `show`: only who wrote in between is alive."""
+
+
+def disk(args: argparse.Namespace) -> int:
+    try:
+        match args.verb:
+            case "init":
+                return _init(args)
+            case "show":
+                return _show(args)
+            case _:
+                return _clear(args)
+    except (DeviceError, Damaged) as error:
+        print(f"hamgr disk {args.verb}: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"hamgr disk {args.verb}: {args.device}: {error.strerror or error}", file=sys.stderr)
+    return FAILED
+
+
+def _init(args: argparse.Namespace) -> int:
+    config = load(config_path(args)).config
+    spec = config.spec
+    try:
+        proven = durations.parse(args.proven) if args.proven else 2 * spec.timing.lease
+    except ValueError as error:
+        print(f"hamgr disk init: --proven: found {args.proven!r}, allowed {error}", file=sys.stderr)
+        return FAILED
+    # Exclusive: what is mounted, or part of a volume group, is in use (EBUSY).
+    with Device(args.device, exclusive=True) as device:
+        header, done = make(device, spec.name, spec.names, round(proven * 1000), args.force)
+    print(json.dumps(_header_facts(args.device, header)) if args.json else done)
+    return DONE
+
+
+def _read(device: Device) -> tuple[Header, list[Lease | str | None], list[Pill | str | None]]:
+    """The header, and for each slot its lease and its pill; a text for what is damaged."""
+    header = device.header()
+    if header is None:
+        raise DeviceError(f"{device.path} has no hamgr header: `hamgr disk init {device.path}` makes one")
+    blocks = device.read(LEASES, 2 * SLOTS)
+    leases: list[Lease | str | None] = []
+    pills: list[Pill | str | None] = []
+    for slot in range(len(header.nodes)):
+        try:
+            leases.append(decode_lease(_block(blocks, slot), header.uuid, slot))
+        except Damaged as error:
+            leases.append(str(error))
+        try:
+            pills.append(decode_pill(_block(blocks, SLOTS + slot), header.uuid, slot))
+        except Damaged as error:
+            pills.append(str(error))
+    return header, leases, pills
+
+
+def _block(blocks: bytes, number: int) -> bytes:
+    return blocks[number * BLOCK : (number + 1) * BLOCK]
+
+
+def _show(args: argparse.Namespace) -> int:
+    with Device(args.device, writable=False) as device:
+        header, before, _ = _read(device)
+        polls = [lease.poll_ms / 1000 for lease in before if isinstance(lease, Lease)]
+        time.sleep(min(max([SHORTEST_LOOK, *(2 * poll for poll in polls)]), LONGEST_LOOK))
+        header, leases, pills = _read(device)
+    slots = []
+    for slot, node in enumerate(header.nodes):
+        earlier = before[slot] if slot < len(before) else None
+        slots.append({"slot": slot, "node": node, **_slot_facts(earlier, leases[slot], pills[slot])})
+    facts = {**_header_facts(args.device, header), "slots": slots}
+    print(json.dumps(facts)) if args.json else _print(facts)
+    return DONE
+
+
+def _header_facts(path: str, header: Header) -> dict[str, Any]:
+    return {
+        "device": path,
+        "cluster": header.cluster,
+        "uuid": header.uuid.hex(),
+        "nodes": list(header.nodes),
+        "proven": header.proven_ms / 1000,
+    }
+
+
+def _slot_facts(before: Lease | str | None, lease: Lease | str | None, pill: Pill | str | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"written": None, "moves": False, "state": "empty", "pill": None}
+    if isinstance(lease, str):
+        facts["state"] = lease
+    elif lease is not None:
+        same = isinstance(before, Lease) and (before.life, before.beat) == (lease.life, lease.beat)
+        facts |= {
+            "state": lease.state.name.lower(),
+            "moves": not same,
+            "written": lease.at_us / 1e6,
+            "life": lease.life.hex(),
+            "beat": lease.beat,
+            "poll": lease.poll_ms / 1000,
+            "watchdog": lease.watchdog_ms / 1000,
+        }
+    if isinstance(pill, str):
+        facts["pill"] = {"damaged": pill}
+    elif pill is not None:
+        acknowledged = isinstance(lease, Lease) and lease.acknowledged == pill.nonce != NOBODY
+        facts["pill"] = {"from": pill.sender, "at": pill.at_us / 1e6, "acknowledged": acknowledged}
+    return facts
+
+
+def _print(facts: dict[str, Any]) -> None:
+    proven = durations.show(facts["proven"])
+    print(f"{facts['device']}: cluster {facts['cluster']}, proven time {proven}, {facts['uuid']}\n")
+    print(f"{'SLOT':<5} {'NODE':<12} {'LEASE':<9} {'STATE':<9} WRITTEN (BY ITS CLOCK)")
+    for slot in facts["slots"]:
+        if slot["written"] is None:
+            print(f"{slot['slot']:<5} {slot['node']:<12} {'-':<9} {slot['state']}")
+        else:
+            at = datetime.fromtimestamp(slot["written"]).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+            moves = "moves" if slot["moves"] else "STANDS"
+            print(f"{slot['slot']:<5} {slot['node']:<12} {moves:<9} {slot['state']:<9} {at}")
+        if (pill := slot["pill"]) is not None:
+            print(f"      pill: {_pill_text(pill, slot['node'])}")
+
+
+def _pill_text(pill: dict[str, Any], node: str) -> str:
+    if "damaged" in pill:
+        return str(pill["damaged"])
+    at = datetime.fromtimestamp(pill["at"]).strftime("%Y-%m-%d %H:%M:%S")
+    return f"from {pill['from']} at {at}, {'acknowledged' if pill['acknowledged'] else 'not acknowledged'} by {node}"
+
+
+def _clear(args: argparse.Namespace) -> int:
+    with Device(args.device) as device:
+        header, _, pills = _read(device)
+        if args.node and header.slot(args.node) is None:
+            print(f"hamgr disk clear: found {args.node!r}, allowed {', '.join(header.nodes)}", file=sys.stderr)
+            return FAILED
+        chosen = [slot for slot, node in enumerate(header.nodes) if pills[slot] is not None and args.node in ("", node)]
+        for slot in chosen:
+            device.write(pill_place(slot), blank())
+        device.sync()
+    cleared = [header.nodes[slot] for slot in chosen]
+    if args.json:
+        print(json.dumps({"cleared": cleared}))
+    else:
+        print(f"taken back: the pill of {', '.join(cleared)}" if cleared else "there is no pill to take back")
+    return DONE
