@@ -11,12 +11,14 @@ from types import MappingProxyType
 from typing import Any
 
 from hamgr.config import addresses
+from hamgr.config.durations import show
 from hamgr.config.model import DEFAULT_BAUD, DEFAULT_LINK_PORT, LinkConfig
 from hamgr.config.problems import describe
 from hamgr.config.table import MISSING, Table, either
-from hamgr.core.cluster import MAX_NODES
+from hamgr.core.cluster import MAX_NODES, Timing
 
 MIN_NODES = 2
+SHORTEST_POLL = 0.01
 HIGHEST_TTL = 255
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
 """What termios(3) and real UARTs agree on. Slower lines can't carry a takeover beside the heartbeats."""
@@ -24,7 +26,10 @@ BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
 ANYWHERE = "0.0.0.0"
 """What broadcast sockets are bound to: they hear whatever comes to their port."""
 
-DEVICE = 'a serial device, such as "/dev/ttyS0"'
+DEVICES = {
+    "serial": 'a serial device, such as "/dev/ttyS0"',
+    "disk": 'a disk that all nodes reach, or a partition of one, such as "/dev/disk/by-id/..."',
+}
 
 LINK_KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -33,12 +38,13 @@ LINK_KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
         "multicast": frozenset({"port", "interface", "group", "ttl", "loop"}),
         "serial": frozenset({"device", "baud"}),
         "grpc": frozenset({"address", "port"}),
+        "disk": frozenset({"device", "poll"}),
     }
 )
 """Kind -> what its links are configured with. "address" is a key of the nodes."""
 
 
-def read(root: Table, tables: dict[str, Table], nodes: dict[str, Table]) -> tuple[LinkConfig, ...]:
+def read(root: Table, tables: dict[str, Table], nodes: dict[str, Table], times: Timing) -> tuple[LinkConfig, ...]:
     """All links. Notes every mistake."""
     if "link" in root.values and not tables:
         root.mistakes.note("link", MISSING, "at least one table [link.NAME]")
@@ -52,7 +58,7 @@ def read(root: Table, tables: dict[str, Table], nodes: dict[str, Table]) -> tupl
     for name, table in tables.items():
         if allowed := addresses.check_name(name):
             root.mistakes.note(table.path, describe(name), allowed)
-        link = _link(table, name, kinds[name], joined[name], of_node)
+        link = _link(table, name, kinds[name], joined[name], of_node, times)
         for other in links:
             _check_apart(table, link, other)
         if len({":" in address for address in link.addresses.values()}) > 1:
@@ -101,7 +107,9 @@ def _addresses(node: Table, name: str, kinds: dict[str, str], joined: dict[str, 
     return found
 
 
-def _link(table: Table, name: str, kind: str, nodes: tuple[str, ...], of_node: dict[str, dict[str, str]]) -> LinkConfig:
+def _link(
+    table: Table, name: str, kind: str, nodes: tuple[str, ...], of_node: dict[str, dict[str, str]], times: Timing
+) -> LinkConfig:
     keys = LINK_KINDS.get(kind, frozenset())
     shared_medium = kind in ("broadcast", "multicast")
     group = _group(table) if "group" in keys else ""
@@ -117,8 +125,9 @@ def _link(table: Table, name: str, kind: str, nodes: tuple[str, ...], of_node: d
         group=group,
         ttl=table.number("ttl", 1, 0, HIGHEST_TTL) if "ttl" in keys else 1,
         loop=table.flag("loop", False) if "loop" in keys else False,
-        devices=_per_node(table, "device", nodes, _check_device, True) if "device" in keys else {},
+        devices=_per_node(table, "device", nodes, _check_device(kind), True) if "device" in keys else {},
         baud=_baud(table) if "baud" in keys else DEFAULT_BAUD,
+        poll=_poll(table, times) if "poll" in keys else 0.0,
     )
     if keys:
         table.finish()
@@ -134,13 +143,21 @@ def _per_node(
         texts = {node: found.text(node, required="a text for each node of the link", check=check) for node in nodes}
         found.finish()
         return {node: text for node, text in texts.items() if text}
-    what = DEVICE if key == "device" else addresses.INTERFACE
-    text = table.text(key, required=what if required else "", check=check)
+    # The check says what it wants, of a text that nobody wants.
+    text = table.text(key, required=check("") if required else "", check=check)
     return dict.fromkeys(nodes, text) if text else {}
 
 
-def _check_device(value: str) -> str:
-    return "" if value.startswith("/") else DEVICE
+def _check_device(kind: str) -> Callable[[str], str]:
+    return lambda value: "" if value.startswith("/") else DEVICES[kind]
+
+
+def _poll(table: Table, times: Timing) -> float:
+    """Two looks a heartbeat, unless told otherwise; with fewer than two a deadtime, one late look is a death."""
+    poll = table.duration("poll", max(times.keepalive / 2, SHORTEST_POLL), SHORTEST_POLL)
+    if poll > times.deadtime / 2:
+        table.wrong("poll", f"up to half of the deadtime, {show(times.deadtime / 2)}")
+    return poll
 
 
 def _group(table: Table) -> str:
@@ -172,10 +189,10 @@ def _check_apart(table: Table, link: LinkConfig, other: LinkConfig) -> None:
     for node in link.nodes:
         if node not in other.nodes:
             continue
-        if link.kind == other.kind == "serial":
+        if link.kind == other.kind and link.devices:
             if node in link.devices and link.devices[node] == other.devices.get(node):
                 found = f"{describe(link.devices[node])}, which link {other.name} has on node {node}"
-                table.mistakes.note(table.key("device"), found, "a line of its own for each link")
+                table.mistakes.note(table.key("device"), found, "a device of its own for each link")
                 return
             continue
         if link.port != other.port or not link.port or (link.kind == "grpc") != (other.kind == "grpc"):

@@ -29,7 +29,8 @@ class LinkConfig:
 
     nodes: whom it joins; all others know nothing of it. addresses: node name -> address on this link, without the
     port (udp, grpc). interfaces: node name -> interface to bind to; a node that is missing binds to none. group, ttl,
-    loop: of multicast. devices, baud: node name -> serial device, and bits a second.
+    loop: of multicast. devices: node name -> serial device, or shared disk. baud: bits a second. poll: seconds between
+    two looks at the disk.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LinkConfig:
     loop: bool = False
     devices: dict[str, str] = field(default_factory=dict)
     baud: int = DEFAULT_BAUD
+    poll: float = 0.0
 
     def peers(self, node: str) -> tuple[str, ...]:
         """The other nodes on this link; none when `node` itself is not on it."""

@@ -110,7 +110,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
     times = timing.read(root.table("timing"), arbiter_table, has_arbiter)
     link_tables = root.tables("link", required="at least one table [link.NAME]")
     node_tables = root.tables("node", required=f"{links.MIN_NODES} to {MAX_NODES} tables [node.NAME]")
-    all_links = links.read(root, link_tables, node_tables)
+    all_links = links.read(root, link_tables, node_tables, times)
     devices = _fence_devices(root, node_tables)
     cluster_name = cluster.text("name", required=addresses.NAME, check=addresses.check_name)
     mode = Mode(cluster.choice("mode", "automatic", [mode.value for mode in Mode]))

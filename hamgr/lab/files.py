@@ -59,7 +59,7 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
         lines += ["", "[arbiter]", f'address = "{ARBITER_ADDRESS}"']
         lines += [f'settle = "{options.settle}"', 'tie_breaker = "a"']
     for name in options.links:
-        lines += ["", f"[link.{name}]", *LINKS[name].lines]
+        lines += ["", f"[link.{name}]", *map(layout.placed, LINKS[name].lines)]
         if LINKS[name].network == WIRE:
             devices = ", ".join(f'{node} = "{layout.wire / node}"' for node in "ab")
             lines += [f"baud = {options.baud}", f"device = {{ {devices} }}"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-LAN, HA, WIRE = "lan", "ha", "wire"
-"""Networks of the nodes that links run over. The wire is a serial line between a and b."""
+LAN, HA, WIRE, DISK = "lan", "ha", "wire", "disk"
+"""Networks of the nodes that links run over. The wire is a serial line between a and b, the disk one that all share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ LINKS: Mapping[str, LabLink] = MappingProxyType(
         "mcast": LabLink(('kind = "multicast"', "port = 697", 'interface = "eth1"', 'group = "239.77.0.1"'), HA),
         "mcast6": LabLink(('kind = "multicast"', "port = 698", 'interface = "eth0"', 'group = "ff02::4477"'), LAN),
         "serial": LabLink(('kind = "serial"', 'nodes = ["a", "b"]'), WIRE),
+        "disk": LabLink(('kind = "disk"', 'device = "@DISK@"'), DISK),
     }
 )
 """By name; the names are what `hamgr lab up --links` takes."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from hamgr.lab.links import LINKS
+from hamgr.lab.links import DISK, LINKS
 
 NETWORKS = ("lan", "ha", "mgmt")
 NODE_NAMES = ("a", "b", "c", "d")
@@ -25,6 +25,7 @@ RESPONDER_PORT = 7007
 ARBITER_ADDRESS = "10.77.9.10"
 SHARED_DISK = Path("/dev/shm/shared")
 """In a directory that each machine has for itself: /dev, like the kernel, is one for all of them."""
+DISK_FOR_LINKS = "8M"
 MAX_DIRECTORY = 80
 """The longest allowed lab directory: a Unix socket's path ends at 107 characters (unix(7)), and ours lie in
 it.
@@ -55,9 +56,10 @@ class Options:
     of them. boot: a shell script that each node runs before its daemon, at every boot; NODE, HERE (its own disk) and
     LAB (the lab's directory, the same for all) are in its environment. scripts: programs that are put into the lab's
     directory, text by name. In all of them, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a
-    disk that all nodes reach as `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. ha_dir: nodes run from
-    Heartbeat's files, and `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of
-    those, on each node itself. fence_check_interval "": as hamgr chooses.
+    disk that all nodes reach as `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. With a `disk` link it
+    is "8M", if not given, and initialised for that in place of the ext4. ha_dir: nodes run from Heartbeat's files, and
+    `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
+    fence_check_interval "": as hamgr chooses.
     """
 
     nodes: int = 2
@@ -95,8 +97,14 @@ class Options:
         for link in self.links:
             if link not in LINKS:
                 raise ValueError(f"no link {link!r} in a lab; allowed: {', '.join(LINKS)}")
+        if self.has_disk_link and not self.shared_disk:
+            object.__setattr__(self, "shared_disk", DISK_FOR_LINKS)
         if not 2 <= self.nodes <= len(NODE_NAMES):
             raise ValueError(f"a lab has 2 to {len(NODE_NAMES)} nodes, not {self.nodes}")
+
+    @property
+    def has_disk_link(self) -> bool:
+        return any(LINKS[link].network == DISK for link in self.links)
 
     @property
     def node_names(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A disk that all nodes reach, as a disk array would give it: one file, with a loop device of its own for each node.
 
-`python -m hamgr.lab.shareddisk DIRECTORY SIZE NODE...` makes the file with an empty ext4 on it, attaches it, prints
-"ready" (or "failed: why"), and detaches it when its standard input ends, which is when the lab's world has died.
+`python -m hamgr.lab.shareddisk DIRECTORY SIZE USE NODE...` makes the file, with an empty ext4 on it or
+initialised for a heartbeat link, attaches it, prints "ready" (or "failed: why"), and detaches it when its standard
+input ends, which is when the lab's world has died.
 
 Loop devices are the only part of a lab that no namespace holds, so this process stands outside of them. It keeps no
 device open: the kernel drops a device's cache with the last one who has it open, and a node must read what the other
@@ -21,6 +22,9 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hamgr.disk.device import Device
+from hamgr.disk.making import make
+from hamgr.lab.files import CLUSTER
 from hamgr.lab.namespaces import LabError
 from hamgr.lab.plan import Layout, Options
 
@@ -35,13 +39,18 @@ _LOOP_CONFIG = struct.Struct("=II 52x I 64s 112x 64x")
 _EXT4_IOC_SHUTDOWN = 0x8004587D
 _EXT4_GOING_FLAGS_NOLOGFLUSH = 2
 
+EXT4, LINK = "ext4", "link"
+"""What the disk is for."""
+
+PROVEN_MS = 3000
 RELEASE_TIMEOUT = 5.0
 _RELEASE_CHECK = 0.005
 
 
 def provide(layout: Layout, options: Options, environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], int]:
     """Start the process that provides the disk, which lasts for as long as anybody holds the returned descriptor."""
-    command = [sys.executable, "-m", "hamgr.lab.shareddisk", str(layout.directory), options.shared_disk]
+    use = LINK if options.has_disk_link else EXT4
+    command = [sys.executable, "-m", "hamgr.lab.shareddisk", str(layout.directory), options.shared_disk, use]
     inside, lifeline = os.pipe()
     with layout.log("shareddisk").open("ab") as log:
         provider = subprocess.Popen(
@@ -122,14 +131,20 @@ def _open(path: Path | str, flags: int) -> Iterator[int]:
 
 
 def main() -> None:
-    layout, size, nodes = Layout(Path(sys.argv[1])), sys.argv[2], sys.argv[3:]
+    layout, size, use, nodes = Layout(Path(sys.argv[1])), sys.argv[2], sys.argv[3], sys.argv[4:]
     devices: list[str] = []
     try:
-        for command in (["truncate", f"--size={size}"], ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0"]):
+        commands = [["truncate", f"--size={size}"]]
+        if use == EXT4:
+            commands.append(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0"])
+        for command in commands:
             subprocess.run([*command, str(layout.disk_image)], check=True, capture_output=True, text=True)
         for node in nodes:
             devices.append(attach(layout.disk_image))
             layout.shared_disk(node).symlink_to(devices[-1])
+        if use == LINK:
+            with Device(devices[0]) as disk:
+                make(disk, CLUSTER, nodes, PROVEN_MS, force=False)
         print("ready", flush=True)
         sys.stdin.read()
     except subprocess.CalledProcessError as error:

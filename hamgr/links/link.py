@@ -64,6 +64,7 @@ class Local:
 
     node: str
     tls: TlsConfig | None = None
+    cluster: str = ""
 
 
 LinkFactory: TypeAlias = Callable[[LinkConfig, Local, Listener], Link]
@@ -99,7 +100,13 @@ def _serial(config: LinkConfig, local: Local, listener: Listener) -> Link:
     return SerialLink(config, local, listener)
 
 
+def _disk(config: LinkConfig, local: Local, listener: Listener) -> Link:
+    from hamgr.links.disk import DiskLink
+
+    return DiskLink(config, local, listener)
+
+
 LINK_KINDS: Mapping[str, LinkFactory] = MappingProxyType(
-    {"udp": _udp, "broadcast": _broadcast, "multicast": _multicast, "serial": _serial, "grpc": _grpc}
+    {"udp": _udp, "broadcast": _broadcast, "multicast": _multicast, "serial": _serial, "grpc": _grpc, "disk": _disk}
 )
 """The kinds of links by the name that the configuration has for them. Their modules are loaded when they are used."""

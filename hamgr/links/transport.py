@@ -41,7 +41,7 @@ class Transport:
         self._muted = False
         self.counters = Counters()
         self.states = {link.name: LinkState(link) for link in config.links if node in link.nodes}
-        local = Local(node, config.tls)
+        local = Local(node, config.tls, config.spec.name)
         self._links: dict[str, Link] = {
             name: LINK_KINDS[state.config.kind](state.config, local, self) for name, state in self.states.items()
         }

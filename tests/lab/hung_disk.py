@@ -28,8 +28,9 @@ def why_no_hung_disk() -> str:
 class HungDisk:
     """`at` shows the files of `source`; as a context manager it is mounted inside and gone after."""
 
-    def __init__(self, source: Path, at: Path) -> None:
+    def __init__(self, source: Path, at: Path, options: str = "dir_cache=no") -> None:
         self._source = source
+        self._options = options
         self.at = at
         self._server: subprocess.Popen[bytes] | None = None
         self._mounter: subprocess.Popen[bytes] | None = None
@@ -39,8 +40,8 @@ class HungDisk:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self._server = subprocess.Popen([SERVER], stdin=ours, stdout=ours)
-            options = "passive,dir_cache=no"
-            command = ["sshfs", f":{self._source}", str(self.at), "-f", "-o", options]
+            options = ["-o", f"passive,{self._options}"]
+            command = ["sshfs", f":{self._source}", str(self.at), "-f", *options]
             self._mounter = subprocess.Popen(command, stdin=theirs, stdout=theirs)
         deadline = time.monotonic() + MOUNT_TIMEOUT
         while not os.path.ismount(self.at):

@@ -98,8 +98,18 @@ def test_a_multicast_link(tmp_path: Path) -> None:
             'link.one.nodes: found "z", allowed "a" or "b"',
         ),
         (
+            'kind = "disk"\ndevice = "/dev/sdb1"\npoll = "5s"',
+            'link.one.poll: found "5s", allowed up to half of the deadtime, 1s',
+        ),
+        (
+            'kind = "disk"\ndevice = "sdb1"',
+            'link.one.device: found "sdb1", allowed a disk that all nodes reach, or a partition of one, such as '
+            '"/dev/disk/by-id/..."',
+        ),
+        (
             'kind = "token-ring"',
-            'link.one.kind: found "token-ring", allowed "udp" or "broadcast" or "multicast" or "serial" or "grpc"',
+            'link.one.kind: found "token-ring", allowed "udp" or "broadcast" or "multicast" or "serial" or "grpc" or '
+            '"disk"',
         ),
     ],
 )  # fmt: skip
@@ -121,6 +131,12 @@ def test_a_serial_line_joins_two_nodes_and_says_which(tmp_path: Path) -> None:
     assert config.links[0].peers("b") == ()
     assert config.spec.links_between("a", "c") == ("one", "two")
     assert config.spec.links_between("a", "b") == ("two",)
+
+
+def test_a_disk_is_looked_at_twice_a_heartbeat_unless_told_otherwise(tmp_path: Path) -> None:
+    link = one_link(tmp_path, 'kind = "disk"\ndevice = { a = "/dev/sdb1", b = "/dev/sdc1" }')
+    assert (link.devices, link.poll) == ({"a": "/dev/sdb1", "b": "/dev/sdc1"}, 0.1)
+    assert one_link(tmp_path, 'kind = "disk"\ndevice = "/dev/sdb1"\npoll = "1s"').poll == 1.0
 
 
 def test_an_address_is_needed_only_on_the_links_that_have_one(tmp_path: Path) -> None:
@@ -154,6 +170,8 @@ def test_an_address_is_needed_only_on_the_links_that_have_one(tmp_path: Path) ->
         ('kind = "broadcast"\ninterface = "eth1"', 'kind = "multicast"\ninterface = "eth1"\ngroup = "239.0.0.1"', True),
         ('kind = "serial"\ndevice = "/dev/ttyS0"', 'kind = "serial"\ndevice = "/dev/ttyS0"', True),
         ('kind = "serial"\ndevice = "/dev/ttyS0"', 'kind = "serial"\ndevice = "/dev/ttyS1"', False),
+        ('kind = "disk"\ndevice = "/dev/sdb1"', 'kind = "disk"\ndevice = "/dev/sdb1"', True),
+        ('kind = "disk"\ndevice = "/dev/sdb1"', 'kind = "disk"\ndevice = "/dev/sdc1"', False),
     ],
 )
 def test_two_links_never_share_a_place(tmp_path: Path, one: str, two: str, clash: bool) -> None:

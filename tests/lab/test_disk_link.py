@@ -1,0 +1,115 @@
+"""A shared disk as a heartbeat link: alone it carries a whole failover; one that freezes holds nothing else up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from clusters import FAST, kinds, watched
+from hung_disk import HungDisk, why_no_hung_disk
+
+from hamgr.disk.device import Device
+from hamgr.disk.making import make
+from hamgr.lab.lab import Lab
+from hamgr.lab.plan import VIP
+from hamgr.lab.shareddisk import attach, detach
+
+pytestmark = [pytest.mark.lab, pytest.mark.root]
+
+TABLES = """
+[link.array]
+kind = "disk"
+device = {{ a = "{a}", b = "{b}" }}
+
+[group.web]
+[[group.web.resource]]
+kind = "vip"
+address = "{vip}/24"
+interface = "eth0"
+"""
+
+
+def test_a_disk_alone_carries_a_whole_failover(lab: Callable[..., Lab], shared_disk: None) -> None:
+    cluster = lab(**FAST, links=("disk",))
+    cluster.wait_for_owner("a", 30)
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        cluster.node("a").power_off()
+        prober.wait_for_answer("b", 20)
+        assert "fence-confirmed" in kinds(cluster, "b")
+        cluster.node("a").power_on()
+        prober.wait_for_answer("a", 40)
+        cluster.wait_for_owner("a")
+
+
+@dataclass(frozen=True)
+class Array:
+    """A disk that a reaches through a server which can be stopped, and b directly."""
+
+    hung: HungDisk
+    devices: dict[str, str]
+
+
+@contextmanager
+def array(tmp_path: Path) -> Iterator[Array]:
+    real = tmp_path / "real"
+    real.mkdir()
+    image = real / "disk.img"
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    with ExitStack() as stack:
+        # Nothing is cached on the way: what b writes into the file is what a reads.
+        hung = stack.enter_context(HungDisk(real, tmp_path / "served", "direct_io"))
+        devices = {}
+        for node, path in (("a", hung.at / image.name), ("b", image)):
+            devices[node] = attach(path)
+            stack.callback(detach, devices[node])
+        with Device(devices["b"]) as device:
+            make(device, "lab", ("a", "b"), 3000, force=False)
+        yield Array(hung, devices)
+
+
+def array_link(cluster: Lab, node: str) -> tuple[bool, str]:
+    """Whether the node's own link works, and what it says of itself."""
+    socket = str(cluster.layout.admin_socket(node))
+    report = json.loads(cluster.node(node).exec(["hamgr", "--socket", socket, "links", "--json"]).stdout)
+    link = next(link for link in report["links"] if link["link"] == "array")
+    return link["up"], link["detail"]
+
+
+def test_a_disk_that_freezes_or_is_slow_is_told_of_and_makes_no_heartbeat_of_other_links_late(
+    lab: Callable[..., Lab], shared_disk: None, tmp_path: Path
+) -> None:
+    if why_no_hung_disk():
+        pytest.skip(why_no_hung_disk())
+    with array(tmp_path) as disk:
+        cluster = lab(**FAST, links=("ha",), groups=TABLES.format(**disk.devices, vip=VIP))
+        cluster.wait_for_owner("a", 30)
+        for node in "ab":
+            cluster.wait(lambda node=node: array_link(cluster, node)[0], 10, f"{node} to use the disk")  # type: ignore[misc]
+        disk.hung.hang()
+        cluster.wait(lambda: not array_link(cluster, "a")[0], 10, "a to tell that the disk hangs")
+        assert "has not answered for" in array_link(cluster, "a")[1]
+        assert array_link(cluster, "b")[0], "b's way to the disk is another"
+        disk.hung.go_on()
+        cluster.wait(lambda: array_link(cluster, "a")[0], 10, "a to use the disk again")
+        until = time.monotonic() + 3
+        while time.monotonic() < until:  # Slow: each read and write may wait for 200 ms.
+            disk.hung.hang()
+            time.sleep(0.2)
+            disk.hung.go_on()
+            time.sleep(0.02)
+        for node in "ab":
+            happened = kinds(cluster, node)
+            assert "node-dead" not in happened
+            assert "late" not in happened
+        # The disk hangs while hamgrd ends: it ends all the same.
+        disk.hung.hang()
+        cluster.node("a").exec(["hamgr", "--socket", str(cluster.layout.admin_socket("a")), "standby", "a"])
+        cluster.wait_for_owner("b", 20)
+        disk.hung.go_on()
