@@ -84,6 +84,7 @@ _LEVELS = {
     Kind.FENCE_DEVICE_FAILED: logging.ERROR,
     Kind.GROUP_FAILED: logging.ERROR,
     Kind.ADDRESS_CONFLICT: logging.ERROR,
+    Kind.SPLIT_BRAIN: logging.CRITICAL,
     Kind.DISK_FAILED: logging.ERROR,
     Kind.SELF_FENCE: logging.CRITICAL,
     Kind.PAUSED: logging.WARNING,

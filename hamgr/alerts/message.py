@@ -21,6 +21,7 @@ TEST = "test"
 """In the place of an event's name in a message that only shows that it arrives."""
 
 _GRAVE = (
+    Kind.SPLIT_BRAIN,
     Kind.SELF_FENCE,
     Kind.ADDRESS_CONFLICT,
     Kind.QUORUM_LOST,

@@ -28,6 +28,7 @@ ALARMING = (
     Kind.GROUP_STARTED,
     Kind.GROUP_FAILED,
     Kind.ADDRESS_CONFLICT,
+    Kind.SPLIT_BRAIN,
     Kind.DISK_FAILED,
     Kind.SELF_FENCE,
 )

@@ -80,6 +80,8 @@ class Coordinator:
         self._run_sent: dict[tuple[str, int, str], int] = {}
         self.waits: dict[str, tuple[str, ...]] = {}
         self.targets: dict[str, str] = {}
+        self._owners_told: dict[str, tuple[str, ...]] = {}
+        """Groups that several nodes run at once, as it was announced."""
         self.joined: list[str] = []
         """Members that the last `update_view` took in: they have not been sent the view yet."""
         self.failback_closed: frozenset[str] = frozenset()
@@ -320,6 +322,7 @@ class Coordinator:
         if self.maintenance:
             self._leave_alone(send)
             return
+        self._tell_split_brain(out)
         grants = {node: Grant(set(member.run), set(member.keep)) for node, member in self.members.items()}
         held = {name for member in self.members.values() for name in member.groups if not member.stopped(name)}
         candidates = {
@@ -346,6 +349,19 @@ class Coordinator:
             member.run = frozenset(grant.run)
             member.keep = frozenset(grant.keep)
             send(node, self._order(member))
+
+    def _tell_split_brain(self, out: list[Effect]) -> None:
+        """Two nodes found a group started in this epoch, in which nobody is told to start it before all others reported
+        it stopped: a fence device lied, `hamgr fence ack` was said of a machine that was on, or somebody started it by
+        hand. (In maintenance humans are at work, and what a node said of its groups may be old.)"""
+        for group in self._spec.groups:
+            found = [name for name, member in self.members.items() if member.state(group.name) is GroupState.STARTED]
+            owners = tuple(found) if len(found) > 1 else ()
+            if owners and owners != self._owners_told.get(group.name):
+                text = f"{group.name} runs on {' and on '.join(owners)} at once: check its data"
+                facts = {"owners": " ".join(owners)}
+                out.append(Announce(Kind.SPLIT_BRAIN, text, owners[0], group.name, facts=facts))
+            self._owners_told[group.name] = owners
 
     def _leave_alone(self, send: Callable[[str, Order], None]) -> None:
         """Maintenance: whoever has something keeps it, and nobody is given anything."""

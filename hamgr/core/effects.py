@@ -189,6 +189,7 @@ class Kind(enum.Enum):
     GROUP_STOPPED = "group-stopped"
     GROUP_FAILED = "group-failed"
     ADDRESS_CONFLICT = "address-conflict"
+    SPLIT_BRAIN = "split-brain"
     STANDBY = "standby"
     PAUSED = "paused"
     LATE = "late"

@@ -195,6 +195,8 @@ class Checker:
         }
 
     def announces(self, process: Process, announce: Announce) -> None:
+        if announce.kind is Kind.SPLIT_BRAIN and len(self._active[announce.group]) < 2:
+            raise Violation("split-brain", f"{process.machine.name} says {announce.text!r}, and that is not so")
         if announce.kind is Kind.COORDINATOR and announce.node == process.machine.name:
             self._coordinates(process.machine.name, process.node.election.epoch)
 

@@ -1,0 +1,21 @@
+"""Who says that a group has two owners must be right: a false alarm is a violation, and the simulator sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hamgr.core.coordinator import Coordinator
+from hamgr.core.effects import Announce, Effect, Kind
+from hamgr.sim.run import plan, run
+from hamgr.sim.shape import Wanted
+
+
+def test_a_false_alarm_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cry_wolf(coordinator: Coordinator, out: list[Effect]) -> None:
+        for group in coordinator._spec.groups:
+            out.append(Announce(Kind.SPLIT_BRAIN, f"{group.name} runs everywhere", "", group.name))
+
+    monkeypatch.setattr(Coordinator, "_tell_split_brain", cry_wolf)
+    failure = run(plan(1, Wanted())).failure
+    assert failure is not None
+    assert failure.name == "split-brain"
