@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from typing import Any
 
 from hamgr.alerts.message import Message
 from hamgr.config.model import AlertConfig
@@ -59,13 +60,11 @@ def _call(alert: AlertConfig, message: Message) -> tuple[list[str], dict[str, st
         return [str(own.path)], {name: value.replace("\0", "") for name, value in found.items()}
     carried = alert.mail or alert.webhook
     assert carried is not None
-    order = {
-        "way": "mail" if alert.mail is not None else "webhook",
-        "timeout": alert.timeout,
-        "to": asdict(carried),
-        "subject": message.subject,
-        "text": message.text,
-        "json": message.as_json(),
-    }
+    order: dict[str, Any] = {"timeout": alert.timeout, "to": asdict(carried)}
+    if alert.mail is not None:
+        order |= {"way": "mail", "subject": message.subject, "text": message.text}
+    else:
+        order |= {"way": "webhook", "json": message.as_json()}
     # -I: nothing of the environment or the working directory changes what our program is.
-    return [sys.executable, "-I", "-m", "hamgr.alerts.deliver"], {DELIVERY: json.dumps(order, default=str)}
+    command = [sys.executable, "-I", "-X", "utf8", "-m", "hamgr.alerts.deliver"]
+    return command, {DELIVERY: json.dumps(order, default=str, ensure_ascii=False)}

@@ -14,8 +14,10 @@ from hamgr.core.effects import Kind
 MOST_LINES = 50
 """Events that one message tells in full; of more it says how many."""
 
-LONGEST_TEXT = 1000
-"""Characters of one event's sentence."""
+LONGEST_TEXT = 300
+"""Characters of one event's sentence. All of a message goes in one variable: 128 KiB, execve(2)."""
+
+LONGEST_FACT = 100
 
 TEST = "test"
 """In the place of an event's name in a message that only shows that it arrives."""
@@ -182,5 +184,5 @@ def _as_json(event: LoggedEvent) -> dict[str, Any]:
         "group": said.group,
         "link": said.link,
         "text": _short(event),
-        "facts": said.facts,
+        "facts": {name: value[:LONGEST_FACT] for name, value in said.facts.items()},
     }

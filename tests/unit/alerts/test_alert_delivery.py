@@ -215,6 +215,17 @@ async def test_a_status_that_is_no_success_is_told_with_what_the_server_says() -
         await carry(alert(webhook=WebhookConfig(f"http://127.0.0.1:{web.port}/")), MESSAGE)
 
 
+async def test_the_longest_messages_go_through_every_way(tmp_path: Path, mailbox) -> None:
+    """Of 200 events with endless sentences that need more than a byte a letter."""
+    storm = Message("office", "ops", "a", tuple(event(Kind.GROUP_FAILED, "ошибка " * 900) for _ in range(200)), 7)
+    await carry(alert(mail=MailConfig("127.0.0.1", mailbox.port, "h@x.org", ("o@x.org",))), storm)
+    with Web(200) as web:
+        await carry(alert(webhook=WebhookConfig(f"http://127.0.0.1:{web.port}/")), storm)
+    await carry(alert(program(tmp_path, 'printf %s "$HAMGR_COUNT"')), storm)
+    assert "7 older events were dropped" in mailbox.box.only_mail().get_content()
+    assert json.loads(web.requests[0][2])["count"] == 207
+
+
 # -- programs -----------------------------------------------------------------------------------------------------
 
 
