@@ -39,9 +39,10 @@ def problems(metadata: Metadata, options: Mapping[str, str]) -> Iterator[Fact]:
 def _is_given(parameter: Parameter, known: Mapping[str, Parameter], options: Mapping[str, str]) -> bool:
     if parameter.name in _HANDED_OVER or parameter.name in options or parameter.default is not None:
         return True
-    # ip obsoletes ipaddr, and either will do; some agents name several, with commas.
+    # ip obsoletes ipaddr, and either will do; some agents name several, with commas. A password may come from a file.
     older = {name.strip() for name in parameter.obsoletes.split(",")}
-    return any(name in options and name in known for name in older)
+    elsewhere = {parameter.name + ending for ending in ("_file", "_script")}
+    return any(name in options and name in known for name in older | elsewhere)
 
 
 def _allowed(parameter: Parameter, value: str) -> str:

@@ -52,6 +52,19 @@ def test_a_required_option_that_is_missing_is_named() -> None:
     assert found() == ["ip: nothing: a value: fence_x requires it"]
 
 
+def test_a_required_password_may_come_from_a_file() -> None:
+    xml = XML.replace('name="password" unique="0" required="0"', 'name="password" unique="0" required="1"')
+    assert [name for name, _, _ in problems(parse(xml), {"ip": "x"})] == ["password"]
+    assert [name for name, _, _ in problems(parse(xml), {"ip": "x", "password_file": "/p"})] == [
+        "password_file",
+        "password",
+    ]
+    xml = xml.replace(
+        "</parameters>", '<parameter name="password_file"><content type="string"/></parameter></parameters>'
+    )
+    assert list(problems(parse(xml), {"ip": "x", "password_file": "/p"})) == []
+
+
 def test_a_misspelt_option_is_told_what_was_meant() -> None:
     (text,) = found(ip="x", lanpluss="1")
     assert text.startswith("lanpluss: an unknown option: one of ip, ipport, ")
