@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from hamgr.config.model import Config, FenceDeviceConfig
+from hamgr.fencing.metadata import parse
+from hamgr.fencing.parameters import problems
 from hamgr.fencing.process import AgentNotRun
 from hamgr.fencing.runner import METADATA_TIMEOUT, Answer, FenceRunner
+from hamgr.fencing.secrets import is_secret
+from hamgr.selfdescription import MetadataError
 
 CHECKS = ("agent", "secrets", "metadata", "answers", "status", "plug", "time")
 """What is looked at, in this order; a check that needs an earlier one is skipped when that failed."""
@@ -24,7 +27,6 @@ SLOW_SHARE = 0.5
 """Of the time allowed: a device that needs more for a reading may not get an order done in time."""
 
 _SECRET_FILE = re.compile("(pass|secret|token|key|identity).*_(file|path)$")
-_SECRET = re.compile("pass|secret|token")
 _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -103,7 +105,7 @@ async def try_device(
         found += [Finding(check, Verdict.SKIPPED, "the agent can't be run") for check in CHECKS[2:]]
     else:
         metadata = await runner.ask(device, "metadata", METADATA_TIMEOUT)
-        actions, described = _metadata(metadata)
+        actions, described = _metadata(device, metadata)
         found.append(described)
         monitor = await runner.ask(device, "monitor")
         answers = Finding("answers", Verdict.FAILED if monitor.wrong else Verdict.GOOD, monitor.wrong, monitor.seconds)
@@ -133,7 +135,7 @@ def _secrets(config: Config, device: FenceDeviceConfig) -> Finding:
     failed = list(_bad_files(device))
     if failed:
         return Finding("secrets", Verdict.FAILED, "; ".join(failed))
-    inline = [name for name in device.options if _SECRET.search(name) and not name.endswith(("_file", "_script"))]
+    inline = [name for name in device.options if is_secret(name)]
     if inline and _readable_by_others(config.path):
         text = (
             f"option {inline[0]} stands in {config.path}, which everybody can read: chmod 0600 it, or put the "
@@ -164,25 +166,26 @@ def _readable_by_others(path: Path) -> bool:
         return False
 
 
-def _metadata(answer: Answer) -> tuple[set[str] | None, Finding]:
+def _metadata(device: FenceDeviceConfig, answer: Answer) -> tuple[set[str] | None, Finding]:
     """The actions that the agent names (None: not known), and what is to be said of its metadata."""
     if answer.wrong:
         return None, Finding("metadata", Verdict.FAILED, answer.wrong, answer.seconds)
     try:
-        if "<!ENTITY" in answer.stdout:
-            raise ValueError("it declares entities")
-        root = ElementTree.fromstring(answer.stdout.strip())
-    except (ElementTree.ParseError, ValueError) as error:
-        text = f"what it prints as metadata can't be read: {error}"
-        return None, Finding("metadata", Verdict.FAILED, text, answer.seconds)
-    actions = {action.get("name", "") for action in root.iter("action")}
-    if "off" not in actions:
-        text = "its metadata has no action off, which is all that hamgr asks of it"
-        return actions, Finding("metadata", Verdict.FAILED, text, answer.seconds)
-    if "status" not in actions:
+        metadata = parse(answer.stdout)
+    except MetadataError as error:
+        return None, Finding("metadata", Verdict.FAILED, str(error), answer.seconds)
+    mistakes = [
+        f"option {option}: found {found}, allowed {allowed}"
+        for option, found, allowed in problems(metadata, device.options)
+    ]
+    if "off" not in metadata.actions:
+        mistakes.append("it has no action off, which is all that hamgr asks of it")
+    if mistakes:
+        return metadata.actions, Finding("metadata", Verdict.FAILED, "; ".join(mistakes), answer.seconds)
+    if "status" not in metadata.actions:
         text = "it has no status action: an off is believed, and is not read back"
-        return actions, Finding("metadata", Verdict.WARNING, text, answer.seconds)
-    return actions, Finding("metadata", Verdict.GOOD, "", answer.seconds)
+        return metadata.actions, Finding("metadata", Verdict.WARNING, text, answer.seconds)
+    return metadata.actions, Finding("metadata", Verdict.GOOD, "", answer.seconds)
 
 
 async def _power(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
-from clusters import FAST, kinds
+from clusters import FAST, kinds, watched
 from conftest import LabFactory
 
 from hamgr.lab.lab import Lab
@@ -81,3 +82,42 @@ def test_hamgrd_itself_notices_a_device_that_stops_answering(lab: LabFactory) ->
     assert kinds(cluster, "a").count("fence-device-ok") == 1
     assert cluster.owners() == ["a"]
     assert "fence-device-failed" not in kinds(cluster, "b")
+
+
+def test_a_node_that_is_shot_is_seen_to_be_replaced(lab: LabFactory) -> None:
+    cluster = lab(**FAST)
+    cluster.wait_for_owner("a")
+    words = ["fence-test", "--config", str(cluster.layout.config), "--node", "b", "--live"]
+
+    def shot(*more: str) -> subprocess.CompletedProcess[str]:
+        return cluster.node("b").exec([*words, *more], check=False)
+
+    assert "no node shoots itself" in shot("b", "--yes").stderr
+    assert shot("z", "--yes").returncode == 2
+    assert "asks for a confirmation" in shot("a").stderr
+    assert cluster.node("a").is_on()
+    cluster.bmc("a").refuse()
+    refused = shot("a", "--yes", "--timeout", "20")
+    assert refused.returncode == 1
+    assert "NOT RECOVERED: " in refused.stdout
+    cluster.bmc("a").normal()
+    cluster.wait(lambda: cluster.status("b")["nodes"][0]["state"] == "online", 20, "b to hear a")
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        done = shot("a", "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        prober.wait_for_answer("b")
+    assert not cluster.node("a").is_on()
+    assert "ms  b  fence-confirmed  a is off" in done.stdout
+    assert "group web runs on b" in done.stdout
+    assert "no group had two owners\na is off: switch it on again\n" in done.stdout
+
+    # b coordinates now, and shoots by its own plan.
+    cluster.node("a").power_on()
+    cluster.wait_for_owner("a")
+    cluster.wait(lambda: cluster.status("b")["coordinator"] == "b", 10, "b to be the coordinator")
+    told = json.loads(shot("a", "--yes", "--json").stdout)
+    assert (told["good"], told["wrong"], told["reason"]) == (True, [], "")
+    story = [row["what"] for row in told["timeline"]]
+    assert story.index("fence-asked") < story.index("fence-confirmed") < story.index("group-starting")
+    assert any(row["text"] == "a is off" for row in told["timeline"] if row["what"] == "answer")

@@ -44,8 +44,8 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fence-test",
-        description="Try every fence device of the configuration, without switching anything. Exit code: 0 all are"
-        " good, 1 some failed, 2 wrong usage or configuration.",
+        description="Try every fence device of the configuration, without switching anything; or shoot a node and"
+        " watch. Exit code: 0 all is good, 1 something failed, 2 wrong usage or configuration.",
     )
     parser.add_argument("--version", action="version", version=f"fence-test {__version__}")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration (/etc/hamgr/hamgr.toml)")
@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--node", default="", help="this node's name (the host name)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
+    parser.add_argument("--live", metavar="NODE", help="SWITCH THIS NODE OFF, and watch the cluster recover")
+    parser.add_argument("--yes", action="store_true", help="(live) don't ask for the node's name")
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="(live) how long to watch (120)")
     return parser
 
 
@@ -68,11 +71,16 @@ def _run(args: argparse.Namespace) -> int:
     if not config.fence_devices:
         print(f"fence-test: {config.path} has no [fence.NAME]: nothing can be fenced", file=sys.stderr)
         return USAGE
-    return _try_all(args, config, node)
+    socket = Path(args.socket) if args.socket else config.admin_socket
+    if args.live:
+        from hamgr.cli.fences.live import live
+
+        return live(args, config, node, socket)
+    return _try_all(args, config, node, socket)
 
 
-def _try_all(args: argparse.Namespace, config: Config, node: str) -> int:
-    status = _status(Path(args.socket) if args.socket else config.admin_socket)
+def _try_all(args: argparse.Namespace, config: Config, node: str, socket: Path) -> int:
+    status = _status(socket)
     trials = asyncio.run(_from_here(config, node, _hearing(config, status)))
     return _told(args, config, node, trials, status)
 

@@ -22,7 +22,10 @@ from simulated import PASSWORD, Machine, machine
 
 needs_ipmi_sim = pytest.mark.skipif(shutil.which("ipmi_sim") is None, reason="needs ipmi_sim (openipmi)")
 
-XML = '<resource-agent name="x"><parameters/><actions><action name="off"/>{more}</actions></resource-agent>'
+XML = (
+    '<resource-agent name="x"><parameters><parameter name="password"/><parameter name="password_file"/></parameters>'
+    '<actions><action name="off"/>{more}</actions></resource-agent>'
+)
 
 
 async def tried(
@@ -151,9 +154,10 @@ async def test_two_readings_that_differ_are_not_believed(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("metadata", "verdict", "said"),
     [
-        ("no XML", Verdict.FAILED, "can't be read"),
+        ("no XML", Verdict.FAILED, "is no XML"),
         ('<!DOCTYPE r [<!ENTITY a "b">]><r/>', Verdict.FAILED, "entities"),
-        ("<resource-agent><actions/></resource-agent>", Verdict.FAILED, "no action off"),
+        ("<resource-agent><actions/></resource-agent>", Verdict.FAILED, "names no actions"),
+        (XML.replace('name="off"', 'name="on"').format(more=""), Verdict.FAILED, "no action off"),
         (XML.format(more=""), Verdict.WARNING, "no status action"),
     ],
 )
