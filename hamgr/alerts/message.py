@@ -28,6 +28,8 @@ _GRAVE = (
     Kind.ADDRESS_CONFLICT,
     Kind.QUORUM_LOST,
     Kind.FENCE_FAILED,
+    Kind.FENCE_LIMITED,
+    Kind.TAKEOVER_ASKED,
     Kind.TAKEOVER_WAITS,
     Kind.GROUP_FAILED,
     Kind.DISK_FAILED,

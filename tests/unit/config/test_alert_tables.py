@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,12 @@ def test_the_example_of_the_documentation_is_good(tmp_path: Path) -> None:
     path = tmp_path / "hamgr.toml"
     path.write_text("\n".join([HEAD, *(line.strip() for line in lines if line.startswith("    "))]))
     assert [alert.name for alert in load(path).alerts] == ["mail", "chat", "pager"]
+
+
+def test_the_documentation_names_what_is_told_of_by_default() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text()
+    listed = document.partition('`"default"`: ')[2].partition(";")[0]
+    assert [re.sub(r"\(.*?\)", "", name).strip() for name in listed.split(",")] == [kind.value for kind in ALARMING]
 
 
 EVENTS = 'an array of event names as `hamgr watch` shows them, or "all" and "default"'
