@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -19,6 +20,9 @@ pytestmark = pytest.mark.lab
 
 NOTICED = 0.25
 """Seconds without an answer that a restart of the group would take, and a busy machine would not."""
+
+KILLS = int(os.environ.get("HAMGR_PUSH_KILLS", "4"))
+"""Daemons killed in the middle of a push; more by hand."""
 
 SECOND = """
 [group.mail]
@@ -128,7 +132,7 @@ def test_whichever_daemon_dies_at_any_moment_of_a_push_all_nodes_end_with_one_fi
     chance = random.Random(seed)
     ends = []
     with watched(cluster):
-        for turn in range(12):
+        for turn in range(KILLS):
             new = f"{first}# push {turn}\n"
             pusher, victim = chance.choice("ab"), chance.choice("ab")
             pushing = threading.Thread(target=push, args=(cluster, pusher, new))

@@ -154,7 +154,7 @@ def test_an_interface_that_is_gone_moves_the_group(lab: LabFactory) -> None:
 
 def test_a_full_state_disk_on_the_owner_keeps_nothing_from_moving(lab: LabFactory) -> None:
     """Its service fails twice while nothing can be written there."""
-    small = "mkdir -p $HERE/state; mount -t tmpfs -o size=1M small $HERE/state"
+    small = "cp -a $HERE/state $HERE/kept; mount -t tmpfs -o size=1M small $HERE/state; cp -a $HERE/kept/. $HERE/state"
     cluster = lab(**FAST, groups=GROUP, boot=f"{BOOT}; {small}", scripts={"service": SERVICE})
     cluster.wait(runs(cluster, web="a"), 20, "web to run on a")
     fill = f"dd if=/dev/zero of={cluster.layout.here}/state/fill bs=4k 2>/dev/null; true"
