@@ -39,6 +39,7 @@ class Kernel:
     attached: bool = False
     connecting: bool = False
     role: str = "Secondary"
+    outdated: bool = False
 
 
 class Drbd:
@@ -141,10 +142,17 @@ class Drbd:
             return
         if self._peer_kernel().role == "Primary":
             raise Refusal(REFUSED, "State change failed: (-1) Multiple primaries not allowed by config")
-        if not kernel.attached:
+        if not kernel.attached or kernel.outdated:
             raise Refusal(NO_DATA, "State change failed: (-2) Need access to UpToDate data")
         kernel.role = "Primary"
         self._point(kernel)
+        self._save(kernel)
+
+    def _do_outdate(self, resource: str, options: list[str]) -> None:
+        kernel = self._made(resource)
+        if kernel.role == "Primary":
+            raise Refusal(NO_DATA, "State change failed: (-2) Need access to UpToDate data")
+        kernel.outdated = True
         self._save(kernel)
 
     def _do_secondary(self, resource: str, options: list[str]) -> None:
@@ -176,7 +184,7 @@ class Drbd:
             f" role:{peer.role if connected else 'Unknown'}",
         ]
         if kernel.minor:
-            disk = "UpToDate" if kernel.attached else "Diskless"
+            disk = ("Outdated" if kernel.outdated else "UpToDate") if kernel.attached else "Diskless"
             lines.append(f"exists device name:{resource} volume:0 minor:0 disk:{disk} client:no quorum:yes")
             disk = "UpToDate" if connected and peer.attached else "DUnknown"
             lines.append(f"exists peer-device {theirs} volume:0 peer-disk:{disk} peer-client:no")

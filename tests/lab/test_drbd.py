@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from clusters import FAST, insist, runs, watched
+from clusters import FAST, insist, kinds, runs, watched
 from servers import needs
 
 from hamgr.lab.lab import Lab
@@ -43,9 +43,8 @@ test() {
 }
 """
 
-BOOT = f"""
-mkdir -p /run/resource-agents @LAB@/drbd @HERE@/drbd @HERE@/mnt
-mount -t tmpfs tmpfs /run/resource-agents
+STAND_INS = f"""
+mkdir -p @LAB@/drbd @HERE@/drbd @HERE@/mnt
 # A new kernel: nothing of the last one is left, and it lives as long as this machine.
 rm -f @LAB@/drbd/$NODE.kernel @HERE@/drbd/r0
 setsid flock @LAB@/drbd/$NODE.alive sleep infinity </dev/null >/dev/null 2>&1 &
@@ -56,9 +55,17 @@ for program in drbdadm drbdsetup; do
   chmod +x @HERE@/drbd/$program
   mount --bind @HERE@/drbd/$program /usr/sbin/$program
 done
+"""
+
+BOOT = (
+    STAND_INS
+    + """
+mkdir -p /run/resource-agents
+mount -t tmpfs tmpfs /run/resource-agents
 cp /bin/bash @HERE@/drbd/bash
 mount --bind @LAB@/bash /bin/bash
 """
+)
 
 FILESYSTEM_AND_ADDRESS = f"""
 [[group.data.resource]]
@@ -123,6 +130,25 @@ def test_the_stand_in_refuses_what_drbd_refuses(tmp_path: Path) -> None:
     kernels[0].close()  # its machine has lost its power
     assert drbdadm("b", "primary", "r0") == 0
     assert len((tmp_path / "refused").read_text().splitlines()) == 5
+
+
+def test_drbds_handler_is_told_what_the_peers_drbd_says_and_then_what_the_cluster_confirmed(lab) -> None:
+    boot = STAND_INS + "drbdadm adjust r0\n"
+    cluster: Lab = lab(**FAST, boot=boot)
+    cluster.wait_for_owner("a")
+
+    def handler(node: str, peer: str) -> int:
+        called = ["env", "DRBD_RESOURCE=r0", f"DRBD_PEER={peer}", "hamgr-drbd-fence", "--config"]
+        return cluster.node(node).exec([*called, str(cluster.layout.config)], check=False).returncode
+
+    assert cluster.node("a").exec(["drbdadm", "primary", "r0"]).returncode == 0
+    assert handler("b", "a") == 6, "a is primary, and so b is the one that is outdated"
+    assert handler("a", "b") == 4
+    assert "disk:Outdated" in cluster.node("b").exec(["drbdsetup", "events2", "r0"]).stdout
+    cluster.node("a").power_off()
+    assert handler("b", "a") == 7, "asked at once: it waits until a is confirmed off"
+    assert "fence-confirmed" in kinds(cluster, "b")
+    assert not cluster.node("a").is_on()
 
 
 class Data:
