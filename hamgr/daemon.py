@@ -117,6 +117,7 @@ async def run(config: Config, node_name: str) -> int:
     alerts = Alerts(
         config, node_name, lambda: node.election.following, functools.partial(host.group_told, "", Kind.WARNING)
     )
+    host.alert_faults = alerts.faults
     admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk, history, alerts, drbd)
     try:
         alerts.start(events)

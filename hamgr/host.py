@@ -161,6 +161,7 @@ class Host:
         self._asked: dict[int, asyncio.Future[tuple[bool, str]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._unready: dict[str, dict[str, tuple[str, bool]]] = {}
+        self.alert_faults: Callable[[], tuple[str, ...]] = tuple
         self.fence_devices: Callable[[], tuple[FenceDeviceStatus, ...]] = tuple
         """Asked for the status."""
 
@@ -358,7 +359,8 @@ class Host:
         return self.node.member.groups[group].active
 
     def status(self) -> Status:
-        return replace(self.node.status(self._clock()), devices=self.fence_devices())
+        found = self.node.status(self._clock())
+        return replace(found, devices=self.fence_devices(), warnings=(*found.warnings, *self.alert_faults()))
 
     async def ask(self, verb: Verb, node: str, group: str, operator: str, config: str = "") -> tuple[bool, str]:
         """Put an operator's request to the node and wait for its answer."""

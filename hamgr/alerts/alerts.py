@@ -13,7 +13,7 @@ from hamgr.alerts.carrier import NotSent, carry, way
 from hamgr.alerts.message import Message
 from hamgr.alerts.outbox import Outbox
 from hamgr.alerts.turns import Turns
-from hamgr.config.model import AlertConfig, Config
+from hamgr.config.model import Config
 from hamgr.v1 import admin_pb2 as pb
 
 log = logging.getLogger("hamgr.alerts")
@@ -38,6 +38,10 @@ class Alerts:
         self._outboxes = [Outbox(alert, self._cluster, node, carry, tell) for alert in config.alerts]
         self._tasks: list[asyncio.Task[None]] = []
         self._subscription: Subscription | None = None
+
+    def faults(self) -> tuple[str, ...]:
+        """Which alerts don't get through now, and why, in sentences."""
+        return tuple(outbox.fault for outbox in self._outboxes if outbox.fault)
 
     def start(self, events: EventLog) -> None:
         if not self._outboxes:
@@ -96,15 +100,16 @@ class Alerts:
 
     async def test(self, name: str, operator: str) -> pb.TestAlertsReply:
         """Send a message by each alert (or the one of that name), once, and say how it went."""
-        chosen = [outbox.alert for outbox in self._outboxes if name in ("", outbox.alert.name)]
-        return pb.TestAlertsReply(results=await asyncio.gather(*(self._try(alert, operator) for alert in chosen)))
+        chosen = [outbox for outbox in self._outboxes if name in ("", outbox.alert.name)]
+        return pb.TestAlertsReply(results=await asyncio.gather(*(self._try(outbox, operator) for outbox in chosen)))
 
-    async def _try(self, alert: AlertConfig, operator: str) -> pb.AlertResult:
+    async def _try(self, outbox: Outbox, operator: str) -> pb.AlertResult:
+        alert = outbox.alert
         text = f"{operator} asked hamgr on {self._node} to show that alert {alert.name} arrives"
         began = time.monotonic()
         try:
             await carry(alert, Message(self._cluster, alert.name, self._node, (), text_of_test=text))
-            fault = ""
+            fault = outbox.fault = ""
         except NotSent as error:
             fault = str(error)
         seconds = time.monotonic() - began

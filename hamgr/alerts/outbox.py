@@ -42,6 +42,8 @@ class Outbox:
     ) -> None:
         """tell: is told in a sentence what was given up."""
         self.alert = alert
+        self.fault = ""
+        """Why nothing gets through now, in a sentence; "" after the last message did."""
         self._cluster = cluster
         self._reporter = reporter
         self._carry = carry
@@ -94,18 +96,22 @@ class Outbox:
         )
         try:
             await attempts(self._carry, self.alert, message)
+            self.fault = ""
         except NotSent as error:
             lost = len(message.events) + message.dropped
             text = f"alert {self.alert.name} gave up a message of {lost} events ({listed(message.events)}): {error}"
+            self.fault = f"alert {self.alert.name} does not get through: {error} (hamgr alert test {self.alert.name})"
             self._tell(text)
 
     def _over(self, state: RetryCallState) -> bool:
         return self._finishing.is_set() or stop_after_delay(self.alert.give_up)(state)
 
     def _complain(self, state: RetryCallState) -> None:
-        """Once a message; the rest is said when it is given up."""
-        if state.attempt_number == 1 and state.outcome is not None:
-            log.warning("alert %s is not delivered yet: %s", self.alert.name, state.outcome.exception())
+        """To the log once a message; the rest is said when it is given up."""
+        assert state.outcome is not None
+        self.fault = f"alert {self.alert.name} does not get through: {state.outcome.exception()}"
+        if state.attempt_number == 1:
+            log.warning("%s", self.fault)
 
     async def _rest(self, seconds: float) -> None:
         """Wait, unless it is to end."""

@@ -86,7 +86,10 @@ async def test_what_is_refused_is_tried_again_until_it_arrives() -> None:
     async with outbox(receiver, min_interval=0.0) as (box, told):
         box.put(event(Kind.LINK_DOWN))
         await receiver.until(lambda: len(receiver.messages) == 1)
-    assert receiver.attempts == 4
+        box.put(event(Kind.LINK_UP))
+        await receiver.until(lambda: len(receiver.messages) == 2)
+        assert box.fault == ""
+    assert receiver.attempts == 5
     assert told == []
 
 
@@ -96,6 +99,7 @@ async def test_what_never_arrives_is_given_up_and_told_and_the_next_is_tried() -
         box.put(event(Kind.LINK_DOWN))
         await receiver.until(lambda: bool(told) or receiver.attempts > 10**5)
         assert told == ["alert ops gave up a message of 1 events (link-down): come back later"]
+        assert box.fault.startswith("alert ops does not get through: come back later")
         tried = receiver.attempts
         box.put(event(Kind.NODE_DEAD))
         await receiver.until(lambda: receiver.attempts > tried)

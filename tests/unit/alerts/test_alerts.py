@@ -111,6 +111,18 @@ async def test_an_alert_that_hangs_does_not_keep_the_daemon_from_ending(told: To
     assert time.monotonic() - began < LAST_WORDS + 1.0
 
 
+async def test_what_does_not_get_through_is_known_until_it_does(told: Told, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("#!/bin/sh\nexit 4\n")
+    told.announce(Kind.FENCE_FAILED)
+    async with asyncio.timeout(PATIENCE):
+        while not told.alerts.faults():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    assert told.alerts.faults() == ("alert ours does not get through: ended with 4",)
+    (tmp_path / "note").write_text(NOTE)
+    await told.alerts.test("ours", "me@here")
+    assert told.alerts.faults() == ()
+
+
 async def test_a_test_says_of_each_how_it_went(told: Told, tmp_path: Path) -> None:
     results = (await told.alerts.test("", "me@here")).results
     assert [(one.alert, one.way, one.done) for one in results] == [
