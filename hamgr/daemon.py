@@ -30,6 +30,7 @@ from hamgr.core.effects import Kind
 from hamgr.core.events import Verb
 from hamgr.core.messages import Packet
 from hamgr.core.node import Node
+from hamgr.fencing.poweron import Rebooter, Unfencing
 from hamgr.fencing.runner import FenceRunner
 from hamgr.fencing.trials import FenceTrials
 from hamgr.fencing.watch import DeviceWatch
@@ -99,6 +100,14 @@ async def run(config: Config, node_name: str) -> int:
         config.fence_devices, node_name, config.spec.names, config.fence_check_interval, trials.now, host.device_told
     )
     host.fence_devices = device_watch.status
+    rebooter = Rebooter(config, fencer, host.device_told)
+    unfencing = Unfencing(
+        [device for device in config.fence_devices if device.unfence and device.node == node_name],
+        [group.name for group in config.groups],
+        fencer,
+        lambda group, reason: host.group_unready(group, "unfencing", reason, True),
+        host.device_told,
+    )
     health = Health(host.health_changed)
     groups = {
         group.name: GroupRunner(group, host.group_reported, _surroundings(config, host, health, group.name))
@@ -133,7 +142,9 @@ async def run(config: Config, node_name: str) -> int:
             await arbiter.start()
         _end_on_signals(loop, host)
         _reload_on_hangup(loop, keys_desk)
-        host.begin(World(links, arbiter, fencer, groups, writer, history.note))
+        unfencing.start()
+        used = rebooter if config.fence_reboots else fencer
+        host.begin(World(links, arbiter, used, groups, writer, history.note))
         history.start()
         device_watch.start()
         # All that lives as long as the daemon is made by now: the collector need not walk it again.
@@ -161,6 +172,8 @@ async def run(config: Config, node_name: str) -> int:
             await arbiter.close()
         await links.close()
         await device_watch.close()
+        await unfencing.close()
+        await rebooter.close()
         await fencer.close()
         await admin.close()
         await alerts.close()

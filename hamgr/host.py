@@ -81,6 +81,7 @@ _LEVELS = {
     Kind.QUORUM_LOST: logging.ERROR,
     Kind.FENCE_FAILED: logging.ERROR,
     Kind.FENCE_LIMITED: logging.ERROR,
+    Kind.POWER_ON_FAILED: logging.ERROR,
     Kind.FENCE_DEVICE_FAILED: logging.ERROR,
     Kind.GROUP_FAILED: logging.ERROR,
     Kind.ADDRESS_CONFLICT: logging.ERROR,

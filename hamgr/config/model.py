@@ -103,6 +103,7 @@ class FenceDeviceConfig:
 
     level: tried in order, from 1. options: handed to the agent on stdin. timeout: seconds for one call of the
     agent. attempts: calls before the device counts as failed. warm: run in the warm worker (our own agents).
+    unfence: its node has itself let in by the device's `on` before it runs groups.
     """
 
     name: str
@@ -112,6 +113,7 @@ class FenceDeviceConfig:
     timeout: float = 20.0
     attempts: int = 3
     options: dict[str, str] = field(default_factory=dict)
+    unfence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,8 @@ class Config:
     realtime: bool = False
     realtime_priority: int = 1
     """Of SCHED_RR (sched(7)): 1 is above everything that is not real-time itself."""
+    fence_reboots: bool = False
+    """A node that was confirmed off is switched on again."""
     log_file: Path | None = None
     fence_check_interval: float = 3600.0
     """Seconds between two trials of a fence device, which switch nothing; 0: never."""

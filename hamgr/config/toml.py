@@ -163,6 +163,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         tls=_tls(root),
         fence_check_interval=_fence_check_interval(cluster),
         alerts=alerts.read(root),
+        fence_reboots=cluster.choice("fence_action", "off", ("off", "reboot")) == "reboot",
         log_file=cluster.optional_path("log_file"),
         syslog=cluster.choice("syslog", "", FACILITIES),
         realtime=cluster.flag("realtime", False),
@@ -254,6 +255,7 @@ def _fence_devices(root: Table, nodes: Collection[str]) -> tuple[FenceDeviceConf
                 timeout=table.duration("timeout", 20.0),
                 attempts=table.number("attempts", 3, 1, MOST_ATTEMPTS),
                 options=_fence_options(table.table("options")),
+                unfence=table.flag("unfence", False),
             )
         )
         table.finish()

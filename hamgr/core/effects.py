@@ -175,6 +175,8 @@ class Kind(enum.Enum):
     FENCE_CONFIRMED = "fence-confirmed"
     FENCE_FAILED = "fence-failed"
     FENCE_LIMITED = "fence-limited"
+    POWER_ON = "power-on"
+    POWER_ON_FAILED = "power-on-failed"
     FENCE_ACKNOWLEDGED = "fence-acknowledged"
     FENCE_DEVICE_FAILED = "fence-device-failed"
     FENCE_DEVICE_OK = "fence-device-ok"

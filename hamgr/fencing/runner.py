@@ -141,7 +141,7 @@ class FenceRunner:
         return MonitorResult(not answer.wrong, answer.wrong or "answers", answer.seconds)
 
     async def ask(self, device: FenceDeviceConfig, action: str, timeout: float | None = None) -> Answer:
-        """One call that switches nothing: monitor, status or metadata."""
+        """One call that fences nobody: monitor, status, metadata, or on."""
         began = time.monotonic()
         try:
             ended = await self._call(device, action, timeout)

@@ -52,6 +52,7 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
         lines.append("realtime = true")
     if options.fence_check_interval:
         lines.append(f'fence_check_interval = "{options.fence_check_interval}"')
+    lines += [options.cluster] if options.cluster else []
     lines += ["", "[timing]"]
     for name in ("keepalive", "warntime", "deadtime", "initdead", "lease"):
         lines.append(f'{name} = "{getattr(options, name)}"')

@@ -59,7 +59,7 @@ class Options:
     disk that all nodes reach as `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. With a `disk` link it
     is "8M", if not given, and initialised for that in place of the ext4. ha_dir: nodes run from Heartbeat's files, and
     `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
-    fence_check_interval "": as hamgr chooses.
+    fence_check_interval "": as hamgr chooses. cluster: more lines of the table [cluster].
     """
 
     nodes: int = 2
@@ -92,6 +92,7 @@ class Options:
     ha_dir: bool = False
     imported: bool = False
     fence_check_interval: str = ""
+    cluster: str = ""
 
     def __post_init__(self) -> None:
         for link in self.links:
