@@ -16,6 +16,7 @@ from pathlib import Path
 from hamgr import __version__
 from hamgr.admin.drbd import DrbdDesk
 from hamgr.admin.events import EventLog
+from hamgr.admin.fences import FenceDesk
 from hamgr.admin.history import FenceHistory
 from hamgr.admin.keys import KeysDesk
 from hamgr.admin.links import LinksDesk
@@ -85,7 +86,7 @@ async def run(config: Config, node_name: str) -> int:
     writer = Writer(store, loop.call_soon_threadsafe)
 
     def received(link: str, packet: Packet) -> None:
-        if not any(desk.takes(packet) for desk in (push_desk, history, drbd)):
+        if not any(desk.takes(packet) for desk in (push_desk, history, drbd, fence_desk)):
             host.received(link, packet)
 
     links = Transport(config, node_name, codec, received, host.link_changed)
@@ -96,6 +97,7 @@ async def run(config: Config, node_name: str) -> int:
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
     fencer = FenceRunner(config, node_name)
     trials = FenceTrials(config, node_name, fencer, host.status)
+    fence_desk = FenceDesk(config, node_name, host.status, links, trials.now)
     device_watch = DeviceWatch(
         config.fence_devices, node_name, config.spec.names, config.fence_check_interval, trials.now, host.device_told
     )
@@ -127,7 +129,7 @@ async def run(config: Config, node_name: str) -> int:
         config, node_name, lambda: node.election.following, functools.partial(host.group_told, "", Kind.WARNING)
     )
     host.alert_faults = alerts.faults
-    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk, history, alerts, drbd)
+    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk, history, alerts, drbd, fence_desk)
     try:
         alerts.start(events)
         await admin.start()
@@ -174,6 +176,7 @@ async def run(config: Config, node_name: str) -> int:
         await device_watch.close()
         await unfencing.close()
         await rebooter.close()
+        await fence_desk.close()
         await fencer.close()
         await admin.close()
         await alerts.close()

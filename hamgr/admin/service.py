@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from hamgr.v1 import admin_pb2_grpc
 
 if TYPE_CHECKING:
     from hamgr.admin.drbd import Verdict
+    from hamgr.admin.fences import Tried
     from hamgr.admin.push import Staged
 
 _PRIVATE = 0o177
@@ -72,6 +74,10 @@ class DrbdDesk(Protocol):
     async def fence_peer(self, resource: str, host: str, patience: float) -> Verdict: ...
 
 
+class FenceDesk(Protocol):
+    def try_all(self) -> AsyncIterator[Tried]: ...
+
+
 class AlertsDesk(Protocol):
     async def test(self, name: str, operator: str) -> pb.TestAlertsReply: ...
 
@@ -89,9 +95,10 @@ class AdminServer:
         history: FenceHistory,
         alerts: AlertsDesk,
         drbd: DrbdDesk,
+        fences: FenceDesk,
     ) -> None:
         self._path = path
-        self._service = Service(host, links, keys, push, history, alerts, drbd)
+        self._service = Service(host, links, keys, push, history, alerts, drbd, fences)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -147,6 +154,7 @@ class Service(admin_pb2_grpc.AdminServicer):
         history: FenceHistory,
         alerts: AlertsDesk,
         drbd: DrbdDesk,
+        fences: FenceDesk,
     ) -> None:
         self._host = host
         self._links = links
@@ -155,6 +163,12 @@ class Service(admin_pb2_grpc.AdminServicer):
         self._history = history
         self._alerts = alerts
         self._drbd = drbd
+        self._fences = fences
+
+    async def TestFences(self, request: pb.TestFencesRequest, context: Any) -> AsyncIterator[pb.FenceTrial]:
+        async for tried in self._fences.try_all():
+            trial = json.dumps(tried.trial.as_dict()) if tried.trial else ""
+            yield pb.FenceTrial(tester=tried.tester, device=tried.device, json=trial, problem=tried.problem)
 
     async def FenceDrbdPeer(self, request: pb.FenceDrbdPeerRequest, context: Any) -> pb.FenceDrbdPeerReply:
         verdict = await self._drbd.fence_peer(request.resource, request.peer, request.patience)

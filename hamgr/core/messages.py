@@ -327,6 +327,23 @@ class DrbdOutdated:
 
 
 @dataclass(frozen=True, slots=True)
+class FenceTrialAsked:
+    """The receiver is to try a fence device, without switching anything (`hamgr.admin.fences`)."""
+
+    request: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class FenceTrialTold:
+    """card: what was found (`hamgr.fencing.postcard`). problem: why it was not tried; "" if it was."""
+
+    request: int
+    card: bytes = b""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ArbiterReport:
     """A node's report to the arbiter, each keepalive and at once when it claims an epoch.
 
@@ -378,7 +395,7 @@ class ArbiterAnswer:
 Body: TypeAlias = (
     Heartbeat | VoteRequest | VoteReply | ViewUpdate | Order | Report | Farewell | FarewellAck | LearnRequest
     | LearnReply | Forward | ForwardReply | RetransmitRequest | Resync | ConfigPart | ConfigVerdict | FenceNews
-    | DrbdOutdate | DrbdOutdated
+    | DrbdOutdate | DrbdOutdated | FenceTrialAsked | FenceTrialTold
     | ArbiterReport | ArbiterAnswer
 )
 

@@ -346,6 +346,16 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
         lambda body: pb.DrbdOutdated(request=body.request, code=body.code, text=body.text),
         lambda body: core.DrbdOutdated(body.request, body.code, body.text),
     ),
+    core.FenceTrialAsked: (
+        "fence_trial_asked",
+        lambda body: pb.FenceTrialAsked(request=body.request, device=body.device),
+        lambda body: core.FenceTrialAsked(body.request, body.device),
+    ),
+    core.FenceTrialTold: (
+        "fence_trial_told",
+        lambda body: pb.FenceTrialTold(request=body.request, card=body.card, problem=body.problem),
+        lambda body: core.FenceTrialTold(body.request, body.card, body.problem),
+    ),
     core.ArbiterReport: ("arbiter_report", _arbiter_report_out, _arbiter_report_in),
     core.ArbiterAnswer: ("arbiter_answer", _arbiter_answer_out, _arbiter_answer_in),
 }

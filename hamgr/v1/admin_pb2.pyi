@@ -482,6 +482,22 @@ class FenceDrbdPeerReply(_message.Message):
     text: str
     def __init__(self, code: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
+class TestFencesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FenceTrial(_message.Message):
+    __slots__ = ("tester", "device", "json", "problem")
+    TESTER_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    tester: str
+    device: str
+    json: str
+    problem: str
+    def __init__(self, tester: _Optional[str] = ..., device: _Optional[str] = ..., json: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
+
 class TestAlertsRequest(_message.Message):
     __slots__ = ("alert", "operator")
     ALERT_FIELD_NUMBER: _ClassVar[int]

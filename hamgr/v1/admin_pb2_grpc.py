@@ -119,6 +119,11 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerReply.FromString,
                 _registered_method=True)
+        self.TestFences = channel.unary_stream(
+                '/hamgr.v1.Admin/TestFences',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.TestFencesRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.FenceTrial.FromString,
+                _registered_method=True)
         self.TestAlerts = channel.unary_unary(
                 '/hamgr.v1.Admin/TestAlerts',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.TestAlertsRequest.SerializeToString,
@@ -231,6 +236,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TestFences(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TestAlerts(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -324,6 +335,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.FenceDrbdPeer,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerReply.SerializeToString,
+            ),
+            'TestFences': grpc.unary_stream_rpc_method_handler(
+                    servicer.TestFences,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.TestFencesRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.FenceTrial.SerializeToString,
             ),
             'TestAlerts': grpc.unary_unary_rpc_method_handler(
                     servicer.TestAlerts,
@@ -790,6 +806,33 @@ class Admin:
             '/hamgr.v1.Admin/FenceDrbdPeer',
             hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.FenceDrbdPeerReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestFences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hamgr.v1.Admin/TestFences',
+            hamgr_dot_v1_dot_admin__pb2.TestFencesRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.FenceTrial.FromString,
             options,
             channel_credentials,
             insecure,

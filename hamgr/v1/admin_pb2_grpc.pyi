@@ -48,6 +48,7 @@ class AdminStub:
     SwitchConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]
     Maintenance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]
     FenceDrbdPeer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FenceDrbdPeerRequest, _admin_pb2.FenceDrbdPeerReply]
+    TestFences: _grpc.UnaryStreamMultiCallable[_admin_pb2.TestFencesRequest, _admin_pb2.FenceTrial]
     TestAlerts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TestAlertsRequest, _admin_pb2.TestAlertsReply]
 
 @_typing.type_check_only
@@ -70,6 +71,7 @@ class AdminAsyncStub(AdminStub):
     SwitchConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Maintenance: _aio.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     FenceDrbdPeer: _aio.UnaryUnaryMultiCallable[_admin_pb2.FenceDrbdPeerRequest, _admin_pb2.FenceDrbdPeerReply]  # type: ignore[assignment]
+    TestFences: _aio.UnaryStreamMultiCallable[_admin_pb2.TestFencesRequest, _admin_pb2.FenceTrial]  # type: ignore[assignment]
     TestAlerts: _aio.UnaryUnaryMultiCallable[_admin_pb2.TestAlertsRequest, _admin_pb2.TestAlertsReply]  # type: ignore[assignment]
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
@@ -191,6 +193,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.FenceDrbdPeerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.FenceDrbdPeerReply, _abc.Awaitable[_admin_pb2.FenceDrbdPeerReply]]: ...
+
+    @_abc_1.abstractmethod
+    def TestFences(
+        self,
+        request: _admin_pb2.TestFencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.FenceTrial], _abc.AsyncIterator[_admin_pb2.FenceTrial]]: ...
 
     @_abc_1.abstractmethod
     def TestAlerts(

@@ -34,9 +34,19 @@ def test_devices_are_told_by_what_is_wrong_with_them(lab: LabFactory) -> None:
     assert code == 0, found
     assert found["bmc-b", "a"]["plug"] == ("good", "on, and b runs")
     assert found["bmc-a", "a"]["plug"] == ("good", "on, and a runs")
+    assert found["bmc-a", "b"]["plug"] == ("good", "on, and a runs")
+    assert set(fence_test(cluster, "a", "--here")[1]) == {("bmc-a", "a"), ("bmc-b", "a")}
+
+    # Only b can't reach the device of a; that is told on a.
+    cluster.cut("b", "mgmt")
+    code, found = fence_test(cluster, "a")
+    assert code == 1
+    assert found["bmc-a", "b"]["answers"][0] == "failed"
+    assert found["bmc-b", "a"]["answers"][0] == found["bmc-a", "a"]["answers"][0] == "good"
+    cluster.heal()
 
     cluster.bmc("b").hang()
-    code, found = fence_test(cluster, "a")
+    code, found = fence_test(cluster, "a", "--here")
     assert code == 1
     assert "cannot be reached" in found["bmc-b", "a"]["answers"][1]
     assert found["bmc-a", "a"]["answers"][0] == "good"
@@ -44,7 +54,7 @@ def test_devices_are_told_by_what_is_wrong_with_them(lab: LabFactory) -> None:
 
     password = cluster.layout.bmc_password.read_text()
     cluster.layout.bmc_password.write_text("another-one\n")
-    code, found = fence_test(cluster, "a")
+    code, found = fence_test(cluster, "a", "--here")
     assert code == 1
     assert "refused the login" in found["bmc-b", "a"]["answers"][1]
     cluster.layout.bmc_password.write_text(password)

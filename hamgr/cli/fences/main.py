@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--node", default="", help="this node's name (the host name)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
+    parser.add_argument("--here", action="store_true", help="from this node alone, not from the others too")
     parser.add_argument("--live", metavar="NODE", help="SWITCH THIS NODE OFF, and watch the cluster recover")
     parser.add_argument("--yes", action="store_true", help="(live) don't ask for the node's name")
     parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="(live) how long to watch (120)")
@@ -81,8 +82,38 @@ def _run(args: argparse.Namespace) -> int:
 
 def _try_all(args: argparse.Namespace, config: Config, node: str, socket: Path) -> int:
     status = _status(socket)
+    if status is None:
+        why = "hamgrd does not run here, so which other machines are on is not known, and their plugs were not checked"
+    elif args.here:
+        why = "from this node alone, as you asked"
+    elif _own_digest(status) != config.digest:
+        why = f"{config.path} is not what hamgrd runs, so it was tried from here only"
+    else:
+        return _told(args, config, node, *_from_everywhere(config, socket))
     trials = asyncio.run(_from_here(config, node, _hearing(config, status)))
-    return _told(args, config, node, trials, status)
+    return _told(args, config, node, trials, [why])
+
+
+def _own_digest(status: Status) -> str:
+    return next((node.config for node in status.nodes if node.name == status.node), "")
+
+
+def _from_everywhere(config: Config, socket: Path) -> tuple[list[Trial], list[str]]:
+    """By the hamgrds of all nodes: trials in the order of the configuration, and what could not be tried."""
+    from hamgr.cli.client import admin
+    from hamgr.fencing.trial import Trial
+    from hamgr.v1 import admin_pb2 as pb
+
+    trials, notes = [], []
+    with admin(socket) as stub:
+        for one in stub.TestFences(pb.TestFencesRequest()):
+            if one.problem:
+                notes.append(f"{one.device} was not tried from {one.tester}: {one.problem}")
+            else:
+                trials.append(Trial.from_dict(json.loads(one.json)))
+    order = [device.name for device in config.fence_devices]
+    names = config.spec.names
+    return sorted(trials, key=lambda one: (order.index(one.device), names.index(one.tester))), sorted(notes)
 
 
 def _status(socket: Path) -> Status | None:
@@ -124,11 +155,11 @@ async def _from_here(config: Config, node: str, hearing: Mapping[str, Hearing]) 
         await runner.close()
 
 
-def _told(args: argparse.Namespace, config: Config, node: str, trials: Sequence[Trial], status: Status | None) -> int:
+def _told(args: argparse.Namespace, config: Config, node: str, trials: Sequence[Trial], notes: list[str]) -> int:
     from hamgr.cli.fences.junit import junit_xml
     from hamgr.cli.fences.matrix import render, summary
 
-    notes = list(_notes(config, node, trials, status))
+    notes = [*notes, *_notes(config, trials)]
     untried = _untried(config, trials)
     if args.junit:
         try:
@@ -157,14 +188,9 @@ def _untried(config: Config, trials: Sequence[Trial]) -> list[str]:
     ]
 
 
-def _notes(config: Config, node: str, trials: Sequence[Trial], status: Status | None) -> list[str]:
-    notes = []
-    if status is None:
-        notes.append(
-            "hamgrd does not run here, so which other machines are on is not known, and their plugs were not checked"
-        )
+def _notes(config: Config, trials: Sequence[Trial]) -> list[str]:
     bare = [one.name for one in config.spec.nodes if one.fence_levels == 0]
-    notes += [f"{name} has no fence device: it can't be fenced" for name in bare]
+    notes = [f"{name} has no fence device: it can't be fenced" for name in bare]
     if untried := _untried(config, trials):
         notes.append(f"run fence-test there too: {', '.join(untried)}")
     return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import stat
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from hamgr.admin.convert import event_from_proto, status_from_proto
 from hamgr.admin.drbd import Answer
 from hamgr.admin.drbd import Verdict as DrbdVerdict
 from hamgr.admin.events import KEPT, EventLog
+from hamgr.admin.fences import Tried
 from hamgr.admin.push import Staged, Verdict
 from hamgr.admin.service import AdminError, AdminServer
 from hamgr.core.cluster import GroupState
@@ -22,6 +24,7 @@ from hamgr.core.effects import Announce, Kind
 from hamgr.core.events import Verb
 from hamgr.core.messages import PastFence
 from hamgr.core.status import ArbiterStatus, GroupStatus, LinkStatus, NodeStatus, Status
+from hamgr.fencing.trial import Trial
 from hamgr.links.convert import past_fence_in
 from hamgr.v1 import admin_pb2 as pb
 from hamgr.v1 import admin_pb2_grpc
@@ -68,6 +71,12 @@ class Drbds:
         return DrbdVerdict(Answer.OUTDATED, f"{resource} of {host} within {patience:g}")
 
 
+class Trials:
+    async def try_all(self) -> AsyncIterator[Tried]:
+        yield Tried("a", "bmc-b", Trial("bmc-b", "b", "a", 1, "fence_x", "on", ()))
+        yield Tried("c", "bmc-b", None, "c is dead")
+
+
 class AlertsOf:
     async def test(self, name: str, operator: str) -> pb.TestAlertsReply:
         return pb.TestAlertsReply(results=[pb.AlertResult(alert=name, way=f"for {operator}", done=True)])
@@ -89,7 +98,7 @@ class Fences:
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub]]:
     host, path = Host(), tmp_path / "admin.sock"
-    server = AdminServer(path, host, Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds())
+    server = AdminServer(path, host, Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds(), Trials())
     await server.start()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         yield path, host, admin_pb2_grpc.AdminStub(channel)
@@ -173,14 +182,14 @@ async def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    server = AdminServer(path, Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds())
+    server = AdminServer(path, Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds(), Trials())
     await server.start()
     await server.close()
 
 
 async def test_a_living_daemons_socket_is_left_alone(served) -> None:
     with pytest.raises(AdminError, match="another hamgrd answers there"):
-        await AdminServer(served[0], Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds()).start()
+        await AdminServer(served[0], Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds(), Trials()).start()
     assert served[0].exists()
 
 
@@ -193,3 +202,10 @@ async def test_a_configuration_is_staged_with_a_verdict_of_each_node_and_then_sw
     assert verdicts == [("a", [], []), ("b", ["bad"], ["True"])]
     answer = await stub.SwitchConfig(pb.SwitchConfigRequest(digest=reply.digest, operator="eve"))
     assert (answer.done, answer.text) == (True, "eve has 0f0f0f0f0f0f0f0f")
+
+
+async def test_trials_of_fence_devices_come_one_by_one_with_those_that_could_not_be(served) -> None:
+    found = [trial async for trial in served[2].TestFences(pb.TestFencesRequest())]
+    assert [(one.tester, one.device, one.problem) for one in found] == [("a", "bmc-b", ""), ("c", "bmc-b", "c is dead")]
+    assert Trial.from_dict(json.loads(found[0].json)).power == "on"
+    assert found[1].json == ""

@@ -1,0 +1,168 @@
+"""What `fence-test` asks: every node tries the fence devices that it would use, and this one collects the results.
+
+A node tries one device at a time, and a device is tried by one node at a time: BMCs have few sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from hamgr.config.model import Config, FenceDeviceConfig
+from hamgr.core.messages import Body, FenceTrialAsked, FenceTrialTold, Packet
+from hamgr.core.status import Status
+from hamgr.fencing.postcard import read, write
+from hamgr.fencing.trial import Trial
+
+log = logging.getLogger(__name__)
+
+REPEAT = 1.5
+"""Seconds after which a question that was not answered is sent again."""
+
+LONGEST_TRIAL = 4
+"""Times the time-out of a device: metadata, monitor and two readings."""
+
+MARGIN = 10.0
+"""Seconds beyond that for the way."""
+
+HEARD = ("online", "joining", "suspect")
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Either a trial, or why there is none."""
+
+    tester: str
+    device: str
+    trial: Trial | None
+    problem: str = ""
+
+
+class Links(Protocol):
+    def send(self, to: str, to_incarnation: int, body: Body, number: int = 0) -> None: ...
+
+
+class FenceDesk:
+    """One node's part: trials that are asked for here, and those that other nodes want of this one."""
+
+    def __init__(
+        self, config: Config, node: str, status: Callable[[], Status], links: Links,
+        attempt: Callable[[FenceDeviceConfig], Awaitable[Trial | None]],
+    ) -> None:  # fmt: skip
+        self._config = config
+        self._node = node
+        self._status = status
+        self._links = links
+        self._attempt = attempt
+        self._requests = itertools.count(1)
+        self._answers: dict[tuple[str, int], asyncio.Future[FenceTrialTold]] = {}
+        self._served: dict[str, tuple[int, int, asyncio.Task[FenceTrialTold]]] = {}
+        """Sender -> its life, its newest question, and the work on that: one that is repeated is done once."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- a test that begins here --------------------------------------------------------------------------------
+
+    async def try_all(self) -> AsyncIterator[Tried]:
+        """Every device, from every node that would use it, and from this one also its own; as they come."""
+        nodes = {name: asyncio.Lock() for name in self._config.spec.names}
+        devices = {device.name: asyncio.Lock() for device in self._config.fence_devices}
+
+        async def one(tester: str, device: FenceDeviceConfig) -> Tried:
+            # First the device, then the node, everybody: so nobody waits in a circle.
+            async with devices[device.name], nodes[tester]:
+                return await self._tried(tester, device)
+
+        work = [
+            asyncio.create_task(one(tester, device))
+            for device in self._config.fence_devices
+            for tester in nodes
+            if tester == self._node or tester != device.node
+        ]
+        try:
+            for done in asyncio.as_completed(work):
+                yield await done
+        finally:
+            for task in work:
+                task.cancel()
+
+    async def _tried(self, tester: str, device: FenceDeviceConfig) -> Tried:
+        if tester == self._node:
+            trial = await self._attempt(device)
+            return Tried(tester, device.name, trial, "" if trial else "it is at work just now")
+        order = FenceTrialAsked(next(self._requests), device.name)
+        patience = LONGEST_TRIAL * device.timeout + MARGIN
+        answer: asyncio.Future[FenceTrialTold] = asyncio.get_running_loop().create_future()
+        self._answers[tester, order.request] = answer
+        try:
+            while patience > 0:
+                peer = next(node for node in self._status().nodes if node.name == tester)
+                if peer.state not in HEARD:
+                    return Tried(tester, device.name, None, f"{tester} is {peer.state}")
+                self._links.send(tester, peer.incarnation, order)
+                done, _ = await asyncio.wait([answer], timeout=REPEAT)
+                if done:
+                    return self._read(tester, device, answer.result())
+                patience -= REPEAT
+        finally:
+            del self._answers[tester, order.request]
+        return Tried(tester, device.name, None, f"{tester} has not answered")
+
+    @staticmethod
+    def _read(tester: str, device: FenceDeviceConfig, told: FenceTrialTold) -> Tried:
+        if told.problem:
+            return Tried(tester, device.name, None, told.problem)
+        try:
+            return Tried(tester, device.name, read(told.card, device, tester))
+        except ValueError as error:
+            return Tried(tester, device.name, None, f"the answer of {tester} is {error}")
+
+    # -- what comes from others ---------------------------------------------------------------------------------
+
+    def takes(self, packet: Packet) -> bool:
+        """Is the packet this desk's? If so, it is dealt with."""
+        match packet.body:
+            case FenceTrialAsked() as order:
+                self._serve(packet.sender, packet.incarnation, order)
+            case FenceTrialTold() as told:
+                waiting = self._answers.get((packet.sender, told.request))
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(told)
+            case _:
+                return False
+        return True
+
+    def _serve(self, sender: str, life: int, order: FenceTrialAsked) -> None:
+        known_life, request, work = self._served.get(sender, (0, 0, None))
+        if work is None or known_life != life or request < order.request:
+            work = asyncio.create_task(self._work(order))
+            self._served[sender] = (life, order.request, work)
+        elif request > order.request or not work.done():
+            return  # the answer to the first question is on its way
+        task = asyncio.create_task(self._reply(sender, life, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reply(self, sender: str, life: int, work: asyncio.Task[FenceTrialTold]) -> None:
+        self._links.send(sender, life, await asyncio.shield(work))
+
+    async def _work(self, order: FenceTrialAsked) -> FenceTrialTold:
+        device = next((one for one in self._config.fence_devices if one.name == order.device), None)
+        if device is None:
+            return FenceTrialTold(order.request, problem=f"{self._node} has no such device in its configuration")
+        try:
+            trial = await self._attempt(device)
+        except OSError as error:
+            return FenceTrialTold(order.request, problem=f"{self._node} can't try it: {error}")
+        if trial is None:
+            return FenceTrialTold(order.request, problem="it is at work just now")
+        return FenceTrialTold(order.request, write(trial))
+
+    async def close(self) -> None:
+        work = [*self._tasks, *(task for _, _, task in self._served.values())]
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
