@@ -138,12 +138,6 @@ class Fencing:
             if not plan.by_operator:
                 self.forget(plan.node)
 
-    def abandon(self) -> None:
-        """We are no longer coordinator: begin nothing more."""
-        for node in list(self.plans):
-            if self.plans[node].state is not PlanState.CONFIRMED:
-                self.forget(node)
-
     def hold_back(self, plan: Plan, until: float, why: str) -> None:
         plan.state, plan.due, plan.detail = PlanState.LIMITED, until, why
 

@@ -34,10 +34,15 @@ class Rebooter:
         self._runner = runner
         self._told = told
         self._rising: dict[str, asyncio.Task[None]] = {}
+        self._one_at_a_time: dict[str, asyncio.Lock] = {}
 
     async def fence(self, node: str, level: int) -> FenceResult:
-        # A late "on" of the last time must not meet the "off" of this one.
-        await self._stop(node)
+        async with self._one_at_a_time.setdefault(node, asyncio.Lock()):
+            # A late "on" of the last time must not meet the "off" of this one.
+            await self._stop(node)
+            return await self._fence(node, level)
+
+    async def _fence(self, node: str, level: int) -> FenceResult:
         result = await self._runner.fence(node, level)
         if result.outcome is FenceOutcome.CONFIRMED:
             # Begun behind the confirmation, which the caller hands on at once.

@@ -82,13 +82,14 @@ class _Attempt:
 
 
 class FenceRunner:
-    """Runs the fence agents of one configuration on this node. Several fences may run at once."""
+    """Runs the fence agents of one configuration on this node. Several fences may run at once, of a victim one."""
 
     def __init__(self, config: Config, node: str) -> None:
         self._config = config
         self._node = node
         self._worker = WarmWorker()
         self._without_status: set[str] = set()
+        self._one_at_a_time: dict[str, asyncio.Lock] = {}
         self._paths: dict[str, Path] = {}
         self._scripts = {Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))}
 
@@ -111,7 +112,15 @@ class FenceRunner:
         await self._worker.close()
 
     async def fence(self, node: str, level: int) -> FenceResult:
-        """Switch this node off by this level (from 0, as the core counts)."""
+        """Switch this node off by this level (from 0, as the core counts).
+
+        Two reigns of this node may want it one after the other. The second waits, and does not take the first one's
+        result: that may have been read before the victim came back, ran and fell silent again.
+        """
+        async with self._one_at_a_time.setdefault(node, asyncio.Lock()):
+            return await self._fence(node, level)
+
+    async def _fence(self, node: str, level: int) -> FenceResult:
         began = time.monotonic()
         try:
             devices = self._config.devices(node, level)

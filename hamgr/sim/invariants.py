@@ -23,6 +23,10 @@ CLOCK_SLACK = 0.999
 """Two clocks may differ by a few hundred parts in a million over a stretch that both count."""
 
 
+LYING = "lying-device"
+"""What is broken when a fence device said off of a machine that ran on: no cluster can be safe with it."""
+
+
 class Violation(Exception):
     """An invariant does not hold. name: which one, in a word."""
 
@@ -45,6 +49,7 @@ class Checker:
         self._acknowledged: dict[str, float] = dict.fromkeys(names, NEVER)
         self.configs: dict[int, str] = {0: FIRST}
         self.starts = 0
+        self._liars: set[str] = set()
 
     # -- one owner ----------------------------------------------------------------------------------------------
 
@@ -52,7 +57,7 @@ class Checker:
         owners = self._active[group]
         owners.append(machine.name)
         if len(owners) > 1:
-            raise Violation("one-owner", f"group {group} is active on {' and on '.join(owners)}")
+            raise self._fault_of("one-owner", owners, f"group {group} is active on {' and on '.join(owners)}")
 
     def deactivated(self, machine: Machine, group: str) -> None:
         self._active[group].remove(machine.name)
@@ -75,13 +80,26 @@ class Checker:
             if other is machine:
                 continue
             if other.services[group].active:
-                raise Violation("one-owner", f"{machine.name} starts {group} while it is active on {other.name}")
+                text = f"{machine.name} starts {group} while it is active on {other.name}"
+                raise self._fault_of("one-owner", [other.name], text)
             if other.name in process.node.spec.names and not self._accounted_for(other, group, epoch):
-                raise Violation(
+                raise self._fault_of(
                     "takeover-rule",
+                    [other.name],
                     f"{machine.name} starts {group} in epoch {epoch}, and {other.name} neither reported it stopped in"
                     " that epoch, nor was read off, nor left, nor lost its lease to a watchdog, nor was confirmed off",
                 )
+
+    def _fault_of(self, name: str, nodes: list[str], text: str) -> Violation:
+        """The violation, laid to the fence device if one of these nodes' lied."""
+        liars = [node for node in nodes if node in self._liars]
+        if not liars:
+            return Violation(name, text)
+        return Violation(LYING, f"{text}; the fence device of {liars[0]} says that it is off, and it was on")
+
+    def lied(self, node: str) -> None:
+        """The fence device of this node says that it is off, while it is on."""
+        self._liars.add(node)
 
     def _accounted_for(self, other: Machine, group: str, epoch: int) -> bool:
         gone = max(self._read_off[other.name], self._left[other.name], self._acknowledged[other.name])

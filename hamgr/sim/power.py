@@ -1,4 +1,8 @@
-"""Fence agents and power switches: an *off* may work, fail, hang, or work after everybody has given it up."""
+"""Fence agents and power switches: an *off* may work, fail, hang, or work after everybody has given it up.
+
+A device may also lie: it reads off, and the machine runs on. Nothing can be safe then, and what comes of it is laid to
+the device (`lying-device`), not to hamgr.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ class FenceMode(enum.Enum):
     FAIL = "fail"
     HANG = "hang"
     LATE = "late"
+    LIE = "lie"
 
 
 class Power:
@@ -49,6 +54,14 @@ class Power:
             case FenceMode.LATE:
                 self._give_up(process, order)
                 world.engine.after(AGENT_TIMEOUT + took, self._off, victim)
+
+            case FenceMode.LIE:
+                world.engine.after(took, self._lie, process, order)
+
+    def _lie(self, process: Process, order: Fence) -> None:
+        if self._world.machines[order.node].powered:
+            self._world.checker.lied(order.node)
+        self._finished(process, order, FenceOutcome.CONFIRMED, "the device reads off")
 
     def _mode(self, node: str) -> FenceMode:
         mode, conditions, rng = self.modes[node], self._world.conditions, self._world.power_rng

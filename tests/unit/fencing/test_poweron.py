@@ -109,6 +109,14 @@ async def test_a_new_fencing_ends_an_on_that_is_still_tried(tmp_path: Path) -> N
     assert bench.told == []
 
 
+async def test_a_victim_is_fenced_by_one_at_a_time_and_each_result_is_fresh(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    first, second = await asyncio.gather(bench.runner.fence("b", 0), bench.runner.fence("b", 0))
+    assert first.outcome is second.outcome is FenceOutcome.CONFIRMED
+    asked = [line.split()[1] for line in bench.log.read_text().splitlines()]
+    assert sorted(asked[:4]) == sorted(asked[4:]) == ["off", "off", "status", "status"]
+
+
 async def test_groups_wait_until_every_device_has_let_the_node_in(tmp_path: Path) -> None:
     bench = Bench(tmp_path, on=f"[ -e {tmp_path}/works ]")
     said: list[tuple[str, str]] = []
