@@ -28,6 +28,9 @@ from hamgr.disk.records import (
     pill_place,
 )
 
+SHORTEST_PROVEN = 2.0
+"""Seconds: far above the moment that a node needs to take its word back, when it could not reset itself."""
+
 SHORTEST_LOOK, LONGEST_LOOK = 0.2, 5.0
 """Seconds between the two looks of `show`: only who wrote in between is alive."""
 
@@ -52,7 +55,9 @@ def _init(args: argparse.Namespace) -> int:
     config = load(config_path(args)).config
     spec = config.spec
     try:
-        proven = durations.parse(args.proven) if args.proven else 2 * spec.timing.lease
+        proven = durations.parse(args.proven) if args.proven else max(SHORTEST_PROVEN, 2 * spec.timing.deadtime)
+        if proven < SHORTEST_PROVEN:
+            raise ValueError(f"at least {durations.show(SHORTEST_PROVEN)}")
     except ValueError as error:
         print(f"hamgr disk init: --proven: found {args.proven!r}, allowed {error}", file=sys.stderr)
         return FAILED
@@ -125,7 +130,6 @@ def _slot_facts(before: Lease | str | None, lease: Lease | str | None, pill: Pil
             "life": lease.life.hex(),
             "beat": lease.beat,
             "poll": lease.poll_ms / 1000,
-            "watchdog": lease.watchdog_ms / 1000,
         }
     if isinstance(pill, str):
         facts["pill"] = {"damaged": pill}

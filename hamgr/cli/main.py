@@ -111,7 +111,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     disk.add_argument("verb", choices=("init", "show", "clear"))
     disk.add_argument("device", help="a disk that all nodes reach, or a partition of one")
     disk.add_argument("node", nargs="?", default="", help="(clear) whose pill; by default all")
-    disk.add_argument("--proven", default="", metavar="TIME", help="(init) after which a node's watchdog did its work")
+    disk.add_argument("--proven", default="", metavar="TIME", help="(init) silence that proves a death that was told")
     disk.add_argument("--force", action="store_true", help="(init) overwrite what is there")
     lab = command("lab", _lab, "a real cluster in network namespaces on this machine", json=False)
     if "lab" in words:

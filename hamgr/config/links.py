@@ -38,7 +38,7 @@ LINK_KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
         "multicast": frozenset({"port", "interface", "group", "ttl", "loop"}),
         "serial": frozenset({"device", "baud"}),
         "grpc": frozenset({"address", "port"}),
-        "disk": frozenset({"device", "poll"}),
+        "disk": frozenset({"device", "poll", "reset"}),
     }
 )
 """Kind -> what its links are configured with. "address" is a key of the nodes."""
@@ -128,6 +128,7 @@ def _link(
         devices=_per_node(table, "device", nodes, _check_device(kind), True) if "device" in keys else {},
         baud=_baud(table) if "baud" in keys else DEFAULT_BAUD,
         poll=_poll(table, times) if "poll" in keys else 0.0,
+        reset=table.text("reset", check=_check_reset) if "reset" in keys else "",
     )
     if keys:
         table.finish()
@@ -150,6 +151,10 @@ def _per_node(
 
 def _check_device(kind: str) -> Callable[[str], str]:
     return lambda value: "" if value.startswith("/") else DEVICES[kind]
+
+
+def _check_reset(value: str) -> str:
+    return "" if value.startswith("/") else 'the absolute path of a file that resets the machine: "/proc/sysrq-trigger"'
 
 
 def _poll(table: Table, times: Timing) -> float:

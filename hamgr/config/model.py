@@ -30,7 +30,7 @@ class LinkConfig:
     nodes: whom it joins; all others know nothing of it. addresses: node name -> address on this link, without the
     port (udp, grpc). interfaces: node name -> interface to bind to; a node that is missing binds to none. group, ttl,
     loop: of multicast. devices: node name -> serial device, or shared disk. baud: bits a second. poll: seconds between
-    two looks at the disk.
+    two looks at the disk. reset: a file that resets the machine when "b" is written to it; "" for none.
     """
 
     name: str
@@ -45,6 +45,7 @@ class LinkConfig:
     devices: dict[str, str] = field(default_factory=dict)
     baud: int = DEFAULT_BAUD
     poll: float = 0.0
+    reset: str = ""
 
     def peers(self, node: str) -> tuple[str, ...]:
         """The other nodes on this link; none when `node` itself is not on it."""

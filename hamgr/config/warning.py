@@ -24,6 +24,11 @@ _WEAK_AGENTS = {
         "when {node} hangs or can't be reached it is not fenced, and its groups stay down; "
         "it should have a device that needs nothing of {node} as well"
     ),
+    "fence_hamgr_disk": (
+        "fence_hamgr_disk is weaker than a power switch: node {node} itself says that it dies; when {node} is without "
+        "power or has lost the disk it is not fenced, and its groups stay down; "
+        "it should have a device that needs nothing of {node} as well"
+    ),
     "fence_hamgr_stonith": (
         "fence_hamgr_stonith believes what the plug-in says, for nothing can be read back: a node {node} that still "
         "lives can run its groups beside the survivor; use an agent of fence-agents if there is one for the device"
@@ -120,6 +125,12 @@ def _fencing(config: Config) -> Iterator[tuple[str, str]]:
             yield f"fence.{device.name}.agent", _WEAK_AGENTS[agent].format(node=device.node)
         if agent == _MANUAL:
             yield from _manual(config, device)
+        if agent == "fence_hamgr_disk" and not any(link.reset and device.node in link.nodes for link in config.links):
+            yield (
+                f"fence.{device.name}.agent",
+                f"node {device.node} would do nothing for a poison pill: it has no link of kind disk with `reset`; add "
+                'reset = "/proc/sysrq-trigger" to the link with the same device',
+            )
         if agent == "fence_hamgr_ssh":
             yield from _proof(config, device)
             continue  # it must be on the victim's own links

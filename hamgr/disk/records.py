@@ -37,7 +37,7 @@ NOBODY = bytes(16)
 _DIGEST = 16
 _HEADER_MAGIC, _LEASE_MAGIC, _PILL_MAGIC, _CELL_MAGIC = b"hamgrDSK", b"hamgrLSE", b"hamgrPIL", b"hamgrFRM"
 _HEADER = struct.Struct("<8sHI")
-_LEASE = struct.Struct("<8s16sB16s16sQQqIIB16s")
+_LEASE = struct.Struct("<8s16sB16s16sQQqIB16s")
 _PILL = struct.Struct("<8s16sB16s16sqB64s")
 _CELL = struct.Struct("<8s16sQHHH")
 PAYLOAD = BLOCK - _DIGEST - _CELL.size
@@ -56,7 +56,7 @@ class OtherVersion(Damaged):
 class Header:
     """Whose device it is. nodes: by slot. serial: of this header; each change has a higher one.
 
-    proven_ms: how long a lease must not have moved until its node counts as reset by its watchdog.
+    proven_ms: how long a lease must not have moved after it said that its node dies, until that is believed.
     """
 
     cluster: str
@@ -75,11 +75,9 @@ class State(enum.IntEnum):
 
     RUNNING = 1
     LEFT = 2
-    """It ended, and runs nothing."""
+    """Its hamgrd ended, and nobody reads a pill there. No proof of anything: what it ran may still run."""
     DYING = 3
-    """It read the pill that it names, and resets its machine now."""
-    STOPPED = 4
-    """It read the pill that it names, stopped all that it ran, and never starts anything again in this life."""
+    """It read the pill that it names, and resets its machine now. Taken back by any later lease of this life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +85,7 @@ class Lease:
     """One node's own record, written again and again. life: of its daemon; boot: of its machine.
 
     beat: grows with every write. newest: number of the last cell in its ring. at_us: its clock, for people.
-    acknowledged: the nonce of the pill that `state` is about. watchdog_ms: within what its watchdog resets it once this
-    is not renewed; 0: never.
+    acknowledged: the nonce of the pill that `state` is about.
     """
 
     uuid: bytes
@@ -99,7 +96,6 @@ class Lease:
     newest: int
     at_us: int
     poll_ms: int
-    watchdog_ms: int = 0
     state: State = State.RUNNING
     acknowledged: bytes = NOBODY
 
@@ -201,7 +197,7 @@ def cell_place(slot: int, number: int) -> int:
 def encode_lease(lease: Lease) -> bytes:
     head = _LEASE.pack(
         *(_LEASE_MAGIC, lease.uuid, lease.slot, lease.life, lease.boot, lease.beat, lease.newest, lease.at_us),
-        *(lease.poll_ms, lease.watchdog_ms, lease.state, lease.acknowledged),
+        *(lease.poll_ms, lease.state, lease.acknowledged),
     )
     return _sealed(head, lease_place(lease.slot))
 
@@ -214,10 +210,10 @@ def decode_lease(block: bytes, uuid: bytes, slot: int) -> Lease | None:
     magic, *values = _LEASE.unpack_from(block)
     if magic != _LEASE_MAGIC or values[0] != uuid or values[1] != slot:
         raise Damaged("a lease of another device or slot")
-    _, _, life, boot, beat, newest, at_us, poll_ms, watchdog_ms, state, acknowledged = values
+    _, _, life, boot, beat, newest, at_us, poll_ms, state, acknowledged = values
     try:
         said = State(state)
-        return Lease(uuid, slot, life, boot, beat, newest, at_us, poll_ms, watchdog_ms, said, acknowledged)
+        return Lease(uuid, slot, life, boot, beat, newest, at_us, poll_ms, said, acknowledged)
     except ValueError:
         raise Damaged(f"a lease in state {state}") from None
 

@@ -1,8 +1,9 @@
 """Reads and writes the shared disk for one hamgrd, in a process of its own: a disk that hangs holds up nothing else.
 
-`python -m hamgr.disk.worker SOCKET DEVICE CLUSTER NODE LIFE POLL` speaks on an inherited socket (SOCK_SEQPACKET) and
-ends when its other end does. The lease is written only when hamgrd asks for it: a lease that moves says that hamgrd
-lives.
+`python -m hamgr.disk.worker SOCKET DEVICE CLUSTER NODE LIFE POLL RESET` speaks on an inherited socket (SOCK_SEQPACKET)
+and ends when its other end does. The lease is written only when hamgrd asks for it: a lease that moves says that hamgrd
+lives. A poison pill is swallowed here, whether hamgrd is frozen or dead: a worker whose hamgrd was killed stays for it,
+until the next one writes the lease.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from hamgr.disk.records import (
 )
 from hamgr.disk.ring import MOST_BYTES, Follower, cells
 
-RENEW = struct.Struct("<IB16s")
-"""hamgrd -> worker: write the lease, with watchdog_ms, state and acknowledged; a batch of frames follows."""
+RENEW = struct.Struct("<B")
+"""hamgrd -> worker: write the lease, with this state; a batch of frames follows."""
 
 WRITTEN, UP, DOWN, FRAME, PILL = b"W", b"U", b"D", b"F", b"P"
 """worker -> hamgrd: the first byte. WRITTEN: `RENEW` is done. UP: the device is ours;
@@ -47,6 +48,12 @@ the frame. PILL: its nonce, and who sent it."""
 LARGEST = RENEW.size + MOST_BYTES
 REOPEN = 1.0
 """Seconds between two attempts to use a device that is not there, or is not ours."""
+
+RESET = b"b"
+"""At once, without syncing or unmounting (sysrq.rst of the kernel's documentation)."""
+
+LAST_MOMENT = 0.3
+"""Seconds after which a machine that was reset is not there any more."""
 
 LOOK_AGAIN = 2.0
 """Seconds between two looks at the header: somebody may have written something else there."""
@@ -63,14 +70,16 @@ class Place:
     node: str
     life: bytes
     poll: float
+    reset: str = ""
+    """What a "b" is written to for a pill; "" to do nothing for one."""
 
     def words(self) -> list[str]:
-        return [self.device, self.cluster, self.node, self.life.hex(), repr(self.poll)]
+        return [self.device, self.cluster, self.node, self.life.hex(), repr(self.poll), self.reset]
 
     @classmethod
     def of(cls, words: list[str]) -> Place:
-        device, cluster, node, life, poll = words
-        return cls(device, cluster, node, bytes.fromhex(life), float(poll))
+        device, cluster, node, life, poll, reset = words
+        return cls(device, cluster, node, bytes.fromhex(life), float(poll), reset)
 
 
 class Ended(Exception):
@@ -85,9 +94,12 @@ class Worker:
         self._socket.setblocking(False)
         self._place = place
         self._boot = bytes.fromhex(BOOT_ID.read_text().strip().replace("-", ""))
+        self.released = False
+        """hamgrd said that it ends."""
+        self.orphaned = False
 
     def run(self) -> None:
-        """Until hamgrd closes its end."""
+        """Until hamgrd closes its end; or, if it did not say that it ends, until another hamgrd is there."""
         with contextlib.suppress(Ended):
             while True:
                 try:
@@ -107,6 +119,9 @@ class Worker:
 
     def asked(self, timeout: float) -> bytes | None:
         """What hamgrd sends within that time. Raises Ended."""
+        if self.orphaned:
+            time.sleep(max(0.0, timeout))
+            return None
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
         if not poller.poll(max(0.0, timeout) * 1000):
@@ -117,9 +132,12 @@ class Worker:
             # A reset: hamgrd ended and did not read all that we told it. What it asked for before comes first.
             return None
         except OSError:
-            raise Ended from None
+            message = b""
         if not message:
-            raise Ended
+            if self.released or not self._place.reset:
+                raise Ended
+            self.orphaned = True
+            return None
         return message
 
     def tell(self, kind: bytes, rest: bytes = b"") -> None:
@@ -185,20 +203,24 @@ class Session:
                 header_at = now + LOOK_AGAIN
 
     def _renew(self, message: bytes) -> None:
-        watchdog_ms, state, acknowledged = RENEW.unpack_from(message)
+        (state,) = RENEW.unpack_from(message)
         batch = message[RENEW.size :]
+        self._worker.released = state == State.LEFT
         if batch:
             # The cells before the lease that tells of them.
             blocks = cells(batch, self._slot, self._place.life, self._newest + 1)
             self._write_cells(blocks)
             self._newest += len(blocks)
+        self._write_lease(State(state))
+        self._worker.tell(WRITTEN)
+
+    def _write_lease(self, state: State, acknowledged: bytes = NOBODY) -> None:
         self._beat += 1
         lease = Lease(
             self._header.uuid, self._slot, self._place.life, self._boot, self._beat, self._newest,
-            time.time_ns() // 1000, round(self._place.poll * 1000), watchdog_ms, State(state), acknowledged,
+            time.time_ns() // 1000, round(self._place.poll * 1000), state, acknowledged,
         )  # fmt: skip
         self._device.write(lease_place(self._slot), encode_lease(lease))
-        self._worker.tell(WRITTEN)
 
     def _write_cells(self, blocks: list[bytes]) -> None:
         """At most two writes: the ring has an end."""
@@ -220,6 +242,26 @@ class Session:
         if pill is not None and pill.nonce != self._answered and pill.life in (self._place.life, NOBODY):
             self._answered = pill.nonce
             self._worker.tell(PILL, pill.nonce + pill.sender.encode())
+            if self._place.reset:
+                self._die(pill)
+        if self._worker.orphaned:
+            lease = self._lease(blocks, self._slot)
+            if lease is not None and lease.life != self._place.life:
+                raise Ended
+
+    def _die(self, pill: Pill) -> None:
+        """Say so, and reset the machine; if that is not the end, take the word back."""
+        self._write_lease(State.DYING, pill.nonce)
+        try:
+            trigger = os.open(self._place.reset, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.write(trigger, RESET)
+            os.close(trigger)
+            time.sleep(LAST_MOMENT)
+            reason = "this machine was not reset"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        self._write_lease(State.RUNNING)
+        self._worker.tell(DOWN, f"a poison pill could not be swallowed: {self._place.reset}: {reason}".encode())
 
     def _lease(self, blocks: bytes, slot: int) -> Lease | None:
         """None for a torn one too: it is just being written, and whole at the next look."""

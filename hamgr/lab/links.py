@@ -30,7 +30,7 @@ LINKS: Mapping[str, LabLink] = MappingProxyType(
         "mcast": LabLink(('kind = "multicast"', "port = 697", 'interface = "eth1"', 'group = "239.77.0.1"'), HA),
         "mcast6": LabLink(('kind = "multicast"', "port = 698", 'interface = "eth0"', 'group = "ff02::4477"'), LAN),
         "serial": LabLink(('kind = "serial"', 'nodes = ["a", "b"]'), WIRE),
-        "disk": LabLink(('kind = "disk"', 'device = "@DISK@"'), DISK),
+        "disk": LabLink(('kind = "disk"', 'device = "@DISK@"', 'reset = "@HERE@/reset"'), DISK),
     }
 )
 """By name; the names are what `hamgr lab up --links` takes."""

@@ -12,7 +12,6 @@ import logging
 import secrets
 import socket
 import sys
-from collections.abc import Callable
 
 from hamgr.config.model import LinkConfig
 from hamgr.disk.records import NOBODY, SLOTS, State
@@ -44,7 +43,7 @@ class DiskLink:
         self._name = config.name
         self._nodes = config.nodes
         self._device = config.devices[local.node]
-        self._place = Place(self._device, local.cluster, local.node, secrets.token_bytes(16), config.poll)
+        self._place = Place(self._device, local.cluster, local.node, secrets.token_bytes(16), config.poll, config.reset)
         self._listener = listener
         self._patience = max(PATIENCE, PATIENCE_POLLS * config.poll)
         self._waiting: dict[tuple[str, str], bytes] = {}
@@ -53,12 +52,10 @@ class DiskLink:
         self._timer: asyncio.TimerHandle | None = None
         self._asked_at: float | None = None
         """When the worker was asked for what it has not done yet."""
+        self._closing = False
         self._up = False
         self._said = (False, "")
         self._slots: dict[str, int] = {}
-        self.watchdog_ms = 0
-        self.state, self.acknowledged = State.RUNNING, NOBODY
-        self.on_pill: Callable[[bytes, str], None] = lambda nonce, sender: None
 
     async def open(self) -> None:
         self._change(False, f"waits for {self._device}")
@@ -96,10 +93,10 @@ class DiskLink:
             code = await process.wait()
             self._change(False, f"the process for {self._device} ended ({code}); it is started again")
         finally:
-            if self._waiting and self._up:
-                # The farewell is among it.
+            if self._closing:
+                # The farewell may still wait.
                 self._asked_at = None
-                self._ask()
+                self._ask(State.LEFT)
             self._socket = None
             if self._timer is not None:
                 self._timer.cancel()
@@ -142,7 +139,11 @@ class DiskLink:
             self._waiting.clear()
             self._change(False, rest.decode(errors="replace"))
         elif kind == PILL:
-            self.on_pill(rest[: len(NOBODY)], rest[len(NOBODY) :].decode(errors="replace"))
+            sender = rest[len(NOBODY) :].decode(errors="replace")
+            does = (
+                f"{self._place.reset} resets this machine" if self._place.reset else "the link has no `reset`: nothing"
+            )
+            log.critical("link %s: a poison pill from %s: %s", self._name, sender, does)
 
     def _change(self, up: bool, detail: str) -> None:
         if (up, detail) == self._said:
@@ -173,12 +174,12 @@ class DiskLink:
             self._waiting.clear()
             self._change(False, f"{self._device} has not answered for {loop.time() - self._asked_at:.1f} s")
 
-    def _ask(self) -> None:
+    def _ask(self, state: State = State.RUNNING) -> None:
         if self._socket is None or self._asked_at is not None:
             return
         batch = pack(self._taken())
         try:
-            self._socket.send(RENEW.pack(self.watchdog_ms, self.state, self.acknowledged) + batch)
+            self._socket.send(RENEW.pack(state) + batch)
         except BlockingIOError:
             # The worker waits for the disk, and has not taken what it was told before.
             self._listener.failed(self._name, "the disk takes nothing")
@@ -210,6 +211,7 @@ class DiskLink:
         """A disk has none."""
 
     async def close(self) -> None:
+        self._closing = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)

@@ -1,8 +1,11 @@
-"""A shared disk as a heartbeat link: alone it carries a whole failover; one that freezes holds nothing else up."""
+"""A shared disk as a heartbeat link, and poison pills on it: failover, freezing disks, frozen and powerless victims."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,8 +16,12 @@ import pytest
 from clusters import FAST, kinds, watched
 from hung_disk import HungDisk, why_no_hung_disk
 
-from hamgr.disk.device import Device
+from hamgr.config.toml import load
+from hamgr.core.events import FenceOutcome
+from hamgr.disk.device import Device, header_for
 from hamgr.disk.making import make
+from hamgr.disk.records import Lease, encode_lease, lease_place
+from hamgr.fencing.runner import FenceRunner
 from hamgr.lab.lab import Lab
 from hamgr.lab.plan import VIP
 from hamgr.lab.shareddisk import attach, detach
@@ -31,6 +38,22 @@ device = {{ a = "{a}", b = "{b}" }}
 kind = "vip"
 address = "{vip}/24"
 interface = "eth0"
+"""
+
+
+CLUSTER = """
+[cluster]
+name = "lab"
+key_file = "/etc/hamgr/cluster.key"
+[link.ha]
+kind = "broadcast"
+interface = "eth1"
+[node.a]
+[node.b]
+[group.web]
+[[group.web.resource]]
+kind = "vip"
+address = "10.77.1.100/24"
 """
 
 
@@ -113,3 +136,81 @@ def test_a_disk_that_freezes_or_is_slow_is_told_of_and_makes_no_heartbeat_of_oth
         cluster.node("a").exec(["hamgr", "--socket", str(cluster.layout.admin_socket("a")), "standby", "a"])
         cluster.wait_for_owner("b", 20)
         disk.hung.go_on()
+
+
+PILLS = "".join(
+    f"""
+[fence.pill-{node}]
+node = "{node}"
+agent = "fence_hamgr_disk"
+attempts = 1
+options = {{ device = "@DISK@", cluster = "lab", power_timeout = "1" }}
+"""
+    for node in "ab"
+)
+
+
+@contextmanager
+def reset_button(cluster: Lab, node: str) -> Iterator[None]:
+    """A "b" that the node writes to its `reset` takes its power, as a real reset would end all that runs there."""
+    trigger = cluster.layout.disk(node) / "reset"
+    os.mkfifo(trigger)
+    pipe = os.open(trigger, os.O_RDWR)
+
+    def wait() -> None:
+        if os.read(pipe, 1) == b"b":
+            cluster.node(node).power_off()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.write(pipe, b"-")
+        thread.join()
+        os.close(pipe)
+
+
+def test_a_node_whose_hamgrd_is_frozen_swallows_the_pill_before_its_address_starts_elsewhere(
+    lab: Callable[..., Lab], shared_disk: None
+) -> None:
+    cluster = lab(**FAST, links=("disk", "ha"), fences=PILLS)
+    cluster.wait_for_owner("a", 30)
+    with watched(cluster) as prober, reset_button(cluster, "a"):
+        prober.wait_for_answer("a")
+        cluster.node("a").kill_daemon(signal.SIGSTOP)
+        prober.wait_for_answer("b", 20)
+        assert "fence-confirmed" in kinds(cluster, "b")
+
+
+def test_a_node_without_power_swallows_no_pill_and_nothing_of_it_is_taken_over(
+    lab: Callable[..., Lab], shared_disk: None
+) -> None:
+    cluster = lab(**FAST, links=("disk", "ha"), fences=PILLS)
+    cluster.wait_for_owner("a", 30)
+    cluster.node("a").power_off()
+    cluster.wait(lambda: "fence-failed" in kinds(cluster, "b"), 15, "b to find out that nobody knows what a does")
+    assert "fence-confirmed" not in kinds(cluster, "b")
+    assert "b" not in cluster.owners()
+
+
+async def test_a_frozen_disk_leaves_the_outcome_of_a_fencing_unknown(shared_disk: None, tmp_path: Path) -> None:
+    if why_no_hung_disk():
+        pytest.skip(why_no_hung_disk())
+    with array(tmp_path) as disk:
+        file = tmp_path / "hamgr.toml"
+        file.write_text(
+            CLUSTER + PILLS.replace("@DISK@", disk.devices["a"]).replace("attempts", 'timeout = "1s"\nattempts')
+        )
+        with Device(disk.devices["b"]) as device:
+            uuid = header_for(device, "lab").uuid
+            device.write(lease_place(0), encode_lease(Lease(uuid, 0, b"l" * 16, b"b" * 16, 1, 0, 0, 100)))
+        runner = FenceRunner(load(file), "b")
+        await runner.start()
+        try:
+            disk.hung.hang()
+            result = await runner.fence("a", 0)
+        finally:
+            disk.hung.go_on()
+            await runner.close()
+    assert result.outcome is FenceOutcome.UNKNOWN, result.detail

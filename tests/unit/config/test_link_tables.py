@@ -102,6 +102,11 @@ def test_a_multicast_link(tmp_path: Path) -> None:
             'link.one.poll: found "5s", allowed up to half of the deadtime, 1s',
         ),
         (
+            'kind = "disk"\ndevice = "/dev/sdb1"\nreset = "sysrq"',
+            'link.one.reset: found "sysrq", allowed the absolute path of a file that resets the machine: '
+            '"/proc/sysrq-trigger"',
+        ),
+        (
             'kind = "disk"\ndevice = "sdb1"',
             'link.one.device: found "sdb1", allowed a disk that all nodes reach, or a partition of one, such as '
             '"/dev/disk/by-id/..."',
@@ -135,6 +140,7 @@ def test_a_serial_line_joins_two_nodes_and_says_which(tmp_path: Path) -> None:
 
 def test_a_disk_is_looked_at_twice_a_heartbeat_unless_told_otherwise(tmp_path: Path) -> None:
     link = one_link(tmp_path, 'kind = "disk"\ndevice = { a = "/dev/sdb1", b = "/dev/sdc1" }')
+    assert link.reset == ""
     assert (link.devices, link.poll) == ({"a": "/dev/sdb1", "b": "/dev/sdc1"}, 0.1)
     assert one_link(tmp_path, 'kind = "disk"\ndevice = "/dev/sdb1"\npoll = "1s"').poll == 1.0
 

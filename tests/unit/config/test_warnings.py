@@ -73,6 +73,15 @@ def test_ssh_is_weaker_and_watches_every_address(tmp_path: Path) -> None:
     assert len(warned(tmp_path, with_device(keys.replace("PROOF", "10.77.2.2:22")))) == 1
 
 
+def test_a_pill_needs_a_node_that_dies_of_it(tmp_path: Path) -> None:
+    text = with_device('agent = "fence_hamgr_disk"\noptions = { device = "/dev/sdb1", cluster = "office" }')
+    weaker, nothing = warned(tmp_path, text)
+    assert weaker.startswith("fence.more.agent: warning: fence_hamgr_disk is weaker than a power switch")
+    assert "node b would do nothing for a poison pill" in nothing
+    link = '[link.array]\nkind = "disk"\ndevice = "/dev/sdb1"\nreset = "/proc/sysrq-trigger"\n'
+    assert warned(tmp_path, text.replace("[fence.more]", f"{link}[fence.more]")) == [weaker]
+
+
 def test_a_stonith_plugin_is_believed(tmp_path: Path) -> None:
     (found,) = warned(tmp_path, with_device('agent = "fence_hamgr_stonith"\noptions = { plugin = "null" }'))
     assert "believes what the plug-in says" in found

@@ -38,9 +38,7 @@ counts = st.integers(0, 2**64 - 1)
 clocks = st.integers(-(2**63), 2**63 - 1)
 milliseconds = st.integers(0, 2**32 - 1)
 names = st.text("abcdefghijklmnopqrstuvwxyz-.0123456789", min_size=1, max_size=63)
-leases = st.builds(
-    Lease, ids, slots, ids, ids, counts, counts, clocks, milliseconds, milliseconds, st.sampled_from(State), ids
-)
+leases = st.builds(Lease, ids, slots, ids, ids, counts, counts, clocks, milliseconds, st.sampled_from(State), ids)
 pills = st.builds(Pill, ids, slots, ids, ids, clocks, names)
 headers = st.builds(
     Header, names, ids, st.lists(names, max_size=SLOTS, unique=True).map(tuple), milliseconds, counts, clocks

@@ -41,9 +41,7 @@ def relay(box: Machine) -> Iterator[Relay]:
         yield made
 
 
-def agent(
-    options: dict[str, str], *flags: str, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def agent(options: dict[str, str], *flags: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     stdin = "".join(f"{name}={value}\n" for name, value in options.items())
     result = subprocess.run(
         [AGENT, *flags], input=stdin, capture_output=True, text=True, timeout=20, env=os.environ | (env or {})

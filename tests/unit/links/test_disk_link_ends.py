@@ -15,7 +15,7 @@ import pytest
 from hamgr.config.model import LinkConfig
 from hamgr.disk.device import Device, header_for
 from hamgr.disk.making import make
-from hamgr.disk.records import BLOCK, BLOCKS, Pill, decode_lease, encode_pill, lease_place, pill_place
+from hamgr.disk.records import BLOCK, BLOCKS, decode_lease, lease_place
 from hamgr.lab.shareddisk import detach
 from hamgr.links.codec import MAX_FRAME, RejectReason
 from hamgr.links.disk import DiskLink
@@ -32,10 +32,8 @@ class End:
         self.heard: list[bytes] = []
         self.told: list[tuple[bool, str]] = []
         self.failures = 0
-        self.pills: list[tuple[bytes, str]] = []
         config = LinkConfig("disk", "disk", ("a", "b"), devices={node: device}, poll=POLL)
         self.link = DiskLink(config, Local(node, cluster=cluster), self)
-        self.link.on_pill = lambda nonce, sender: self.pills.append((nonce, sender))
 
     def received(
         self, link: str, frame: bytes, source: str, speakers: frozenset[str] | None = None
@@ -257,19 +255,3 @@ def worker_of(device: str) -> int:
         if b"hamgr.disk.worker" in words and device.encode() in words:
             return int(process.name)
     raise AssertionError(f"no worker for {device}")
-
-
-async def test_a_pill_is_told_once_and_one_from_before_our_life_is_not(disk: tuple[str, str]) -> None:
-    with Device(disk[1]) as device:
-        uuid = header_for(device, "t").uuid
-        device.write(pill_place(0), encode_pill(Pill(uuid, 0, b"o" * 16, b"l" * 16, 0, "b")))
-    a = End("a", disk[0])
-    async with opened(a):
-        await until(lambda: a.up)
-        with Device(disk[1]) as device:
-            lease = decode_lease(device.read(lease_place(0)), uuid, 0)
-            assert lease is not None
-            device.write(pill_place(0), encode_pill(Pill(uuid, 0, b"n" * 16, lease.life, 0, "b")))
-        await until(lambda: bool(a.pills))
-        await asyncio.sleep(5 * POLL)
-    assert a.pills == [(b"n" * 16, "b")]
