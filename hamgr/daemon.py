@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import functools
 import gc
 import logging
@@ -11,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from hamgr import __version__
@@ -24,17 +26,18 @@ from hamgr.admin.push import PushDesk
 from hamgr.admin.service import AdminError, AdminServer
 from hamgr.alerts.alerts import Alerts
 from hamgr.config.local import check_local, local_warnings, other_manager
-from hamgr.config.model import DEFAULT_CONFIG, Config
+from hamgr.config.model import DEFAULT_CONFIG, GUARD_SUFFIX, Config, SelfFence
 from hamgr.config.problems import ConfigError, NotYet
 from hamgr.config.source import Loaded, load
 from hamgr.core.effects import Kind
-from hamgr.core.events import Verb
+from hamgr.core.events import GuardChanged, Verb
 from hamgr.core.messages import Packet
 from hamgr.core.node import Node
 from hamgr.fencing.poweron import Rebooter, Unfencing
 from hamgr.fencing.runner import FenceRunner
 from hamgr.fencing.trials import FenceTrials
 from hamgr.fencing.watch import DeviceWatch
+from hamgr.guarding import Guarding, GuardSettings
 from hamgr.health import Health
 from hamgr.host import Host, World
 from hamgr.links.arbiter import ArbiterSession
@@ -123,6 +126,7 @@ async def run(config: Config, node_name: str) -> int:
     kept_routes = KeptRoutes(
         [route for route in config.routes if route.node == node_name], functools.partial(host.group_told, "")
     )
+    guard = _guarding(config, node_name, groups, host)
     desk = LinksDesk(host.status, links, host.lateness, pinger)
     keys_desk = KeysDesk(host.status, codec, config.key_file)
     alerts = Alerts(
@@ -142,11 +146,14 @@ async def run(config: Config, node_name: str) -> int:
         windows.start()
         if arbiter is not None:
             await arbiter.start()
+        if guard is not None:
+            host.post(GuardChanged("its guard is not up yet"))
+            guard.begin()
         _end_on_signals(loop, host)
         _reload_on_hangup(loop, keys_desk)
         unfencing.start()
         used = rebooter if config.fence_reboots else fencer
-        host.begin(World(links, arbiter, used, groups, writer, history.note))
+        host.begin(World(links, arbiter, used, groups, writer, history.note, guard))
         history.start()
         device_watch.start()
         # All that lives as long as the daemon is made by now: the collector need not walk it again.
@@ -162,6 +169,8 @@ async def run(config: Config, node_name: str) -> int:
         return RESTART if host.restarts else 0
     finally:
         await host.close()
+        if guard is not None:
+            await guard.close()
         await push_desk.close()
         await drbd.close()
         await history.close()
@@ -182,6 +191,28 @@ async def run(config: Config, node_name: str) -> int:
         await alerts.close()
         writer.close()
         store.close()
+
+
+def _guarding(config: Config, node: str, groups: Mapping[str, GroupRunner], host: Host) -> Guarding | None:
+    """Who ends what runs here if this daemon can't; None when nobody shall, and no watchdog is to be fed."""
+    watchdog = config.watchdogs.get(node)
+    ends = config.self_fence is not SelfFence.NONE
+    if watchdog is None and not ends:
+        return None
+    settings = GuardSettings(
+        config.admin_socket.with_name(config.admin_socket.name + GUARD_SUFFIX),
+        trigger=str(config.sysrq_trigger) if config.self_fence is SelfFence.REBOOT else "",
+    )
+    if watchdog is not None:
+        settings = dataclasses.replace(
+            settings,
+            device=str(watchdog.device),
+            timeout=watchdog.timeout,
+            pretimeout=watchdog.pretimeout,
+            ioctls=watchdog.ioctls,
+        )
+    orders = [order for group in reversed([*groups.values()]) for order in group.emergency()] if ends else []
+    return Guarding(settings, orders, host.guard_changed)
 
 
 def _surroundings(config: Config, host: Host, health: Health, group: str) -> Surroundings:

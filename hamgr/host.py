@@ -44,6 +44,7 @@ from hamgr.core.events import (
     FenceFinished,
     FenceOutcome,
     GroupUnready,
+    GuardChanged,
     HealthChanged,
     LinkChanged,
     OperatorAsked,
@@ -116,6 +117,16 @@ class Fencer(Protocol):
     async def fence(self, node: str, level: int) -> FenceResult: ...
 
 
+class Guard(Protocol):
+    """Who ends what this node runs when this daemon can't, and feeds its watchdog."""
+
+    def feed(self, until: float) -> None: ...
+
+    def act(self, reason: str) -> None: ...
+
+    def release(self) -> None: ...
+
+
 class GroupControl(Protocol):
     """Performs the operations of one group and reports each one's end."""
 
@@ -137,6 +148,7 @@ class World:
     writer: Writer
     fence_noted: Callable[[FenceRecord], None] | None = None
     """Told of each fencing that begins, and of each result."""
+    guard: Guard | None = None
 
 
 class Host:
@@ -232,6 +244,13 @@ class Host:
         reasons = "; ".join(why for why, _ in objections.values())
         self.post(GroupUnready(group, reasons, all(passes for _, passes in objections.values())))
 
+    def guard_changed(self, reason: str) -> None:
+        """Why there is no guard; "" when there is one (again)."""
+        if reason:
+            text = f"nothing guards what {self.node.name} runs: {reason}"
+            self._announce(Announce(Kind.WARNING, text, self.node.name))
+        self.post(GuardChanged(reason))
+
     def group_told(self, group: str, kind: Kind, text: str) -> None:
         """A resource of the group has something to say to the operators; it changes nothing."""
         self._announce(Announce(kind, text, self.node.name, group))
@@ -295,9 +314,14 @@ class Host:
                 if world.arbiter is not None:
                     world.arbiter.mute()
                 log.critical("self-fence: %s; this node is silent now, so that the others fence it", reason)
-            case FeedWatchdog():
-                raise AssertionError("no configuration can set a watchdog, since nothing here feeds one")
+                if world.guard is not None:
+                    world.guard.act(reason)
+            case FeedWatchdog(until):
+                if world.guard is not None:
+                    world.guard.feed(until)
             case Exit(reason, restart):
+                if world.guard is not None:
+                    world.guard.release()
                 log.info("%s", reason)
                 self.restarts = restart
                 self.ended.set()

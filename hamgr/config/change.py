@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
+from hamgr.config.durations import show
 from hamgr.config.model import Config, GroupConfig, LinkConfig, ResourceConfig
 from hamgr.config.problems import Problem, describe
 
@@ -55,7 +56,7 @@ def _same(one: ResourceConfig, other: ResourceConfig) -> bool:
 
 def impossible(old: Config, new: Config) -> list[Problem]:
     """What a running cluster can't change at once."""
-    return [Problem(new.path, *facts) for check in (_pinned, _voters, _links) for facts in check(old, new)]
+    return [Problem(new.path, *facts) for check in (_pinned, _watchdogs, _voters, _links) for facts in check(old, new)]
 
 
 def _pinned(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:
@@ -66,6 +67,15 @@ def _pinned(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:
         is_now, was = getattr(new, key), getattr(old, key)
         if is_now != was:
             yield f"cluster.{key}", str(is_now), f"{was}, {how}"
+
+
+def _watchdogs(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:
+    """Others rely on a node's watchdog by their own file: none may run with another."""
+    for node in new.spec.names:
+        is_now, was = new.watchdogs.get(node), old.watchdogs.get(node)
+        if node in old.spec.names and is_now != was:
+            shown = [f"{dog.device} with {show(dog.timeout)}" if dog is not None else "none" for dog in (is_now, was)]
+            yield f"node.{node}.watchdog", shown[0], f"{shown[1]}, without a change while the cluster runs"
 
 
 def _voters(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:

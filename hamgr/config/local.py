@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from hamgr.config.kinds import Fact, Kinds
-from hamgr.config.model import AlertConfig, Config, ResourceConfig
+from hamgr.config.model import AlertConfig, Config, ResourceConfig, SelfFence
 from hamgr.config.problems import ConfigWarning, Problem, describe
 from hamgr.config.toml import known_node
 
@@ -69,6 +69,11 @@ def local_warnings(config: Config, node: str) -> list[ConfigWarning]:
 
 def _not_here(config: Config, node: str) -> Iterator[tuple[str, str]]:
     interfaces = {name for _, name in socket.if_nameindex()}
+    watchdog = config.watchdogs.get(node)
+    if watchdog is not None and not watchdog.device.exists():
+        yield f"node.{node}.watchdog", f"{watchdog.device} is not here (modprobe softdog?): nothing runs before it is"
+    if config.self_fence is SelfFence.REBOOT and not os.access(config.sysrq_trigger, os.W_OK):
+        yield "cluster.self_fence", f"{config.sysrq_trigger} can't be written: this machine can't be reset by it"
     for link in config.links:
         interface, address, device = link.interfaces.get(node), link.addresses.get(node), link.devices.get(node)
         if interface and interface not in interfaces:

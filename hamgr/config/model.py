@@ -5,6 +5,7 @@ Every duration is in seconds as float. `hamgr.config.toml` reads it from a file 
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +20,21 @@ DEFAULT_LINK_PORT = 694
 DEFAULT_ARBITER_PORT = 5410
 DEFAULT_BAUD = 19200
 
+GUARD_SUFFIX = ".guard"
+"""Of the guard's socket, which lies beside the admin socket."""
+DEFAULT_SYSRQ_TRIGGER = Path("/proc/sysrq-trigger")
+
 OptionValue = str | int | float | bool | list[str] | dict[str, str]
 """The value of one option of a resource."""
+
+
+class SelfFence(enum.Enum):
+    """What the guard does when hamgrd is dead, frozen or too late: nothing; end what the groups run; or also reset the
+    machine."""
+
+    NONE = "none"
+    STOP = "stop"
+    REBOOT = "reboot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +187,17 @@ class AlertConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchdogConfig:
+    """A node's watchdog device. timeout: seconds without a feed after which it resets the machine. pretimeout: seconds
+    before that at which the kernel says so (0: it does not). ioctls: False for what can only be written to."""
+
+    device: Path
+    timeout: float
+    pretimeout: float = 0.0
+    ioctls: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceConfig:
     """One resource of a group. kind: a key of the resources registry ("vip", "lsb"). options: its own keys,
     already validated by that kind. All timeouts in seconds."""
@@ -227,6 +252,10 @@ class Config:
     """Seconds between two trials of a fence device, which switch nothing; 0: never."""
     syslog: str = ""
     """A facility of syslog(3); log lines go there too, as they go to log_file. "" for none."""
+    self_fence: SelfFence = SelfFence.STOP
+    sysrq_trigger: Path = DEFAULT_SYSRQ_TRIGGER
+    watchdogs: dict[str, WatchdogConfig] = field(default_factory=dict)
+    """By node."""
     digest: str = ""
     """Of the text that it was read from (`hamgr.config.toml.digest`); nodes that run other texts are told of."""
 

@@ -8,17 +8,20 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hamgr.config import addresses, alerts, groups, links, pings, routes, timing
+from hamgr.config import addresses, alerts, groups, links, pings, routes, selffence, timing
 from hamgr.config.kinds import Kinds
 from hamgr.config.model import (
     DEFAULT_ADMIN_SOCKET,
     DEFAULT_ARBITER_PORT,
     DEFAULT_STATE_DIR,
+    DEFAULT_SYSRQ_TRIGGER,
+    GUARD_SUFFIX,
     ArbiterConfig,
     Config,
     FenceDeviceConfig,
     GroupConfig,
     LinkConfig,
+    SelfFence,
     TlsConfig,
 )
 from hamgr.config.problems import ConfigError, ConfigWarning, Problem, describe
@@ -37,8 +40,8 @@ HIGHEST_PRIORITY = 99
 FENCE_LIMIT, FENCE_LIMIT_ALL = 5, 20
 """How often one node, and all together, are fenced within an hour before a human must ask for more."""
 MOST_FENCES = 100
-LONGEST_SOCKET_PATH = 107
-"""Bytes: `sun_path` without its final zero (unix(7))."""
+LONGEST_SOCKET_PATH = 107 - len(GUARD_SUFFIX)
+"""Bytes: `sun_path` without its final zero (unix(7)), and without what the guard's socket beside it has more."""
 
 FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
@@ -116,12 +119,15 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
     mode = Mode(cluster.choice("mode", "automatic", [mode.value for mode in Mode]))
     group_specs, group_configs = groups.read(root, node_tables, kinds, mode)
     arbiter, tie_breaker = _arbiter(arbiter_table, node_tables) if has_arbiter else (None, "")
+    on_quorum_loss = QuorumLoss(cluster.choice("on_quorum_loss", "stop", [policy.value for policy in QuorumLoss]))
+    watchdogs = selffence.read_watchdogs(node_tables, on_quorum_loss)
     nodes = tuple(
         NodeSpec(
-            name,
-            fence_levels=len({device.level for device in devices if device.node == name}),
+            node,
+            fence_levels=len({device.level for device in devices if device.node == node}),
+            watchdog_timeout=watchdogs[node].timeout if node in watchdogs else None,
         )
-        for name in node_tables
+        for node in node_tables
     )
     for table in node_tables.values():
         table.finish()
@@ -137,9 +143,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             arbiter=has_arbiter,
             two_node=_two_node(cluster, len(node_tables), has_arbiter),
             wait_for_all=cluster.flag("wait_for_all", True),
-            on_quorum_loss=QuorumLoss(
-                cluster.choice("on_quorum_loss", "stop", [policy.value for policy in QuorumLoss])
-            ),
+            on_quorum_loss=on_quorum_loss,
             tie_breaker=tie_breaker,
             fence_delay=cluster.duration("fence_delay", 2.0, 0.0),
             fence_delay_random=cluster.duration("fence_delay_random", 0.0, 0.0),
@@ -164,6 +168,9 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         fence_check_interval=_fence_check_interval(cluster),
         alerts=alerts.read(root),
         fence_reboots=cluster.choice("fence_action", "off", ("off", "reboot")) == "reboot",
+        self_fence=SelfFence(cluster.choice("self_fence", "stop", [choice.value for choice in SelfFence])),
+        sysrq_trigger=cluster.file_path("sysrq_trigger", DEFAULT_SYSRQ_TRIGGER),
+        watchdogs=watchdogs,
         log_file=cluster.optional_path("log_file"),
         syslog=cluster.choice("syslog", "", FACILITIES),
         realtime=cluster.flag("realtime", False),

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from hamgr.config.durations import show
-from hamgr.config.model import Config, FenceDeviceConfig, LinkConfig
+from hamgr.config.model import Config, FenceDeviceConfig, LinkConfig, SelfFence
 from hamgr.config.problems import ConfigWarning
 
 _COMMON_PREFIX = {4: 24, 6: 64}
@@ -41,7 +41,7 @@ _MANUAL = "fence_hamgr_manual"
 
 def warnings(config: Config) -> list[ConfigWarning]:
     """All of them, in the order of the file's sections."""
-    found = (_votes, _timing, _links, _fencing, _groups)
+    found = (_votes, _timing, _links, _self_fencing, _fencing, _groups)
     return [ConfigWarning(config.path, key, text) for check in found for key, text in check(config)]
 
 
@@ -108,6 +108,21 @@ def _links(config: Config) -> Iterator[tuple[str, str]]:
             "link",
             "all links are in the same subnet: one broken switch cuts them all and a node is fenced; "
             "put one link on another network",
+        )
+
+
+def _self_fencing(config: Config) -> Iterator[tuple[str, str]]:
+    for node in config.watchdogs if config.spec.two_node else ():
+        yield (
+            f"node.{node}.watchdog",
+            "without an arbiter the other of two nodes can't rely on it: each is a quorum alone, so neither's lease"
+            " ever ends; add [arbiter] on a third host",
+        )
+    if config.self_fence is SelfFence.NONE:
+        yield (
+            "cluster.self_fence",
+            "nothing ends what a node runs when its hamgrd is dead or hangs: its addresses stay until it is fenced;"
+            ' "stop" has them taken away when the lease is over',
         )
 
 

@@ -68,8 +68,8 @@ class Timing:
 class NodeSpec:
     """A configured node. fence_levels: how many fence levels it has (0: it can't be fenced).
 
-    watchdog_timeout: seconds after which its hardware watchdog resets it when not fed; None without one. No
-    configuration sets it before the daemon feeds a watchdog: a reset that never comes must not be relied on.
+    watchdog_timeout: seconds after which its hardware watchdog resets it when not fed; None without one. Where it is
+    set, nothing may be started before the watchdog is fed (`GuardChanged`): a reset that never comes is relied on.
     """
 
     name: str

@@ -149,7 +149,10 @@ class SelfFence:
 
 @dataclass(frozen=True, slots=True)
 class FeedWatchdog:
-    pass
+    """Until then (of the node's monotonic clock) what this node runs may go on, and its watchdog may be fed, also if no
+    word comes from here any more. Infinity: nothing runs here that must be ended."""
+
+    until: float
 
 
 class Kind(enum.Enum):

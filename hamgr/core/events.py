@@ -167,7 +167,15 @@ class GroupUnready:
     soon: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class GuardChanged:
+    """reason: why nothing ends what runs here if this daemon dies, and nothing feeds the watchdog; "" for none."""
+
+    reason: str
+
+
 Event: TypeAlias = (
     Tick | PacketReceived | ArbiterAnswered | ArbiterLost | FenceFinished | ResourceReported | OperatorAsked | Paused
-    | LinkChanged | HealthChanged | GroupUnready | FailbackClosed | ConfigStaged | Persisted | PersistFailed
+    | LinkChanged | HealthChanged | GroupUnready | GuardChanged | FailbackClosed | ConfigStaged | Persisted
+    | PersistFailed
 )

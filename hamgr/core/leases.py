@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import QuorumLoss
 from hamgr.core.effects import Kind
-from hamgr.core.quorum import NEVER, coordinator_lease_basis, member_lease_basis
+from hamgr.core.quorum import FOREVER, NEVER, coordinator_lease_basis, member_lease_basis
+
+LATENESS = 0.1
+"""Seconds (or a keepalive, if that is more) beyond its lease for which a node that lives has not given up yet."""
 
 if TYPE_CHECKING:
     from hamgr.core.node import Node
@@ -26,7 +29,7 @@ class Leases:
 
     def may_start(self, now: float) -> bool:
         node = self._node
-        return now < self.until and not node.records.failure and not node.leaving.began
+        return now < self.until and not node.unfit and not node.leaving.began
 
     def renew(self, now: float) -> None:
         """Count the lease from the last proof of support; without one in time, give up what runs."""
@@ -70,10 +73,18 @@ class Leases:
         if node.spec.on_quorum_loss is QuorumLoss.STOP:
             node.member.give_up(now, "the quorum is lost", node.prompt)
 
-    def may_feed(self, now: float) -> bool:
-        """The watchdog is fed while groups may run, and for as long as their stops may take after that."""
+    def guarded_until(self, now: float) -> float | None:
+        """Until when groups may run here, and for as long as their stops may take after that; None: as was said last.
+
+        In maintenance, and where groups outlive the quorum, nothing ends them; only a watchdog is stricter, since the
+        others count on it.
+        """
         node = self._node
-        if now < self.until or node.member.all_stopped:
-            return True
+        freezes = node.spec.on_quorum_loss is QuorumLoss.FREEZE
+        if node.member.all_stopped or (not self.watched and (node.member.hands_off or freezes)):
+            return FOREVER
         stop = sum(group.stop_timeout for group in node.spec.groups)
-        return self._ever_quorate and now < self.until + stop
+        if now < self.until:
+            # Never later than what `_watchdog_safe_at` of a coordinator counts.
+            return self.until + min(stop, max(LATENESS, node.spec.timing.keepalive))
+        return self.until + stop if self._ever_quorate or not self.watched else None

@@ -39,6 +39,7 @@ from hamgr.core.events import (
     FenceFinished,
     FenceOutcome,
     GroupUnready,
+    GuardChanged,
     HealthChanged,
     LinkChanged,
     OperatorAsked,
@@ -76,6 +77,7 @@ from hamgr.core.messages import (
     VoteRequest,
 )
 from hamgr.core.pushing import Pushing
+from hamgr.core.quorum import FOREVER
 from hamgr.core.records import Records
 from hamgr.core.requests import Requests
 from hamgr.core.status import Status
@@ -127,6 +129,8 @@ class Node:
         self.pushing = Pushing(self, durable)
         self.beats = Beats(self)
         self.condemned = ""
+        self.unguarded = ""
+        """Why nothing would end what runs here if this daemon could not."""
         self.acknowledged: set[str] = set()
         """Peers that an operator confirmed off before anybody was coordinator (two_node)."""
         self.leases = Leases(self, now)
@@ -138,6 +142,7 @@ class Node:
         self.report_due = False
         self.dirty = True
         self._wake = float("-inf")
+        self._fed_until = FOREVER
         self._started = False
         self._unfinished = durable.fences
         self.out: list[Effect] = []
@@ -188,6 +193,9 @@ class Node:
                 self._health(score, detail)
             case GroupUnready(group, reason, soon):
                 self.member.unready(group, reason, soon)
+            case GuardChanged(reason):
+                self.unguarded = reason
+                self.report_due = True
             case ConfigStaged():
                 self.pushing.staged(event)
             case FailbackClosed(groups):
@@ -375,7 +383,7 @@ class Node:
             self.tell(Kind.HEALTH, f"the health of {self.name} is {score}: {detail}", self.name, health=str(score))
 
     def _own_report(self) -> Report:
-        unfit = self.records.failure or ("it is leaving" if self.leaving.began else "")
+        unfit = self.unfit or ("it is leaving" if self.leaving.began else "")
         return Report(
             self.election.epoch,
             self.last_order[1],
@@ -385,6 +393,11 @@ class Node:
             unfit,
             self.health,
         )
+
+    @property
+    def unfit(self) -> str:
+        """Why nothing may be started here; "" when it may. Others count on a watchdog: without it nothing runs."""
+        return self.records.failure or (self.unguarded if self.leases.watched else "")
 
     def _send_report(self) -> None:
         self.report_due = False
@@ -520,6 +533,7 @@ class Node:
         self.pushing.note()
         if self.leaving.began:
             self.leaving.go_on(now)
+        self._feed(now, beat_due)
         self._stop_failures(now)
         if (self.beat_soon or beat_due) and not self.condemned:
             self.beats.send(now)
@@ -559,8 +573,15 @@ class Node:
             self.persist(StandbyRecord(self.standby))
         self.requests.pulse(now)
         self.pushing.pulse()
-        if self.leases.watched and self.leases.may_feed(now):
-            self.urgent.append(FeedWatchdog())
+
+    def _feed(self, now: float, beat_due: bool) -> None:
+        """Once a keepalive, when the time gets shorter (before anything is started), and when groups are given up."""
+        until = self.leases.guarded_until(now)
+        if until is None or (until >= self._fed_until and not beat_due and now < self.leases.until):
+            return
+        if until != self._fed_until or beat_due:
+            self._fed_until = until
+            self.urgent.append(FeedWatchdog(until))
 
     def _send_order(self, node: str, order: Order) -> None:
         if node == self.name:

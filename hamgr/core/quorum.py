@@ -14,6 +14,7 @@ from hamgr.core.membership import MICROSECOND, Peer
 from hamgr.core.messages import ArbiterAnswer
 
 NEVER = float("-inf")
+FOREVER = float("inf")
 
 
 def supports(peer: Peer, coordinator: str, epoch: int) -> bool:

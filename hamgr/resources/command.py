@@ -28,4 +28,4 @@ class Command(ThreeCommands):
     def __init__(self, config: ResourceConfig, surroundings: Surroundings) -> None:
         commands = {"start": words(config, "start"), "stop": words(config, "stop"), "status": words(config, "check")}
         stopped_code = int(str(config.options["stopped_code"]))
-        super().__init__(config.name, commands, environment(config), stopped_code, surroundings, {})
+        super().__init__(config, commands, environment(config), stopped_code, surroundings, {})

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.core.cluster import GroupState
+from hamgr.guard.orders import Order
 from hamgr.resources.kinds import RESOURCE_KINDS
 from hamgr.resources.resource import (
     Explaining,
+    Guarded,
     Looking,
     Resource,
     ResourceError,
@@ -68,6 +70,11 @@ class GroupRunner:
 
     def probe(self) -> None:
         self._begin(self._probe)
+
+    def emergency(self) -> list[Order]:
+        """What ends the group without us, as far as its resources can tell."""
+        members = [resource for _config, resource in reversed(self._members)]
+        return [order for member in members if isinstance(member, Guarded) for order in member.emergency()]
 
     # -- operations ---------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hamgr.config.model import ResourceConfig
+from hamgr.guard import orders
 from hamgr.resources.mark import Begun, Mark
 from hamgr.resources.program import ENVIRONMENT, CantRun, Finished, Unkilled, run
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
@@ -87,9 +88,14 @@ class HeartbeatScript:
         self._patience = config.stop_timeout * PATIENCE_SHARE
         self._environment = environment(self._directory, surroundings.node)
         self._mark = Mark(surroundings, config.name)
+        self._stop_timeout = config.stop_timeout
         self._begun = Begun(self._mark)
         self._unkilled = Unkilled()
         self.reason = ""
+
+    def emergency(self) -> list[orders.Order]:
+        command = [str(locate(self._script, self._directory)), *self._args, "stop"]
+        return [orders.run(self._stop_timeout, self._environment.items(), command)]
 
     async def prepare(self) -> None:
         await self._begun.reserve()

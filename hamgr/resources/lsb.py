@@ -19,4 +19,4 @@ class Lsb(ThreeCommands):
     def __init__(self, config: ResourceConfig, surroundings: Surroundings) -> None:
         script = [str(config.options["script"]), *words(config, "args")]
         commands = {action: [*script, action] for action in ("start", "stop", "status")}
-        super().__init__(config.name, commands, ENVIRONMENT, STATUS_STOPPED, surroundings, MEANINGS)
+        super().__init__(config, commands, ENVIRONMENT, STATUS_STOPPED, surroundings, MEANINGS)

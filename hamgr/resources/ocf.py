@@ -6,6 +6,7 @@ import contextlib
 
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
+from hamgr.guard.orders import Order
 from hamgr.resources.ocf_agent import DEGRADED, NOT_RUNNING, SUCCESS
 from hamgr.resources.ocf_calls import Calls
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
@@ -23,6 +24,9 @@ class Ocf:
         self._tell = surroundings.tell
         self._degraded = False
         self.reason = ""
+
+    def emergency(self) -> list[Order]:
+        return self._calls.emergency()
 
     async def prepare(self) -> None:
         await self._calls.prepare()

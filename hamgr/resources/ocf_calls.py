@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hamgr.config.model import ResourceConfig
+from hamgr.guard import orders
 from hamgr.resources.kinds.ocf import agent_of, level_of, parameters_of
 from hamgr.resources.ocf_agent import NOT_INSTALLED, RUN_DIRECTORY, SUCCESS, environment, explain
 from hamgr.resources.program import ENVIRONMENT, CantRun, Finished, Unkilled, run
@@ -85,16 +86,25 @@ class Calls:
             raise ResourceError(hanging)
         return answer
 
+    def emergency(self) -> list[orders.Order]:
+        """A stop without us."""
+        return [orders.run(self._config.stop_timeout, self._environment("stop", {}).items(), self._command("stop"))]
+
+    def _command(self, action: str) -> list[str]:
+        return [str(self.agent.path), action]
+
     async def _run(self, action: str, meta: Mapping[str, str]) -> Finished:
+        changes = None if action == "monitor" else self._unkilled
+        return await run(self._command(action), self._environment(action, meta), unkilled=changes)
+
+    def _environment(self, action: str, meta: Mapping[str, str]) -> dict[str, str]:
         wait = {"start": self._config.start_timeout, "promote": self._config.start_timeout}
         wait |= {"stop": self._config.stop_timeout, "demote": self._config.stop_timeout}
         seconds = wait.get(action, self._config.monitor_timeout)
         told = {"name": action, "timeout": f"{seconds * 1000:.0f}", "on_node": self._around.node, **self._meta, **meta}
         level = {"OCF_CHECK_LEVEL": str(self._level)} if action == "monitor" else {}
         about = environment(self.agent, self.instance, self._parameters, self._run_directory, told)
-        everything = {**ENVIRONMENT, **about, **level, **self._for_stand_ins()}
-        changes = None if action == "monitor" else self._unkilled
-        return await run([str(self.agent.path), action], everything, unkilled=changes)
+        return {**ENVIRONMENT, **about, **level, **self._for_stand_ins()}
 
     def _for_stand_ins(self) -> dict[str, str]:
         return {

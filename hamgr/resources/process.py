@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable
 
 from hamgr.config.model import ResourceConfig
+from hamgr.guard import orders
 from hamgr.resources.command import environment, words
 from hamgr.resources.mark import Mark, machine_life
 from hamgr.resources.processes import Process, of_session, parse_stat, send, still_there
@@ -61,6 +62,9 @@ class ForegroundProgram:
 
     async def prepare(self) -> None:
         await asyncio.to_thread(self._mark.reserve)
+
+    def emergency(self) -> list[orders.Order]:
+        return [orders.session(str(self._mark.path))]
 
     def watch(self, failed: Callable[[str], None]) -> None:
         self._failed = failed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from hamgr.config.kinds import Fact
 from hamgr.config.model import DEFAULT_STATE_DIR, OptionValue, ResourceConfig
 from hamgr.core.effects import Kind
+from hamgr.guard.orders import Order
 
 
 class ResourceStatus(enum.Enum):
@@ -69,6 +70,14 @@ class Watching(Protocol):
 
         It may be called at any time, also for a stop that was asked for: the group counts it only while it runs.
         """
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A resource that the guard can end when hamgrd can't."""
+
+    def emergency(self) -> Sequence[Order]:
+        """What to do for that, whether it runs or not, in the right order (`hamgr.guard.orders`)."""
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hamgr.config.model import ResourceConfig
+from hamgr.guard import orders
 from hamgr.resources.dbus import CallFailed
 from hamgr.resources.kinds.systemd import full_name
 from hamgr.resources.resource import ResourceError, ResourceStatus
@@ -80,6 +81,9 @@ class Systemd:
         self._untold = False
         self._unmet = False
         self.reason = ""
+
+    def emergency(self) -> list[orders.Order]:
+        return [orders.unit(self._name)]
 
     def watch(self, failed: Callable[[str], None]) -> None:
         self._failed = failed

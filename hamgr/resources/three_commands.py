@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hamgr.config.model import ResourceConfig
+from hamgr.guard import orders
 from hamgr.resources.mark import Begun, Mark
 from hamgr.resources.program import CantRun, Unkilled, run
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
@@ -19,7 +21,7 @@ class ThreeCommands:
 
     def __init__(
         self,
-        name: str,
+        config: ResourceConfig,
         commands: Mapping[str, Sequence[str]],
         environment: Mapping[str, str],
         stopped_code: int,
@@ -30,9 +32,13 @@ class ThreeCommands:
         self._environment = environment
         self._stopped_code = stopped_code
         self._meanings = meanings
-        self._begun = Begun(Mark(surroundings, name))
+        self._stop_timeout = config.stop_timeout
+        self._begun = Begun(Mark(surroundings, config.name))
         self._unkilled = Unkilled()
         self.reason = ""
+
+    def emergency(self) -> list[orders.Order]:
+        return [orders.run(self._stop_timeout, self._environment.items(), self._commands["stop"])]
 
     async def prepare(self) -> None:
         await self._begun.reserve()

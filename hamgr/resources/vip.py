@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
+from hamgr.guard import orders
 from hamgr.resources.findif import parse, place
 from hamgr.resources.inquiry import who_answers
 from hamgr.resources.keeper import Habits, Keeper
@@ -94,6 +95,9 @@ class Vip:
     def _place(self) -> tuple[Card, IPInterface]:
         kernel, _ = self._open()
         return place(self._address, self._prefixlen, self._interface, kernel.cards(), kernel.everything())
+
+    def emergency(self) -> list[orders.Order]:
+        return [orders.address(str(self._address))]
 
     # -- operations ---------------------------------------------------------------------------------------------
 

@@ -169,8 +169,9 @@ class Process:
             case SelfFence():
                 self.tell("is silent from now on")
                 self.muted = True
-            case FeedWatchdog():
-                machine.feed_watchdog()
+                machine.feed_watchdog(machine.local_now())
+            case FeedWatchdog(until):
+                machine.feed_watchdog(until)
             case Exit(reason, restart):
                 self.tell(f"the daemon ends: {reason}")
                 world.checker.exits(self)
@@ -386,12 +387,15 @@ class Machine:
 
     # -- the watchdog -------------------------------------------------------------------------------------------
 
-    def feed_watchdog(self) -> None:
+    def feed_watchdog(self, until: float) -> None:
+        """The guard, which outlives the daemon, feeds it until then; a last time right before it."""
         timeout = self.world.spec.node(self.name).watchdog_timeout
         if timeout is not None:
             self._armed = True
             self._fed += 1
-            self.world.engine.after(timeout, self._hungry, self._fed, self.boots)
+            if until != float("inf"):
+                last = max(self.world.engine.now, self.clock.true(until))
+                self.world.engine.at(last + timeout, self._hungry, self._fed, self.boots)
 
     def _hungry(self, fed: int, boot: int) -> None:
         if self._armed and fed == self._fed and boot == self.boots and self.powered:

@@ -201,7 +201,8 @@ DIRECTIVES: Mapping[str, Handler] = MappingProxyType(
         "respawn": _respawn,
         "hbaping": _ignored("a Fibre Channel card can't be asked; give hamgr addresses to ping"),
         "watchdog": _ignored(
-            "hamgrd feeds no watchdog yet, and no takeover relies on one: a node that must be off is fenced"
+            "a guard beside hamgrd ends what a node may not run; a watchdog needs a hamgr.toml (`hamgr import`),"
+            " with watchdog and watchdog_timeout in [node.NAME]: docs/fencing.md"
         ),
         "quorum_server": _ignored("a third machine has a vote as [arbiter] of hamgr.toml (docs/arbiter.md)"),
         "apiauth": _ignored("who may speak to hamgrd is decided by the permissions of its admin socket"),

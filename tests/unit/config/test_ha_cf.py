@@ -85,7 +85,7 @@ def test_what_a_directive_becomes(tmp_path: Path, line: str, found: Callable[[Co
     ("line", "said"),
     [
         ("hopfudge 1", "ignored: no message is passed on"),
-        ("watchdog /dev/watchdog", "ignored: hamgrd feeds no watchdog"),
+        ("watchdog /dev/watchdog", "ignored: a guard beside hamgrd"),
         ("debugfile /var/log/ha-debug", "`hamgrd --debug` logs more"),
         ("use_logd yes", "needs no logging daemon"),
         ("debug 1", "`hamgrd --debug`"),
