@@ -69,6 +69,9 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
             f'{name} = "{_address(node, LINKS[name])}"' for name in options.links if LINKS[name].family
         )
         lines += ["", f"[node.{node}]", *([f"address = {{ {addresses} }}"] if addresses else [])]
+        if options.watchdog:
+            lines += [f'watchdog = "{layout.here}/watchdog"', f'watchdog_timeout = "{options.watchdog}"']
+            lines.append("watchdog_ioctl = false")
     if options.pings:
         lines += ["", "[ping.gateway]", f'targets = ["{client_address()}"]']
     if options.tls:

@@ -60,6 +60,7 @@ class Options:
     is "8M", if not given, and initialised for that in place of the ext4. ha_dir: nodes run from Heartbeat's files, and
     `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
     fence_check_interval "": as hamgr chooses. cluster: more lines of the table [cluster].
+    watchdog: the time-out of one that each node has; "" for none. What it resets stays off.
     """
 
     nodes: int = 2
@@ -93,6 +94,7 @@ class Options:
     imported: bool = False
     fence_check_interval: str = ""
     cluster: str = ""
+    watchdog: str = ""
 
     def __post_init__(self) -> None:
         for link in self.links:
@@ -222,6 +224,10 @@ class Layout:
     def shared_disk(self, node: str) -> Path:
         """The node's own block device for `Options.shared_disk`, which it sees as `SHARED_DISK`."""
         return self.disk(node) / SHARED_DISK.name
+
+    def watchdog(self, node: str) -> Path:
+        """The pipe that stands for the node's watchdog; `here`/watchdog, as the node sees it."""
+        return self.disk(node) / "watchdog"
 
     @property
     def disk_image(self) -> Path:

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hamgr.config import durations
 from hamgr.lab import shareddisk
 from hamgr.lab.bmc import Bmc, BmcError
 from hamgr.lab.files import BMC_USER
@@ -30,6 +31,7 @@ from hamgr.lab.namespaces import LabError, children, new_machine, only_child, wa
 from hamgr.lab.plan import Fencing, Layout, Options, bmc_address, ports
 from hamgr.lab.power import PowerWire
 from hamgr.lab.switch import Switch
+from hamgr.lab.watchdog import StandInWatchdog
 
 BOOT_TIMEOUT = 20.0
 DEATH_TIMEOUT = 5.0
@@ -58,6 +60,7 @@ class World:
         self._on: dict[str, RunningMachine] = {}
         self._wires: dict[str, PowerWire] = {}
         self._bmcs: dict[str, Bmc] = {}
+        self._watchdogs: list[StandInWatchdog] = []
         self._requests: dict[str, Callable[[Request], object]] = {
             "machines": lambda _: self._machines(),
             "power-off": lambda request: self.power_off(str(request["machine"])),
@@ -77,6 +80,11 @@ class World:
 
     def build(self) -> None:
         """Bring up what the options say. Raises LabError when something of it does not come."""
+        if self._options.watchdog:
+            for node in self._options.node_names:
+                bite = partial(self._watchdog_bites, node)
+                timeout = durations.parse(self._options.watchdog)
+                self._watchdogs.append(StandInWatchdog(self._layout.watchdog(node), timeout, bite))
         for node in self._options.node_names:
             wire = PowerWire(self._layout.power_wire(node), node, partial(self._switch_power, node))
             wire.show(on=False)
@@ -102,6 +110,8 @@ class World:
         ended = asyncio.Event()
         for wire in self._wires.values():
             loop.add_reader(wire.fileno(), wire.serve)
+        for watchdog in self._watchdogs:
+            loop.add_reader(watchdog.fileno(), watchdog.serve)
         if lifeline:
             loop.add_reader(sys.stdin.fileno(), _end_with_input, ended)
         loop.add_signal_handler(signal.SIGTERM, ended.set)
@@ -140,6 +150,11 @@ class World:
         for stream in (machine.shell.stdin, machine.shell.stdout):
             if stream is not None:
                 stream.close()
+
+    def _watchdog_bites(self, node: str) -> None:
+        if node in self._on:
+            _log(f"the watchdog of {node} was not fed in time")
+            self.power_off(node)
 
     def _shared_disk_of(self, name: str) -> Path | None:
         has_one = self._options.shared_disk and name in self._options.node_names
