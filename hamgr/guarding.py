@@ -69,7 +69,7 @@ class Guarding:
         self._task: asyncio.Task[None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._reason = ""
-        self._released = False
+        self._released = self._ends = False
 
     @property
     def pid(self) -> int:
@@ -106,7 +106,7 @@ class Guarding:
 
     def release(self) -> None:
         """The node has left: there is nothing to guard."""
-        self._released = True
+        self._released = self._ends = True
         self._say("bye")
 
     async def close(self) -> None:
@@ -116,8 +116,9 @@ class Guarding:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._disconnect()
-        if self._process is not None:
-            self._process.poll()
+        if self._ends and self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, START_WAIT)
 
     # -- one guard ----------------------------------------------------------------------------------------------
 
@@ -127,6 +128,8 @@ class Guarding:
                 connection = await self._adopt()
                 if connection is None:
                     connection = await self._begin()
+                for message in self._orders:
+                    await asyncio.get_running_loop().sock_sendall(connection, message)
         except TimeoutError:
             return self._lack(f"no word from the guard in {START_WAIT:g} s")
         except OSError as error:
@@ -134,7 +137,6 @@ class Guarding:
         except ValueError as error:
             return self._lack(str(error))
         self._connection, self._unanswered = connection, None
-        connection.send(self._orders)
         asyncio.get_running_loop().add_reader(connection.fileno(), self._read)
         if self._until is not None:
             self.feed(self._until)

@@ -1,8 +1,8 @@
 """What hamgrd and the guard say to each other: messages of words, one a packet of their socket.
 
-hamgrd says `feed UNTIL` (seconds of CLOCK_BOOTTIME), `orders ...` (what to end when that time has passed), `act REASON`
-(end it now) and `bye` (nothing is to be guarded any more). The guard says `guard PROTOCOL SETTINGS` first, or `refused
-REASON`; then `fed` to each feed, and `acted WHAT` when it did.
+hamgrd says `feed UNTIL` (seconds of CLOCK_BOOTTIME), `orders ...` and `more ...` (what to end when that time has passed),
+`act REASON` (end it now) and `bye` (nothing is to be guarded any more). The guard says `guard PROTOCOL SETTINGS` first,
+or `refused REASON`; then `fed` to each feed, and `acted WHAT` when it did.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ PROTOCOL = "1"
 LARGEST = 1 << 17
 """Bytes of a message; a Unix socket's default buffer (net.core.wmem_default) holds that."""
 
+FULL = 1 << 14
+"""Bytes of orders after which the next message begins."""
+
 ADDRESS, SESSION, UNIT, RUN = "address", "session", "unit", "run"
 
 _END = "\0"
@@ -32,12 +35,16 @@ def unpack(message: bytes) -> list[str]:
     return message.decode("utf-8", "surrogateescape").split(_END)
 
 
-def pack_orders(orders: Iterable[Order]) -> bytes:
-    """In the order in which they are to be carried out."""
+def pack_orders(orders: Iterable[Order]) -> list[bytes]:
+    """Messages, in the order in which they are to be carried out."""
+    messages: list[bytes] = []
     words = ["orders"]
     for order in orders:
+        if sum(map(len, words)) > FULL:
+            messages.append(pack(*words))
+            words = ["more"]
         words += [str(len(order)), *order]
-    return pack(*words)
+    return [*messages, pack(*words)]
 
 
 def unpack_orders(words: Sequence[str]) -> list[Order]:

@@ -147,6 +147,8 @@ class Guard:
             self._say("fed")
         elif verb == "orders":
             self._orders = unpack_orders(words)
+        elif verb == "more":
+            self._orders += unpack_orders(words)
         elif verb == "act":
             self._until = 0.0
             self._act(words[0])

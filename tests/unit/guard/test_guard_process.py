@@ -229,3 +229,13 @@ async def test_it_is_small_and_goes_when_it_is_released(guards) -> None:
     assert resident < 13 * 1024, f"{resident} kB of {sys.executable}"
     guarding.release()
     await until(lambda: gone(pid), "the guard to end")
+
+
+async def test_any_number_of_orders_arrives(guards, tmp_path: Path) -> None:
+    """Those of agents come with their whole environment."""
+    many = [orders.run(5.0, [("PADDING", "x" * 3000)], ["true"]) for _ in range(100)]
+    file = tmp_path / "ended"
+    guarding = guards(*many, touching(file))
+    await guarding.start()
+    guarding.act("a test")
+    await until(file.exists, "the last stop command")
