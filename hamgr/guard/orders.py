@@ -1,6 +1,6 @@
 """What hamgrd and the guard say to each other: messages of words, one a packet of their socket.
 
-hamgrd says `feed UNTIL` (seconds of CLOCK_BOOTTIME), `orders ...` and `more ...` (what to end when that time has passed),
+hamgrd says `feed UNTIL` (seconds of CLOCK_BOOTTIME), `orders ...` and `more ...` (what to end when that time is over),
 `act REASON` (end it now) and `bye` (nothing is to be guarded any more). The guard says `guard PROTOCOL SETTINGS` first,
 or `refused REASON`; then `fed` to each feed, and `acted WHAT` when it did.
 """
