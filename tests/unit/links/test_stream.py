@@ -53,7 +53,7 @@ class End:
     """One node that beats each KEEPALIVE, and what it heard."""
 
     def __init__(self, node: str, link: LinkConfig, life: int = 0, tls: TlsConfig | None = None) -> None:
-        config: Any = SimpleNamespace(links=(link,), tls=tls, spec=SimpleNamespace(names=("a", "b")))
+        config: Any = SimpleNamespace(links=(link,), tls=tls, spec=SimpleNamespace(name="t", names=("a", "b")))
         self.node = node
         self.peer = "b" if node == "a" else "a"
         self.heard: asyncio.Queue[Packet] = asyncio.Queue()

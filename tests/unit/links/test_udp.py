@@ -47,7 +47,7 @@ class End:
     """One node's transport, and what it heard."""
 
     def __init__(self, node: str, *links: LinkConfig) -> None:
-        config: Any = SimpleNamespace(links=links, tls=None, spec=SimpleNamespace(names=("a", "b")))
+        config: Any = SimpleNamespace(links=links, tls=None, spec=SimpleNamespace(name="t", names=("a", "b")))
         self.heard: asyncio.Queue[tuple[str, Packet]] = asyncio.Queue()
         self.told: list[tuple[str, bool, str]] = []
         codec = Codec("office", node, KEYS, 1, LIVES[node])
