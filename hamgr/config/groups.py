@@ -49,6 +49,7 @@ def read(
             if node not in nodes:
                 table.mistakes.note(table.key("nodes"), describe(node), either(nodes) + did_you_mean(node, nodes))
         resources = _resources(table, kinds)
+        decides = Mode(table.choice("mode", mode.value, [one.value for one in Mode]))
         specs.append(
             GroupSpec(
                 name=name,
@@ -64,13 +65,22 @@ def read(
                 after=_others(table, "after", name, root),
                 stickiness=table.number("stickiness", 0, 0, HIGHEST_STICKINESS),
                 enabled=table.flag("enabled", True),
-                mode=Mode(table.choice("mode", mode.value, [one.value for one in Mode])),
+                mode=decides,
+                takeover_delay=takeover_delay(table, decides),
             )
         )
         groups.append(GroupConfig(name, resources, _window(table)))
         table.finish()
     _check_order(root, specs)
     return tuple(specs), tuple(groups)
+
+
+def takeover_delay(table: Table, mode: Mode) -> float:
+    """Of a group, or of the cluster."""
+    delay = table.duration("takeover_delay", 0.0, 0.0)
+    if delay and mode is not Mode.AUTOMATIC:
+        table.wrong("takeover_delay", f'none with mode = "{mode.value}": a human is waited for as long as it takes')
+    return delay
 
 
 def _restarts(table: Table) -> int:

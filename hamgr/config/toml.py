@@ -148,7 +148,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             fence_delay=cluster.duration("fence_delay", 2.0, 0.0),
             fence_delay_random=cluster.duration("fence_delay_random", 0.0, 0.0),
             mode=mode,
-            takeover_delay=_takeover_delay(cluster, mode),
+            takeover_delay=groups.takeover_delay(cluster, mode),
             fence_limit=cluster.number("fence_limit", FENCE_LIMIT, 0, MOST_FENCES),
             fence_limit_all=cluster.number("fence_limit_all", FENCE_LIMIT_ALL, 0, MOST_FENCES),
             fence_retry=cluster.duration("fence_retry", 5.0),
@@ -199,13 +199,6 @@ def _fence_check_interval(cluster: Table) -> float:
     if 0 < interval < SHORTEST_CHECK_INTERVAL:
         cluster.wrong("fence_check_interval", f"{SHORTEST_CHECK_INTERVAL:g} s or more, or 0 for never")
     return interval
-
-
-def _takeover_delay(cluster: Table, mode: Mode) -> float:
-    delay = cluster.duration("takeover_delay", 0.0, 0.0)
-    if delay and mode is not Mode.AUTOMATIC:
-        cluster.wrong("takeover_delay", f"none with mode = {mode.value!r}: a human is waited for as long as it takes")
-    return delay
 
 
 def _socket(cluster: Table) -> Path:

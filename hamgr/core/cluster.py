@@ -87,7 +87,8 @@ class GroupSpec:
     gives way to them. after: groups that are started before it is, and not stopped before it is.
     stickiness: another node's health that is better by up to so many points is no reason to leave the one that has it.
     enabled: if not, it runs nowhere. mode: unless automatic, it is not started on another node than the one that it ran
-    on before a human says so.
+    on before a human says so. takeover_delay: (automatic) seconds that a human is given before it starts elsewhere when
+    its node is lost.
     """
 
     name: str
@@ -104,6 +105,12 @@ class GroupSpec:
     stickiness: int = 0
     enabled: bool = True
     mode: Mode = Mode.AUTOMATIC
+    takeover_delay: float = 0.0
+
+    @property
+    def asks(self) -> bool:
+        """A human is asked, or given time, before it starts on another node."""
+        return self.mode is not Mode.AUTOMATIC or self.takeover_delay > 0
 
     @property
     def leaders(self) -> frozenset[str]:

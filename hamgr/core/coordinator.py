@@ -65,11 +65,13 @@ class Coordinator:
             {entry.node: entry for entry in inherited.roster if entry.node in (*self._roster, *expected)}
         )
         self._pins = dict(inherited.pins)
-        asking = {group.name for group in spec.groups if group.mode is not Mode.AUTOMATIC}
+        asking = {group.name for group in spec.groups if group.asks}
         self._owners = {group: node for group, node in inherited.owners if group in asking}
         self.proposed_moves: dict[str, str] = {}
         """Group -> the node on which it starts as soon as a human says so."""
         self._questions: dict[str, str] = {}
+        self._lost_at: dict[str, float] = {}
+        """Group -> since when the node that ran it last is not in the view, while a human is given time."""
         self.maintenance = inherited.maintenance
         self.config = inherited.config
         self.proposed = inherited.proposed
@@ -417,7 +419,7 @@ class Coordinator:
         pin = self._pins.get(name, "")
         goes_home = group.auto_failback and name not in self.failback_closed
         target = place(self._spec, group, candidates, owner, pin, self.health is not None, near, away, goes_home)
-        if group.mode is not Mode.AUTOMATIC and not group.together_with:
+        if group.asks and not group.together_with:
             fits = candidates_of(self._spec, group)
             able = {
                 node
@@ -476,7 +478,7 @@ class Coordinator:
                 out.append(Announce(Kind.IP_REQUEST_RESP, text, node, name))
         grants[target].keep.discard(name)
         grants[target].run.add(name)
-        if group.mode is not Mode.AUTOMATIC:
+        if group.asks:
             self._owners[name] = target
 
     def _not_unasked(
@@ -489,7 +491,13 @@ class Coordinator:
         if owner and self.members[owner].state(name) is GroupState.STARTED:
             self._owners[name] = owner
         question = ""
-        if last in able and target not in ("", pin):
+        if group.mode is Mode.AUTOMATIC:
+            left = last in self._roster and self.standing(last) is Standing.LEFT
+            if left or last in ("", target) or last in self.members or target in ("", pin):
+                self._lost_at.pop(name, None)
+            elif self._now < self._lost_at.setdefault(name, self._now) + group.takeover_delay:
+                question = self._question(group, last, target)
+        elif last in able and target not in ("", pin):
             target = last
         elif target not in ("", pin, last) and last and not self._on_standby(last):
             question = self._question(group, last, target)
@@ -513,7 +521,10 @@ class Coordinator:
         command = f"hamgr confirm {group.name}"
         if group.mode is Mode.MANUAL:
             command = f"hamgr takeover {group.name} --node {target}"
-        return f"waits for a human: {group.name} ran on {last}, which {why}; it starts on {target} after `{command}`"
+        so_far = f"waits for a human: {group.name} ran on {last}, which {why}; it starts on {target} after `{command}`"
+        if group.mode is Mode.AUTOMATIC:
+            return f"{so_far}, or {group.takeover_delay:g} s after {last} was lost"
+        return so_far
 
     def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
         runs = self.members[node].state(group) not in (GroupState.UNKNOWN, GroupState.STOPPED)

@@ -85,7 +85,10 @@ def with_policy(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
         fence_limit_all=rng.choice((0, 0, 0, 3)),
         mode=mode,
         takeover_delay=rng.choice((0.0, 0.0, 5.0)),
-        groups=tuple(replace(group, mode=rng.choice((mode, mode, *_MODES))) for group in spec.groups),
+        groups=tuple(
+            replace(group, mode=rng.choice((mode, mode, *_MODES)), takeover_delay=rng.choice((0.0, 0.0, 0.0, 10.0)))
+            for group in spec.groups
+        ),
     )
 
 

@@ -115,7 +115,7 @@ def test_groups_have_the_mode_of_the_cluster_unless_they_say_another(tmp_path: P
     (sentence,) = changed(tmp_path, ("[cluster]", '[cluster]\nmode = "ask"\ntakeover_delay = "5s"'))
     assert sentence == (
         'cluster.takeover_delay: found "5s", '
-        "allowed none with mode = 'ask': a human is waited for as long as it takes"
+        "allowed none with mode = \"ask\": a human is waited for as long as it takes"
     )
 
 
