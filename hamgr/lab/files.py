@@ -52,6 +52,9 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
         lines.append("realtime = true")
     if options.fence_check_interval:
         lines.append(f'fence_check_interval = "{options.fence_check_interval}"')
+    if "fence_limit" not in options.cluster:
+        # In a lab machines die on purpose, again and again.
+        lines += ["fence_limit = 0", "fence_limit_all = 0"]
     lines += [options.cluster] if options.cluster else []
     lines += ["", "[timing]"]
     for name in ("keepalive", "warntime", "deadtime", "initdead", "lease"):
