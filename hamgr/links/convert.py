@@ -226,6 +226,13 @@ def _arbiter_answer_in(body: pb.ArbiterAnswer) -> core.ArbiterAnswer:
     )
 
 
+def _number(number: int) -> int:
+    """Of a fencing: microseconds since 1970, which go into a database's signed 64 bits, and can still grow."""
+    if number >= 1 << 62:
+        raise ValueError(f"number {number} of a fencing")
+    return number
+
+
 def past_fence_out(fence: core.PastFence) -> pb.PastFence:
     return pb.PastFence(**asdict(fence))
 
@@ -233,7 +240,7 @@ def past_fence_out(fence: core.PastFence) -> pb.PastFence:
 def past_fence_in(fence: pb.PastFence) -> core.PastFence:
     return core.PastFence(
         by=fence.by,
-        number=fence.number,
+        number=_number(fence.number),
         node=fence.node,
         epoch=fence.epoch,
         reason=fence.reason,
@@ -333,7 +340,7 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
             fences=map(past_fence_out, body.fences),
         ),
         lambda body: core.FenceNews(
-            tuple((known.by, known.number) for known in body.known), tuple(map(past_fence_in, body.fences))
+            tuple((known.by, _number(known.number)) for known in body.known), tuple(map(past_fence_in, body.fences))
         ),
     ),
     core.DrbdOutdate: (

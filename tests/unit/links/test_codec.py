@@ -242,11 +242,15 @@ def test_the_memory_for_lives_is_bounded() -> None:
         forged_packet(report=pb.Report(groups=[pb.GroupReport(state=-1)])),  # type: ignore[arg-type]
         forged_packet(arbiter_report=pb.ArbiterReport(deadtime=math.nan)),
         forged_packet(arbiter_report=pb.ArbiterReport(settle=-1.0)),
+        forged_packet(fence_news=pb.FenceNews(known=[pb.Known(by="a", number=1 << 63)])),
+        forged_packet(fence_news=pb.FenceNews(fences=[pb.PastFence(by="a", number=1 << 63)])),
+        forged_packet(fence_news=pb.FenceNews(fences=[pb.PastFence(by="a", number=1, asked_at=math.inf)])),
         forged(b"\x0a\x02\xff\xfe" + sealed()[HEADER + MAC_BYTES :]),
     ],
     ids=[
         "empty", "magic alone", "no payload", "other magic", "other version", "no protobuf", "no body",
-        "incarnation 0", "bad standing", "bad group state", "deadtime is no number", "negative settle", "bad utf-8",
+        "incarnation 0", "bad standing", "bad group state", "deadtime is no number", "negative settle",
+        "no database takes it", "nor that", "endless time", "bad utf-8",
     ],
 )  # fmt: skip
 def test_senseless_frames_are_malformed(frame: bytes) -> None:
