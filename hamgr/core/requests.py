@@ -395,7 +395,8 @@ class Requests:
             coordinator.fencing.confirmed(now, plan, who)
         for group, target in moves.items():
             coordinator.pin(group, target)
-        told = [f"{plan.node} is fenced" for plan in plans] + [f"{group} starts on {to}" for group, to in moves.items()]
+        told = [f"{plan.node} is to be fenced" for plan in plans]
+        told += [f"{group} is to run on {to}" for group, to in moves.items()]
         node.tell(Kind.TAKEOVER_CONFIRMED, f"{who} confirmed: {'; '.join(told)}", operator=forward.operator)
         self.answer(requester, True, "; ".join(told))
 
