@@ -138,6 +138,14 @@ def test_a_lone_node_waits_for_the_other_until_an_operator_says_that_it_is_off(n
     kinds = [event["kind"] for event in past]
     assert kinds.index("fence-acknowledged") < kinds.index("coordinator") < kinds.index("group-started")
 
+    history = node.hamgr("fence", "history").stdout.splitlines()
+    assert history[0].endswith("  b  acknowledged")
+    assert "confirmed that b is off" in history[1]
+    assert node.hamgr("fence", "history", "a").stdout == "no fencing of a is known\n"
+    nothing = node.hamgr("confirm")
+    assert nothing.returncode == 1
+    assert "nothing waits for a confirmation now" in nothing.stderr
+
     alone = node.hamgr("standby", "--json")
     assert alone.returncode == 1
     assert json.loads(alone.stdout) == {
