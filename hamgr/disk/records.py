@@ -158,7 +158,7 @@ def decode_header(block: bytes, place: int) -> Header | None:
             int(values["serial"]),
             int(values["made_us"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"a header that makes no sense: {error}") from None
     if len(header.uuid) != len(NOBODY) or len(header.nodes) > SLOTS:
         raise Damaged("a header that makes no sense")

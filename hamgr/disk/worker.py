@@ -22,7 +22,6 @@ from hamgr.disk.device import Device, DeviceError, header_for
 from hamgr.disk.records import (
     BLOCK,
     NOBODY,
-    PILLS,
     SLOTS,
     Damaged,
     Header,
@@ -34,6 +33,7 @@ from hamgr.disk.records import (
     decode_pill,
     encode_lease,
     lease_place,
+    pill_place,
 )
 from hamgr.disk.ring import MOST_BYTES, Follower, cells
 
@@ -182,7 +182,7 @@ class Session:
 
     def _pill_now(self) -> bytes:
         """The nonce of a pill that is here before us: it was for an earlier life, unless it names ours."""
-        pill = self._pill(self._device.read(PILLS + self._slot))
+        pill = self._pill(self._device.read(pill_place(self._slot)))
         return pill.nonce if pill is not None and pill.life != self._place.life else NOBODY
 
     def serve(self) -> None:
@@ -232,13 +232,13 @@ class Session:
             self._device.write(cell_place(self._slot, 0), b"".join(rest))
 
     def _look(self) -> None:
-        """One read for all leases and pills, and one more for each node that wrote something."""
-        blocks = self._device.read(lease_place(0), 2 * SLOTS)
+        """One read for all leases, one for the pill, and one or two more for each node that wrote something."""
+        blocks = self._device.read(lease_place(0), len(self._header.nodes))
         for slot, follower in self._followers.items():
             lease = self._lease(blocks, slot)
             if lease is not None:
                 self._follow(follower, lease)
-        pill = self._pill(blocks[(SLOTS + self._slot) * BLOCK : (SLOTS + self._slot + 1) * BLOCK])
+        pill = self._pill(self._device.read(pill_place(self._slot)))
         if pill is not None and pill.nonce != self._answered and pill.life in (self._place.life, NOBODY):
             self._answered = pill.nonce
             self._worker.tell(PILL, pill.nonce + pill.sender.encode())
@@ -250,17 +250,25 @@ class Session:
                 raise Ended
 
     def _die(self, pill: Pill) -> None:
-        """Say so, and reset the machine; if that is not the end, take the word back."""
-        self._write_lease(State.DYING, pill.nonce)
+        """Say so, and reset the machine. Nothing is said if it can't be done; if it did not help, it is taken back."""
         try:
             trigger = os.open(self._place.reset, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            self._survived(error.strerror or str(error))
+            return
+        self._write_lease(State.DYING, pill.nonce)
+        try:
             os.write(trigger, RESET)
-            os.close(trigger)
             time.sleep(LAST_MOMENT)
             reason = "this machine was not reset"
         except OSError as error:
             reason = error.strerror or str(error)
+        finally:
+            os.close(trigger)
         self._write_lease(State.RUNNING)
+        self._survived(reason)
+
+    def _survived(self, reason: str) -> None:
         self._worker.tell(DOWN, f"a poison pill could not be swallowed: {self._place.reset}: {reason}".encode())
 
     def _lease(self, blocks: bytes, slot: int) -> Lease | None:

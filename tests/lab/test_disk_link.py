@@ -121,7 +121,7 @@ def test_a_disk_that_freezes_or_is_slow_is_told_of_and_makes_no_heartbeat_of_oth
         assert array_link(cluster, "b")[0], "b's way to the disk is another"
         disk.hung.go_on()
         cluster.wait(lambda: array_link(cluster, "a")[0], 10, "a to use the disk again")
-        until = time.monotonic() + 3
+        until = time.monotonic() + 1.5
         while time.monotonic() < until:  # Slow: each read and write may wait for 200 ms.
             disk.hung.hang()
             time.sleep(0.2)
@@ -131,11 +131,6 @@ def test_a_disk_that_freezes_or_is_slow_is_told_of_and_makes_no_heartbeat_of_oth
             happened = kinds(cluster, node)
             assert "node-dead" not in happened
             assert "late" not in happened
-        # The disk hangs while hamgrd ends: it ends all the same.
-        disk.hung.hang()
-        cluster.node("a").exec(["hamgr", "--socket", str(cluster.layout.admin_socket("a")), "standby", "a"])
-        cluster.wait_for_owner("b", 20)
-        disk.hung.go_on()
 
 
 PILLS = "".join(

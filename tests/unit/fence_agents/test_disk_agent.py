@@ -160,6 +160,17 @@ def test_a_node_that_does_not_reset_itself_for_a_pill_is_not_fenced(
     assert "outcome unknown: b did not acknowledge the pill within 1 s; its lease goes on" in done.stderr
 
 
+def test_a_node_that_can_not_reset_itself_says_nothing(machine: Machine, two_ends: tuple[str, str]) -> None:
+    machine.boot()
+    machine.trigger.unlink()
+    done = agent(two_ends[0])
+    assert done.returncode == 1
+    assert "outcome unknown: b did not acknowledge the pill within 1 s; its lease goes on" in done.stderr
+    assert machine.process is not None
+    assert machine.process.stdout is not None
+    assert "a poison pill could not be swallowed: " in machine.process.stdout.readline()
+
+
 def test_a_lease_that_stands_proves_nothing(machine: Machine, two_ends: tuple[str, str]) -> None:
     machine.boot()
     assert machine.process is not None
