@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from typing import Any
 
 import pytest
-from clusters import FAST, kinds, watched
+from clusters import FAST, insist, kinds, watched
 from conftest import LabFactory
 
 from hamgr.lab.lab import Lab
@@ -58,18 +59,6 @@ def test_devices_are_told_by_what_is_wrong_with_them(lab: LabFactory) -> None:
     assert code == 1
     assert "refused the login" in found["bmc-b", "a"]["answers"][1]
     cluster.layout.bmc_password.write_text(password)
-
-    # The device that shall switch b switches a, and the other way round.
-    text = cluster.layout.config.read_text()
-    swapped = text.replace("10.77.9.21", "there").replace("10.77.9.22", "10.77.9.21").replace("there", "10.77.9.22")
-    (cluster.layout.disk("a") / "swapped.toml").write_text(swapped)
-    cluster.node("b").power_off()
-    cluster.wait(lambda: "fence-confirmed" in kinds(cluster, "a"), 20, "b to be fenced")
-    code, found = fence_test(cluster, "a", config=str(cluster.layout.here / "swapped.toml"))
-    assert code == 1
-    assert found["bmc-a", "a"]["plug"][0] == "failed"
-    assert "ANOTHER MACHINE" in found["bmc-a", "a"]["plug"][1]
-    assert found["bmc-b", "a"]["plug"][0] == "warning"
 
 
 def test_hamgrd_itself_notices_a_device_that_stops_answering(lab: LabFactory) -> None:
@@ -131,3 +120,47 @@ def test_a_node_that_is_shot_is_seen_to_be_replaced(lab: LabFactory) -> None:
     story = [row["what"] for row in told["timeline"]]
     assert story.index("fence-asked") < story.index("fence-confirmed") < story.index("group-starting")
     assert any(row["text"] == "a is off" for row in told["timeline"] if row["what"] == "answer")
+
+
+def test_a_node_that_is_switched_off_from_within_proves_its_device(lab: LabFactory) -> None:
+    cluster = lab(**FAST)
+    cluster.wait_for_owner("a")
+    text = cluster.layout.config.read_text()
+    swapped = text.replace("10.77.9.21", "there").replace("10.77.9.22", "10.77.9.21").replace("there", "10.77.9.22")
+    (cluster.layout.disk("a") / "swapped.toml").write_text(swapped)
+    insist(cluster, "a", "standby", "b")
+    for file, expected in ((cluster.layout.here / "swapped.toml", 1), (cluster.layout.config, 0)):
+        words = ["fence-test", "--config", str(file), "--node", "a", "--identify", "b", "--yes", "--timeout", "20"]
+        with subprocess.Popen(
+            cluster.node("a").command(words),
+            env=cluster.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as test:
+            assert test.stderr is not None
+            assert "Now switch b off" in test.stderr.readline()
+            cluster.node("b").kill_daemon(signal.SIGTERM)
+            cluster.wait(lambda: cluster.status("a")["nodes"][1]["state"] == "left", 10, "b to leave")
+            cluster.node("b").power_off()
+            out, _ = test.communicate(timeout=40)
+        assert test.returncode == expected, out
+        if expected == 0:
+            assert "bmc-b switches b: it went off with it\n" in out
+            assert cluster.node("b").is_on()
+            continue
+        assert "bmc-a is to switch a, and went off with b: WRONG PLUG" in out
+        assert "bmc-b is to switch b, which is off now, and reads on: WRONG PLUG" in out
+        assert cluster.node("a").is_on()
+        assert not cluster.node("b").is_on()
+        # Now that b is off, its readings give the wrong device away too.
+        code, found = fence_test(cluster, "a", config=str(file))
+        assert code == 1
+        assert found["bmc-a", "a"]["plug"][0] == "failed"
+        assert "ANOTHER MACHINE" in found["bmc-a", "a"]["plug"][1]
+        assert found["bmc-b", "a"]["plug"][0] == "warning"
+        cluster.node("b").power_on()
+        cluster.wait(lambda: cluster.status("a")["nodes"][1]["state"] == "online", 20, "b to come back")
+    assert cluster.owners() == ["a"]
+    assert "fence-asked" not in kinds(cluster, "a")

@@ -55,9 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
     parser.add_argument("--here", action="store_true", help="from this node alone, not from the others too")
+    parser.add_argument(
+        "--identify", metavar="NODE", help="prove which device is this node's, by switching the node off"
+    )
     parser.add_argument("--live", metavar="NODE", help="SWITCH THIS NODE OFF, and watch the cluster recover")
-    parser.add_argument("--yes", action="store_true", help="(live) don't ask for the node's name")
-    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="(live) how long to watch (120)")
+    parser.add_argument("--yes", action="store_true", help="(identify, live) don't ask for the node's name")
+    parser.add_argument(
+        "--timeout", type=float, default=120.0, metavar="S", help="(identify, live) how long to wait (120)"
+    )
     return parser
 
 
@@ -73,6 +78,13 @@ def _run(args: argparse.Namespace) -> int:
         print(f"fence-test: {config.path} has no [fence.NAME]: nothing can be fenced", file=sys.stderr)
         return USAGE
     socket = Path(args.socket) if args.socket else config.admin_socket
+    if args.live and args.identify:
+        print("fence-test: found --live and --identify, allowed one of them", file=sys.stderr)
+        return USAGE
+    if args.identify:
+        from hamgr.cli.fences.identify import identify
+
+        return identify(args, config, node, socket)
     if args.live:
         from hamgr.cli.fences.live import live
 
