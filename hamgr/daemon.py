@@ -30,7 +30,7 @@ from hamgr.config.model import DEFAULT_CONFIG, GUARD_SUFFIX, Config, SelfFence
 from hamgr.config.problems import ConfigError, NotYet
 from hamgr.config.source import Loaded, load
 from hamgr.core.effects import Kind
-from hamgr.core.events import GuardChanged, Verb
+from hamgr.core.events import Verb
 from hamgr.core.messages import Packet
 from hamgr.core.node import Node
 from hamgr.fencing.poweron import Rebooter, Unfencing
@@ -146,8 +146,10 @@ async def run(config: Config, node_name: str) -> int:
         windows.start()
         if arbiter is not None:
             await arbiter.start()
-        if guard is not None:
-            host.post(GuardChanged("its guard is not up yet"))
+        if guard is not None and node_name in config.watchdogs:
+            # Until it is fed we are unfit, and groups would begin elsewhere.
+            await guard.start()
+        elif guard is not None:
             guard.begin()
         _end_on_signals(loop, host)
         _reload_on_hangup(loop, keys_desk)

@@ -161,5 +161,6 @@ def test_a_killed_guard_is_replaced_before_the_watchdog_bites_and_a_clean_end_di
     cluster.wait_for_owner("b")
     cluster.wait(lambda: guard(node) == 0, 10, "the guard to end")
     assert node.is_on()
+    cluster.wait(lambda: not cluster.layout.daemon_pid("a").exists(), 10, "hamgrd to end")
     node.start_daemon()
     cluster.wait_for_owner("a")

@@ -10,8 +10,19 @@ import pytest
 
 from hamgr.admin.events import EventLog
 from hamgr.core.cluster import ClusterSpec, NodeSpec
-from hamgr.core.effects import Effect, Persist, Record, Reply, Send, VoteRecord, WakeAt
-from hamgr.core.events import Event, OperatorAsked, Paused, Persisted, PersistFailed, Tick, Verb
+from hamgr.core.effects import (
+    Effect,
+    Exit,
+    FeedWatchdog,
+    Persist,
+    Record,
+    Reply,
+    SelfFence,
+    Send,
+    VoteRecord,
+    WakeAt,
+)
+from hamgr.core.events import Event, GuardChanged, OperatorAsked, Paused, Persisted, PersistFailed, Tick, Verb
 from hamgr.core.messages import FarewellAck
 from hamgr.core.status import Status
 from hamgr.host import Host, World
@@ -146,3 +157,44 @@ async def test_a_little_lateness_is_no_pause(late: float) -> None:
     host.post(Tick())
     assert not any(isinstance(event, Paused) for event in node.events)
     await host.close()
+
+
+class NotedGuard:
+    """A guard that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def feed(self, until: float) -> None:
+        self.told.append(until)
+
+    def act(self, reason: str) -> None:
+        self.told.append(reason)
+
+    def release(self) -> None:
+        self.told.append("released")
+
+
+async def test_the_guard_hears_until_when_the_node_may_go_on_and_when_it_must_end() -> None:
+    steps: dict[Event, list[Effect]] = {
+        Tick(): [FeedWatchdog(3.5)],
+        Persisted(1): [SelfFence("web can't be stopped")],
+        Persisted(2): [Exit("left cleanly")],
+    }
+    node, world, guard = ScriptedNode(lambda event: steps[event]), Recorder(), NotedGuard()
+    host = Host(node, EventLog("a"), lambda: 0.0)  # type: ignore[arg-type]
+    host.begin(World(world, None, SimpleNamespace(), {}, world, guard=guard))  # type: ignore[arg-type]
+    host.post(Persisted(1))
+    assert world.sent == ["muted"]
+    host.post(Persisted(2))
+    assert guard.told == [3.5, "web can't be stopped", "released"]
+    assert host.ended.is_set()
+
+
+async def test_a_guard_that_is_missing_is_told_to_people_and_to_the_node() -> None:
+    host, node, _world = hosted(lambda event: [])
+    host.guard_changed("no memory")
+    host.guard_changed("")
+    assert node.events[1:] == [GuardChanged("no memory"), GuardChanged("")]
+    (record,) = host.events.past(10)
+    assert "nothing guards what a runs: no memory" in str(record)
