@@ -202,6 +202,10 @@ def _failback(world: World, args: tuple[str, ...]) -> None:
         machine.set_failback(args[0], args[1] == "open")
 
 
+def _guard(world: World, args: tuple[str, ...]) -> None:
+    world.machines[args[0]].set_guard(args[1] == "ok")
+
+
 def _own_link(world: World, args: tuple[str, ...]) -> None:
     """The kernel says so of a link, and may be wrong: nothing is cut by it."""
     world.machines[args[0]].set_link(args[1], args[2] == "up")
@@ -226,6 +230,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "health": ("NODE SCORE", _health),
     "failback": ("GROUP open|closed", _failback),
     "own-link": ("NODE LINK up|down", _own_link),
+    "guard": ("NODE lost|ok", _guard),
     "fence-mode": ("NODE MODE", _fence_mode),
     "arbiter-down": ("", _arbiter(up=False)),
     "arbiter-up": ("", _arbiter(up=True)),

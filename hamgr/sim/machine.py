@@ -30,6 +30,7 @@ from hamgr.core.events import (
     ConfigStaged,
     Event,
     FailbackClosed,
+    GuardChanged,
     HealthChanged,
     LinkChanged,
     Paused,
@@ -252,6 +253,7 @@ class Machine:
         """Seconds by which somebody set the clock that shows the time of day, which is for people alone."""
         self._fed = 0
         self._armed = False
+        self._guarded = True
         self._health = 0
         self._closed: frozenset[str] = frozenset()
         self._links_down: dict[str, None] = {}
@@ -312,6 +314,8 @@ class Machine:
         process.note(f"the daemon starts, life {process.incarnation:x}")
         if self._health:
             process.post(HealthChanged(self._health))
+        if not self._guarded:
+            process.post(GuardChanged("its guard is dead"))
         if self._closed:
             process.post(FailbackClosed(self._closed))
         for link in self._links_down:
@@ -390,12 +394,20 @@ class Machine:
     def feed_watchdog(self, until: float) -> None:
         """The guard, which outlives the daemon, feeds it until then; a last time right before it."""
         timeout = self.world.spec.node(self.name).watchdog_timeout
-        if timeout is not None:
+        if timeout is not None and self._guarded:
             self._armed = True
             self._fed += 1
             if until != float("inf"):
                 last = max(self.world.engine.now, self.clock.true(until))
                 self.world.engine.at(last + timeout, self._hungry, self._fed, self.boots)
+
+    def set_guard(self, there: bool) -> None:
+        """The guard dies and can't be started again, or comes back: nobody else feeds the watchdog."""
+        if not there and self._armed:
+            self.feed_watchdog(self.local_now())
+        self._guarded = there
+        if self.process is not None:
+            self.process.post(GuardChanged("" if there else "its guard is dead"))
 
     def _hungry(self, fed: int, boot: int) -> None:
         if self._armed and fed == self._fed and boot == self.boots and self.powered:
