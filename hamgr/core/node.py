@@ -575,9 +575,13 @@ class Node:
         self.pushing.pulse()
 
     def _feed(self, now: float, beat_due: bool) -> None:
-        """Once a keepalive, when the time gets shorter (before anything is started), and when groups are given up."""
+        """Once a keepalive, when the time gets shorter (before anything is started), when groups are given up, and when
+        nothing here is to be ended anymore (before others learn that a maintenance is on our disk)."""
         until = self.leases.guarded_until(now)
-        if until is None or (until >= self._fed_until and not beat_due and now < self.leases.until):
+        if until is None:
+            return
+        can_wait = until >= self._fed_until and now < self.leases.until
+        if can_wait and not beat_due and until != FOREVER:
             return
         if until != self._fed_until or beat_due:
             self._fed_until = until

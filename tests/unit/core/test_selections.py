@@ -6,8 +6,9 @@ import pytest
 from wholenodes import Cluster
 
 from hamgr.core.cluster import GroupSpec
-from hamgr.core.effects import Reply
+from hamgr.core.effects import FeedWatchdog, Reply
 from hamgr.core.events import OperatorAsked, Verb
+from hamgr.core.quorum import FOREVER
 
 
 class Asked(Cluster):
@@ -101,3 +102,25 @@ def test_a_cleanup_names_the_nodes_that_it_left_out() -> None:
     text = "failures of web on a are forgotten; it stays away from b: hamgr cleanup web --node b"
     assert cluster.ask("a", Verb.CLEANUP, "a", "web") == Reply(1, True, text)
     assert cluster.ask("a", Verb.CLEANUP, "b", "web") == Reply(2, True, "failures of web on b are forgotten")
+
+
+class Fed(Asked):
+    """Notes until when each node's guard lets it run."""
+
+    def __init__(self) -> None:
+        self.fed: dict[str, float] = {}
+        self.fed_at_reply: dict[str, float] = {}
+        super().__init__()
+
+    def _perform(self, name: str, effect: object) -> None:
+        if isinstance(effect, FeedWatchdog):
+            self.fed[name] = effect.until
+        if isinstance(effect, Reply):
+            self.fed_at_reply = dict(self.fed)
+        super()._perform(name, effect)
+
+
+def test_whoever_is_told_that_a_maintenance_is_on_can_kill_any_daemon() -> None:
+    cluster = Fed()
+    assert cluster.ask("a", Verb.MAINTENANCE_ON).done
+    assert cluster.fed_at_reply == {"a": FOREVER, "b": FOREVER, "c": FOREVER}
