@@ -11,12 +11,30 @@ from hamgr.lab.watch import Prober
 FAST = {"keepalive": "100ms", "warntime": "300ms", "deadtime": "600ms", "lease": "1500ms", "initdead": "2s"}
 
 
+class BrokenPromise(AssertionError):
+    """Two owners at once, or something lost that was acknowledged: a busy machine is no excuse for it."""
+
+
+@contextmanager
+def promised() -> Iterator[None]:
+    """What is asserted within, or by the function that this decorates, must hold the first time."""
+    try:
+        yield
+    except AssertionError as error:
+        raise BrokenPromise(*error.args) from error
+
+
+@promised()
+def one_owner_at_a_time(prober: Prober) -> None:
+    assert prober.owners_overlapping() == []
+
+
 @contextmanager
 def watched(lab: Lab, url: str = "") -> Iterator[Prober]:
     """The VIP under watch, and the page there; two owners at any moment are a failure."""
     with lab.watch_vip(url=url) as prober:
         yield prober
-    assert prober.owners_overlapping() == []
+    one_owner_at_a_time(prober)
 
 
 def kinds(lab: Lab, reporter: str) -> list[str]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from clusters import FAST, insist, runs, watched
+from clusters import FAST, insist, promised, runs, watched
 from servers import DATABASE, DATABASE_FILES, SCHEMA, WEB, WEB_PORT, needs
 
 from hamgr.lab.lab import Lab
@@ -189,6 +189,7 @@ def sql(cluster: Lab, statement: str) -> list[list[str]]:
     return [line.split("\t") for line in asked.stdout.splitlines()]
 
 
+@promised()
 def assert_nothing_is_lost(cluster: Lab) -> None:
     """Every acknowledged row is there, each try at most once, and nothing that was not tried. A number is there twice
     only by two tries: the acknowledgement of the first was lost."""
@@ -205,6 +206,7 @@ def assert_nothing_is_lost(cluster: Lab) -> None:
     assert sql(cluster, "CHECK TABLE lab.written EXTENDED")[-1][-2:] == ["status", "OK"]
 
 
+@promised()
 def assert_the_disk_is_whole(cluster: Lab, owner: str) -> None:
     """Stopped cleanly, InnoDB's pages and the file system have no fault."""
     cluster.node(owner).kill_daemon(signal.SIGTERM)

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from clusters import FAST, insist, kinds, runs, watched
+from clusters import FAST, insist, kinds, promised, runs, watched
 from servers import needs
 
 from hamgr.lab.lab import Lab
@@ -158,6 +158,7 @@ class Data:
         self._cluster = cluster
         self._written: list[str] = []
 
+    @promised()
     def check(self, node: str) -> None:
         """All that was written before is on this node; one more line is written."""
         file = f"{self._cluster.layout.here}/mnt/lines"

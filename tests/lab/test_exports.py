@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from clusters import FAST, insist, kinds, runs, watched
+from clusters import FAST, insist, kinds, promised, runs, watched
 from nfs_writer import content
 from servers import GANESHA, mounted, needs
 
@@ -76,6 +76,7 @@ def wait_for_files(writer: Prober) -> None:
         writer.wait_for(lambda answer, asked=asked: answer.sent >= asked, 40, "a file to be written and read back")
 
 
+@promised()
 def assert_all_files_are_there(cluster: Lab, owner: str) -> None:
     names = (cluster.layout.directory / "journal").read_text().split()
     listed = cluster.client.exec(["nfs-ls", f"nfs://{VIP}{EXPORT}?version=4"]).stdout
