@@ -18,7 +18,7 @@ PROTOC = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I p
 all: test
 
 test: lint
-	$(BIN)/pytest tests --ignore=tests/lab -n 2 --dist loadfile
+	$(BIN)/pytest tests --ignore=tests/lab -n 2 --dist loadfile --reruns 1 -raR
 	$(BIN)/python -m hamgr.sim --seeds $(SEEDS)
 	$(LAB_TESTS)
 

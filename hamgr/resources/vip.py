@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import logging
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 REFUSE_PATIENCE = 1.0
 """Seconds for which another machine is asked before the start is refused: one that is just ending still answers."""
+
+DETECTION_LOOK = 0.25
+"""Seconds between two looks at what the kernel's own detection found, if it says nothing by itself."""
 
 GONE = (errno.EADDRNOTAVAIL, errno.ENODEV)
 """What the kernel says of an address, or of an interface, that went away by itself."""
@@ -173,7 +177,10 @@ class Vip:
                 if not flags[0] & IFA_F_TENTATIVE:
                     return
                 moved.clear()
-                await moved.wait()
+                # The kernel's word may have come, and been read by others, before we listened.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(DETECTION_LOOK):
+                        await moved.wait()
         finally:
             kernel.unwatch(self._address, moved.set)
 
