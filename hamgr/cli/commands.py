@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hamgr.cli import typed_name
+
 if TYPE_CHECKING:
     from hamgr.config.source import Loaded, Places
     from hamgr.v1 import admin_pb2 as pb
@@ -143,20 +145,12 @@ def _acknowledge(args: argparse.Namespace, node: str) -> int:
 
 
 def _confirmed(node: str) -> bool:
-    if not sys.stdin.isatty():
-        print("hamgr fence ack: asks for a confirmation on a terminal; without one, say --yes", file=sys.stderr)
-        return False
-    print(
+    warning = (
         f"You are about to say that {node} is off. Its groups will then start elsewhere.\n"
         f"Check first, at the machine or its power supply: is {node} really powered off, or unplugged?\n"
-        "If it still runs, two nodes will run the same service and data can be destroyed.",
-        file=sys.stderr,
+        "If it still runs, two nodes will run the same service and data can be destroyed."
     )
-    print("Type the node's name to confirm: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() == node:
-        return True
-    print("hamgr fence ack: not confirmed, nothing was done", file=sys.stderr)
-    return False
+    return typed_name.confirms("hamgr fence ack", warning, "node", node)
 
 
 def check(args: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hamgr.cli import typed_name
 from hamgr.cli.commands import DONE, FAILED, USAGE, config_path, load
 
 if TYPE_CHECKING:
@@ -122,19 +123,11 @@ def _why_not(status: Status, name: str) -> str:
 
 
 def _confirmed(group: str, node: str, unknown: Sequence[str]) -> bool:
-    if not sys.stdin.isatty():
-        print("hamgr resource check: asks for a confirmation on a terminal; without one, say --yes", file=sys.stderr)
-        return False
-    print(
+    warning = (
         f"Group {group} will be started and stopped on {node}, several times. No hamgrd here knows whether it is\n"
-        f"stopped on {', '.join(unknown)}: is it? If it runs there, two nodes will run it and data can be destroyed.",
-        file=sys.stderr,
+        f"stopped on {', '.join(unknown)}: is it? If it runs there, two nodes will run it and data can be destroyed."
     )
-    print("Type the group's name to confirm: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() == group:
-        return True
-    print("hamgr resource check: not confirmed, nothing was done", file=sys.stderr)
-    return False
+    return typed_name.confirms("hamgr resource check", warning, "group", group)
 
 
 async def _check(args: argparse.Namespace, config: Config, group: GroupConfig, node: str, asks: _Daemon) -> int:

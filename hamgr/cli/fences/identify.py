@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hamgr.cli import typed_name
 from hamgr.cli.commands import DONE, FAILED, USAGE
 from hamgr.config.table import either
 from hamgr.fencing.runner import FenceRunner
@@ -97,19 +98,11 @@ def _status(socket: Path) -> Status:
 
 
 def _confirmed(node: str) -> bool:
-    if not sys.stdin.isatty():
-        print("fence-test: asks for a confirmation on a terminal; without one, say --yes", file=sys.stderr)
-        return False
-    print(
+    warning = (
         f"You will be asked to switch {node} off from within (systemctl poweroff), and its fence device must notice.\n"
-        f"Then the device is told to switch {node} on again. Nothing else is switched.",
-        file=sys.stderr,
+        f"Then the device is told to switch {node} on again. Nothing else is switched."
     )
-    print("Type the node's name to confirm: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() == node:
-        return True
-    print("fence-test: not confirmed, nothing was done", file=sys.stderr)
-    return False
+    return typed_name.confirms("fence-test", warning, "node", node)
 
 
 async def _identify(args: argparse.Namespace, config: Config, own: str, socket: Path) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from hamgr.admin.convert import event_from_proto, status_from_proto
+from hamgr.cli import typed_name
 from hamgr.cli.client import ANSWER_TIMEOUT, STATUS_TIMEOUT, admin, operator
 from hamgr.cli.commands import DONE, FAILED, USAGE
 from hamgr.config.table import either
@@ -141,21 +142,13 @@ def _only_on(config: Config, group: str, node: str) -> bool:
 
 
 def _confirmed(status: Status, node: str) -> bool:
-    if not sys.stdin.isatty():
-        print("fence-test: asks for a confirmation on a terminal; without one, say --yes", file=sys.stderr)
-        return False
     runs = [group.name for group in status.groups if group.owner == node]
     what = f"Its groups ({', '.join(runs)}) stop at once, and start elsewhere." if runs else "It runs no group."
-    print(
+    warning = (
         f"{node} will lose its power NOW, without a shutdown: what it has not written is lost. {what}\n"
-        f"Afterwards it stays off until somebody switches it on.",
-        file=sys.stderr,
+        f"Afterwards it stays off until somebody switches it on."
     )
-    print("Type the node's name to confirm: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() == node:
-        return True
-    print("fence-test: not confirmed, nothing was done", file=sys.stderr)
-    return False
+    return typed_name.confirms("fence-test", warning, "node", node)
 
 
 Order = Callable[[], tuple[bool, str]]
