@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 
 from arbiter.config import DEFAULT_CONFIG, ArbiterConfig, load, load_all_keys
+from arbiter.keeper import SqliteKeeper
 from arbiter.service import ArbiterService
 from arbiter.store import SqliteStore, StoreError
 from hamgr import __version__
@@ -33,8 +34,7 @@ class ListenError(Exception):
 async def serve(config: ArbiterConfig) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigError, StoreError or ListenError before anything is served."""
     keys = load_all_keys(config)
-    store = SqliteStore(config.state_dir)
-    service = ArbiterService(keys, store)
+    service = ArbiterService(keys, SqliteKeeper(SqliteStore(config.state_dir)))
     server = grpc.aio.server(options=SERVER_OPTIONS)
     pb_grpc.add_ArbiterServicer_to_server(service, server)
     ended = asyncio.Event()
@@ -61,7 +61,6 @@ async def serve(config: ArbiterConfig) -> None:
     finally:
         await server.stop(grace=None)
         await service.close()
-        store.close()
 
 
 async def _reload(config: ArbiterConfig, service: ArbiterService) -> None:

@@ -1,27 +1,23 @@
-"""Serves the sessions of all clusters: reports come in, `arbiter.decide` decides, votes go to disk, answers go out."""
+"""Serves the sessions of all clusters: each node's reports come in on its stream, and the answers go out on it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import grpc
 
-from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Explain, WakeAt
-from arbiter.decide import Store as StoreEffect
-from arbiter.store import Store, StoreError
-from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
+from arbiter.desk import ClusterDesk, NodeSession
+from arbiter.keeper import Keeper
+from hamgr.core.messages import ArbiterReport
 from hamgr.links.acceptor import ENDS_STREAM, MAX_STRANGERS
 from hamgr.links.arbiter import ARBITER, CLUSTER, LINK
 from hamgr.links.codec import Codec, Rejected, RejectReason
 from hamgr.links.counters import Counters
 from hamgr.links.keys import Keys
-from hamgr.links.stream import Outgoing
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
 from hamgr.v1 import cluster_pb2 as pb
 
@@ -30,104 +26,17 @@ log = logging.getLogger("hamgr-arbiter")
 FIRST_REPORT = 5.0
 """Seconds in which a stream must bring an authentic report; what waits longer is no node."""
 
-Call = Callable[[float], list[ArbiterEffect]]
-
-
-class NodeSession:
-    """One node's stream. incarnation: of the node's life that speaks on it."""
-
-    def __init__(self, node: str, incarnation: int) -> None:
-        self.node = node
-        self.incarnation = incarnation
-        self.outgoing = Outgoing()
-
-
-class ClusterDesk:
-    """One cluster: its arbitration, its sessions, and the order of what happens to it."""
-
-    def __init__(self, cluster: str, codec: Codec, store: Store, disk: ThreadPoolExecutor) -> None:
-        self.codec = codec
-        self._cluster = cluster
-        self._store = store
-        self._disk = disk
-        self._kept = store.load(cluster)
-        self._arbiter = ClusterArbiter(self._kept)
-        self._sessions: dict[str, NodeSession] = {}
-        self._calls: asyncio.Queue[Call] = asyncio.Queue()
-        self._timer: asyncio.TimerHandle | None = None
-        self._worker = asyncio.create_task(self._work())
-
-    def report(self, session: NodeSession, report: ArbiterReport) -> None:
-        self._sessions[session.node] = session
-        self._calls.put_nowait(lambda now: self._arbiter.report(now, session.node, session.incarnation, report))
-
-    def greet(self, session: NodeSession) -> None:
-        """Say that we are here and nothing else: an answer to no report."""
-        self._send(session, ArbiterAnswer(echo_us=0, voter=False, epoch=0))
-
-    def _send(self, session: NodeSession, answer: ArbiterAnswer) -> None:
-        packet = Packet(ARBITER, self.codec.incarnation, session.node, session.incarnation, answer)
-        session.outgoing.put(self.codec.seal(LINK, packet))
-
-    def ended(self, session: NodeSession) -> None:
-        if self._sessions.get(session.node) is session:
-            del self._sessions[session.node]
-            self._calls.put_nowait(lambda now: self._arbiter.lost(now, session.node))
-
-    async def _work(self) -> None:
-        """One call after the other; a vote is on disk before anything behind it is said."""
-        loop = asyncio.get_running_loop()
-        while True:
-            call = await self._calls.get()
-            for effect in call(time.monotonic()):
-                if isinstance(effect, StoreEffect):
-                    try:
-                        await loop.run_in_executor(self._disk, self._store.save, self._cluster, effect.book)
-                    except StoreError as error:
-                        self._arbiter.restore(self._kept)
-                        log.error("cluster %s: no vote, it can't be written: %s", self._cluster, error)
-                        break
-                    self._kept = effect.book
-                else:
-                    self._perform(loop, effect)
-
-    def _perform(self, loop: asyncio.AbstractEventLoop, effect: ArbiterEffect) -> None:
-        match effect:
-            case Answer(node, answer):
-                session = self._sessions.get(node)
-                if session is not None:
-                    self._send(session, answer)
-            case WakeAt(at):
-                if self._timer is not None:
-                    self._timer.cancel()
-                self._timer = loop.call_later(max(0.0, at - time.monotonic()), self._tick)
-            case Explain(text, facts):
-                told = "; ".join(f"{name}: {fact}" for name, fact in facts.items())
-                log.info("cluster %s: %s%s", self._cluster, text, f" ({told})" if told else "")
-
-    def _tick(self) -> None:
-        self._calls.put_nowait(self._arbiter.tick)
-
-    async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._worker.cancel()
-        await asyncio.gather(self._worker, return_exceptions=True)
-
 
 class ArbiterService(pb_grpc.ArbiterServicer):
     """All clusters behind one address."""
 
-    def __init__(self, keys: dict[str, Keys], store: Store) -> None:
-        # One thread: SQLite has one writer, and a vote never overtakes an earlier one.
-        self._disk = ThreadPoolExecutor(1, "hamgr-arbiter-disk")
+    def __init__(self, keys: dict[str, Keys], keeper: Keeper) -> None:
+        self._keeper = keeper
         self.counters = Counters()
         self._strangers: dict[asyncio.Task[str], None] = {}
         incarnation = secrets.randbits(63) | 1
         self._desks = {
-            cluster: ClusterDesk(
-                cluster, Codec(cluster, ARBITER, found.keys, found.active, incarnation), store, self._disk
-            )
+            cluster: ClusterDesk(cluster, Codec(cluster, ARBITER, found.keys, found.active, incarnation), keeper)
             for cluster, found in keys.items()
         }
 
@@ -153,7 +62,10 @@ class ArbiterService(pb_grpc.ArbiterServicer):
             while not reader.done():
                 _desk, session = opened.result()
                 sending = sending or asyncio.create_task(session.outgoing.get())
-                await asyncio.wait({reader, sending}, return_when=asyncio.FIRST_COMPLETED)
+                waited = {reader, sending, session.closing}
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                if session.closing.done():
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, session.closing.result())
                 if sending.done():
                     yield pb.Frame(data=sending.result())
                     sending = None
@@ -223,4 +135,4 @@ class ArbiterService(pb_grpc.ArbiterServicer):
     async def close(self) -> None:
         for desk in self._desks.values():
             await desk.close()
-        self._disk.shutdown()
+        await self._keeper.close()

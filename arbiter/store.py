@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 from arbiter.decide import VoteBook
 from hamgr.store import state_from_json, state_to_json
@@ -27,20 +27,6 @@ create table if not exists votes (
 
 class StoreError(Exception):
     """The votes can't be read or written; the text says where and why."""
-
-
-class Store(Protocol):
-    """Where votes are kept. Every method may raise StoreError."""
-
-    def load(self, cluster: str) -> VoteBook:
-        """The cluster's book; an empty one, that is no voter, for a cluster that is new here."""
-
-    def save(self, cluster: str, book: VoteBook) -> None:
-        """Have the book on disk when this returns. After an error it may be there or not."""
-
-    def clusters(self) -> list[str]: ...
-
-    def close(self) -> None: ...
 
 
 class SqliteStore:
@@ -74,6 +60,7 @@ class SqliteStore:
         return StoreError(f"{self._where}: {error}")
 
     def load(self, cluster: str) -> VoteBook:
+        """The cluster's book; an empty one, that is no voter, for a cluster that is new here."""
         try:
             row = self._db.execute(
                 "select voter, vote_epoch, voted_for, state from votes where cluster = ?", (cluster,)
@@ -86,9 +73,23 @@ class SqliteStore:
         return VoteBook(bool(voter), vote_epoch, voted_for, state_from_json(state))
 
     def save(self, cluster: str, book: VoteBook) -> None:
-        row = (cluster, int(book.voter), book.vote_epoch, book.voted_for, state_to_json(book.state))
+        """Have the book on disk when this returns. After an error it may be there or not."""
+        self.save_all({cluster: book})
+
+    def save_all(self, books: Mapping[str, VoteBook]) -> None:
+        """The same for many at the price of one: all are on disk, or none is."""
+        rows = [
+            (cluster, int(book.voter), book.vote_epoch, book.voted_for, state_to_json(book.state))
+            for cluster, book in books.items()
+        ]
         try:
-            self._db.execute("insert or replace into votes values (?, ?, ?, ?, ?)", row)
+            self._db.execute("begin immediate")
+            try:
+                self._db.executemany("insert or replace into votes values (?, ?, ?, ?, ?)", rows)
+                self._db.execute("commit")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
         except sqlite3.Error as error:
             raise self._failed(error) from error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from arbiter.keeper import SqliteKeeper
 from arbiter.service import ArbiterService
 from arbiter.store import SqliteStore
 from hamgr.config.model import ArbiterConfig
@@ -111,8 +112,8 @@ async def serving(port: int, servicer: pb_grpc.ArbiterServicer) -> AsyncIterator
 
 
 async def test_the_real_arbiter_answers(tmp_path: Path) -> None:
-    port, store = free_port(), SqliteStore(tmp_path)
-    service = ArbiterService({"office": Keys({1: Key(KEYS[1])}, 1)}, store)
+    port = free_port()
+    service = ArbiterService({"office": Keys({1: Key(KEYS[1])}, 1)}, SqliteKeeper(SqliteStore(tmp_path)))
     try:
         async with serving(port, service), node(port) as a:
             a.session.send(report(1))
@@ -121,7 +122,6 @@ async def test_the_real_arbiter_answers(tmp_path: Path) -> None:
             await a.answered(2)
     finally:
         await service.close()
-        store.close()
 
 
 async def test_reports_name_the_arbiters_life_as_soon_as_it_is_known() -> None:
@@ -202,14 +202,13 @@ async def test_a_muted_session_reports_nothing() -> None:
 @asynccontextmanager
 async def real_arbiter(directory: Path) -> AsyncIterator[int]:
     """An arbiter of cluster "office"; its port."""
-    port, store = free_port(), SqliteStore(directory)
-    service = ArbiterService({"office": Keys({1: Key(KEYS[1])}, 1)}, store)
+    port = free_port()
+    service = ArbiterService({"office": Keys({1: Key(KEYS[1])}, 1)}, SqliteKeeper(SqliteStore(directory)))
     try:
         async with serving(port, service):
             yield port
     finally:
         await service.close()
-        store.close()
 
 
 @asynccontextmanager
