@@ -9,8 +9,16 @@ from fence_agents.options import Action, Option, OptionKind
 
 
 def _parameter(option: Option) -> list[str]:
-    required = int(option.required)
-    lines = [f'\t<parameter name={quoteattr(option.name)} unique="0" required="{required}">']
+    obsoletes = f" obsoletes={quoteattr(', '.join(option.aliases))}" if option.aliases else ""
+    lines = _described(option, f'{quoteattr(option.name)} unique="0" required="{int(option.required)}"{obsoletes}')
+    for alias in option.aliases:
+        lines += _described(option, f'{quoteattr(alias)} unique="0" required="0" deprecated="1"')
+    return lines
+
+
+def _described(option: Option, attributes: str) -> list[str]:
+    """The element of an option under one of its names."""
+    lines = [f"\t<parameter name={attributes}>"]
     # The schema wants a getopt element always; an option without a flag is stdin's alone.
     mixed = ", ".join(
         flag if not flag.startswith("--") or option.kind is OptionKind.BOOLEAN else f"{flag}=[{option.name}]"

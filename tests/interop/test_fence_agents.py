@@ -118,6 +118,11 @@ def test_the_same_options_serve_our_own_agent(box: Machine) -> None:
     assert examine(config(device("fence_ipmilan", **options), device("fence_hamgr_ipmi", **options))) == []
 
 
+def test_older_names_of_options_serve_our_own_agent_as_well() -> None:
+    older = {"ipaddr": "10.0.0.1", "login": "admin", "passwd": "hush-hush"}
+    assert examine(config(device("fence_hamgr_ipmi", **older))) == []
+
+
 def test_options_are_held_against_the_metadata() -> None:
     options = {"ip": "x", "lanpluss": "1", "ipport": "abc", "method": "cycel", "password": "hush-hush"}
     found = {key: (what, allowed) for key, what, allowed in examine(config(device("fence_ipmilan", **options)))}
