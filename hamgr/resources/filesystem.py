@@ -12,10 +12,11 @@ import signal
 
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
+from hamgr.guard import orders
 from hamgr.resources.mark import Begun, Mark
 from hamgr.resources.mounts import Device, Mount, below, mounted, top
 from hamgr.resources.processes import Process, send, still_there, users_of
-from hamgr.resources.program import Finished, Unkilled, run
+from hamgr.resources.program import ENVIRONMENT, Finished, Unkilled, run
 from hamgr.resources.resource import ResourceError, ResourceStatus, Surroundings
 
 PATIENCE_SHARE = 0.9
@@ -35,6 +36,10 @@ NAMED = 5
 """Processes that a message names."""
 
 
+WITHOUT_US = 'while mountpoint -q -- "$0" && ! umount -- "$0"; do sleep 0.2; done'
+"""By sh: what the guard has killed may take a moment to let go of its files."""
+
+
 class Filesystem:
     """Options: device, directory, fstype, options, force_unmount, fsck, probe."""
 
@@ -52,6 +57,9 @@ class Filesystem:
         self._begun = Begun(Mark(surroundings, config.name))
         self._unkilled = Unkilled()
         self.reason = ""
+
+    def emergency(self) -> list[orders.Order]:
+        return [orders.run(self._patience, ENVIRONMENT.items(), ["/bin/sh", "-c", WITHOUT_US, self._directory])]
 
     async def prepare(self) -> None:
         await self._begun.reserve()

@@ -86,9 +86,9 @@ class Calls:
             raise ResourceError(hanging)
         return answer
 
-    def emergency(self) -> list[orders.Order]:
-        """A stop without us."""
-        return [orders.run(self._config.stop_timeout, self._environment("stop", {}).items(), self._command("stop"))]
+    def emergency(self, action: str = "stop") -> list[orders.Order]:
+        """A stop, or a demotion, without us."""
+        return [orders.run(self._config.stop_timeout, self._environment(action, {}).items(), self._command(action))]
 
     def _command(self, action: str) -> list[str]:
         return [str(self.agent.path), action]

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
+from hamgr.guard.orders import Order
 from hamgr.resources.ocf_advice import metadata
 from hamgr.resources.ocf_agent import (
     DEGRADED,
@@ -88,6 +89,9 @@ class Promotable:
             return metadata(self._calls.agent).offers("notify")
         except (OSError, MetadataError):
             return False
+
+    def emergency(self) -> list[Order]:
+        return self._calls.emergency("demote")
 
     # -- what the group orders ----------------------------------------------------------------------------------
 

@@ -15,10 +15,11 @@ import pytest
 
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
+from hamgr.guard import ending
 from hamgr.resources.kinds import RESOURCE_KINDS
 from hamgr.resources.mounts import Device, below, parse, top
 from hamgr.resources.processes import users_of
-from hamgr.resources.resource import Resource, ResourceError, ResourceStatus, Surroundings
+from hamgr.resources.resource import Guarded, Resource, ResourceError, ResourceStatus, Surroundings
 
 RUNNING, STOPPED, FAILED = ResourceStatus.RUNNING, ResourceStatus.STOPPED, ResourceStatus.FAILED
 
@@ -97,6 +98,20 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def is_mounted(directory: Path) -> bool:
     return top(parse(Path("/proc/self/mountinfo").read_text()), str(directory)) is not None
+
+
+@needs_disk
+async def test_the_guard_unmounts_it_as_soon_as_nobody_uses_it(disk: Disk) -> None:
+    fs = disk.resource()
+    assert isinstance(fs, Guarded)
+    await fs.start()
+    user = disk.user("import os, sys; os.chdir(sys.argv[1])")
+    asyncio.get_running_loop().call_later(0.3, user.kill)
+    (said,) = await asyncio.to_thread(ending.end, fs.emergency())
+    assert said.endswith("ended with 0")
+    assert not is_mounted(disk.directory)
+    (said,) = await asyncio.to_thread(ending.end, fs.emergency())
+    assert said.endswith("ended with 0"), "it is not mounted, which is no failure"
 
 
 @needs_disk

@@ -10,6 +10,7 @@ import pytest
 
 from hamgr.config.model import ResourceConfig
 from hamgr.core.effects import Kind
+from hamgr.guard import ending
 from hamgr.resources import ocf_calls
 from hamgr.resources.kinds import RESOURCE_KINDS
 from hamgr.resources.promotable import Promotable
@@ -395,3 +396,12 @@ async def test_an_order_ends_a_monitor_that_hangs_in_the_background(make: Make, 
             await asyncio.sleep(0.01)
         await resource.start()
     assert machine.state == "promoted"
+
+
+async def test_the_guard_demotes_it_and_leaves_it_started(machine: Machine, make: Make) -> None:
+    resource = make()
+    await resource.start()
+    assert machine.state == "promoted"
+    (said,) = await asyncio.to_thread(ending.end, resource.emergency())
+    assert said.endswith("db demote ended with 0")
+    assert machine.state == "started"
