@@ -37,6 +37,9 @@ _MISSING = {
 KEEPALIVE, DEADTIME = 1.0, 30.0
 """Seconds: Heartbeat's own defaults."""
 
+SHORTEST_WATCHDOG = 2
+"""Seconds, whole as the kernel counts them: it is fed four times in that."""
+
 
 def config_of(directory: Path, here: Here, kinds: Kinds | None = None) -> tuple[Config, Draft]:
     """The model, and the draft that it comes from. Raises ConfigError with every mistake, NotYet when
@@ -78,6 +81,7 @@ def draft_of(directory: Path, here: Here) -> Draft:
         directives.take(reading, line)
     _put_timing(reading)
     _put_nodes(reading)
+    _put_watchdogs(reading)
     _put_links(reading)
     media.put_pings(reading)
     stonith.put_devices(reading)
@@ -120,6 +124,19 @@ def _put_timing(reading: Reading) -> None:
 def _put_nodes(reading: Reading) -> None:
     for node, line in reading.nodes.items():
         reading.draft.put(line, "node", node, value={})
+
+
+def _put_watchdogs(reading: Reading) -> None:
+    """Every node has one, and a dead node is reset no later than the others miss it."""
+    if reading.watchdog is None:
+        return
+    device, line = reading.watchdog
+    deadtime, _ = reading.times.get("deadtime", (DEADTIME, line))
+    timeout = show(float(max(SHORTEST_WATCHDOG, int(deadtime))))
+    for node in reading.nodes:
+        reading.draft.put(line, "node", node, "watchdog", value=device)
+        reading.draft.put(line, "node", node, "watchdog_timeout", value=timeout)
+    reading.note(line, f"its time-out is {timeout} (Heartbeat had none of its own); until it is fed no group runs here")
 
 
 def _put_links(reading: Reading) -> None:

@@ -152,6 +152,13 @@ def _respawn(reading: Reading, line: Line) -> None:
     )
 
 
+def _watchdog(reading: Reading, line: Line) -> None:
+    device = _word(line, "the path of a device")
+    if not device.startswith("/"):
+        raise ValueError("an absolute path")
+    reading.watchdog = (device, line)
+
+
 def _later(reading: Reading, line: Line) -> None:
     """When all nodes are known."""
     reading.stonith.append(line)
@@ -199,11 +206,8 @@ DIRECTIVES: Mapping[str, Handler] = MappingProxyType(
         "pacemaker": _crm,
         "autojoin": _autojoin,
         "respawn": _respawn,
+        "watchdog": _watchdog,
         "hbaping": _ignored("a Fibre Channel card can't be asked; give hamgr addresses to ping"),
-        "watchdog": _ignored(
-            "a guard beside hamgrd ends what a node may not run; a watchdog needs a hamgr.toml (`hamgr import`),"
-            " with watchdog and watchdog_timeout in [node.NAME]: docs/fencing.md"
-        ),
         "quorum_server": _ignored("a third machine has a vote as [arbiter] of hamgr.toml (docs/arbiter.md)"),
         "apiauth": _ignored("who may speak to hamgrd is decided by the permissions of its admin socket"),
         "logfile": _logfile,

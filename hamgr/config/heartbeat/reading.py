@@ -37,6 +37,7 @@ class Reading:
     stonith: list[Line] = field(default_factory=list)
     pings: list[Line] = field(default_factory=list)
     times: dict[str, tuple[float, Line]] = field(default_factory=dict)
+    watchdog: tuple[str, Line] | None = None
     auto_failback: bool | None = None
     ipfail: bool = False
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hamgr.config.heartbeat.build import config_of
 from hamgr.config.heartbeat.directives import DIRECTIVES
 from hamgr.config.heartbeat.values import seconds
-from hamgr.config.model import Config
+from hamgr.config.model import Config, WatchdogConfig
 from hamgr.config.problems import ConfigError
 from hamgr.resources.kinds import RESOURCE_KINDS
 
@@ -74,6 +74,8 @@ def link(name: str) -> Callable[[Config], Any]:
         ("logfacility none", lambda c: c.syslog, ""),
         ("crm off", lambda c: c.spec.name, "linux-ha"),
         ("pacemaker no", lambda c: c.spec.name, "linux-ha"),
+        ("watchdog /dev/dog", lambda c: c.watchdogs, dict.fromkeys("ab", WatchdogConfig(Path("/dev/dog"), 30.0))),
+        ("deadtime 12s\nwatchdog /dev/dog", lambda c: [node.watchdog_timeout for node in c.spec.nodes], [12.0, 12.0]),
     ],
 )
 def test_what_a_directive_becomes(tmp_path: Path, line: str, found: Callable[[Config], Any], expected: Any) -> None:
@@ -85,7 +87,7 @@ def test_what_a_directive_becomes(tmp_path: Path, line: str, found: Callable[[Co
     ("line", "said"),
     [
         ("hopfudge 1", "ignored: no message is passed on"),
-        ("watchdog /dev/watchdog", "ignored: a guard beside hamgrd"),
+        ("watchdog /dev/watchdog", "its time-out is 30s"),
         ("debugfile /var/log/ha-debug", "`hamgrd --debug` logs more"),
         ("use_logd yes", "needs no logging daemon"),
         ("debug 1", "`hamgrd --debug`"),
