@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hamgr
+from hamgr.core.status import GuardStatus
 from hamgr.guard import orders as said
 from hamgr.guard.orders import Order
 from hamgr.spawn import by_shell
@@ -75,6 +76,9 @@ class Guarding:
     def pid(self) -> int:
         """Of the guard; 0 while there is none."""
         return self._pid
+
+    def status(self) -> GuardStatus:
+        return GuardStatus(self._pid, self._settings.device, self._settings.timeout, self._reason)
 
     def begin(self) -> None:
         """Have a guard soon; that there is one is told, and that there can be none yet."""

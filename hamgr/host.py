@@ -58,7 +58,7 @@ from hamgr.core.events import (
 )
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Body, Packet
 from hamgr.core.node import Node
-from hamgr.core.status import FenceDeviceStatus, Status
+from hamgr.core.status import FenceDeviceStatus, GuardStatus, Status
 from hamgr.fencing.runner import FenceResult
 from hamgr.lateness import Lateness
 from hamgr.store import Writer
@@ -125,6 +125,8 @@ class Guard(Protocol):
     def act(self, reason: str) -> None: ...
 
     def release(self) -> None: ...
+
+    def status(self) -> GuardStatus: ...
 
 
 class GroupControl(Protocol):
@@ -385,7 +387,9 @@ class Host:
 
     def status(self) -> Status:
         found = self.node.status(self._clock())
-        return replace(found, devices=self.fence_devices(), warnings=(*found.warnings, *self.alert_faults()))
+        guard = self._world.guard.status() if self._world is not None and self._world.guard is not None else None
+        warnings = (*found.warnings, *self.alert_faults())
+        return replace(found, devices=self.fence_devices(), warnings=warnings, guard=guard)
 
     async def ask(self, verb: Verb, node: str, group: str, operator: str, config: str = "") -> tuple[bool, str]:
         """Put an operator's request to the node and wait for its answer."""

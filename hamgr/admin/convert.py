@@ -5,7 +5,16 @@ from __future__ import annotations
 from hamgr.admin.events import LoggedEvent
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce, Kind
-from hamgr.core.status import ArbiterStatus, FenceDeviceStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status
+from hamgr.core.status import (
+    ArbiterStatus,
+    FenceDeviceStatus,
+    FenceStatus,
+    GroupStatus,
+    GuardStatus,
+    LinkStatus,
+    NodeStatus,
+    Status,
+)
 from hamgr.v1 import admin_pb2 as pb
 
 
@@ -75,7 +84,15 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
             pb.FenceDeviceStatus(name=x.name, node=x.node, good=x.good, detail=x.detail, tried_ago=x.tried_ago)
             for x in status.devices
         ],
+        guard=_guard_to_proto(status.guard),
     )
+
+
+def _guard_to_proto(guard: GuardStatus | None) -> pb.GuardStatus | None:
+    if guard is None:
+        return None
+    timeout = guard.timeout
+    return pb.GuardStatus(pid=guard.pid, watchdog=guard.watchdog, watchdog_timeout=timeout, reason=guard.reason)
 
 
 def status_from_proto(proto: pb.ClusterStatus) -> Status:
@@ -107,7 +124,12 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         maintenance=proto.maintenance,
         pushing=proto.pushing,
         devices=tuple(FenceDeviceStatus(x.name, x.node, x.good, x.detail, x.tried_ago) for x in proto.devices),
+        guard=_guard(proto.guard) if proto.HasField("guard") else None,
     )
+
+
+def _guard(proto: pb.GuardStatus) -> GuardStatus:
+    return GuardStatus(proto.pid, proto.watchdog, proto.watchdog_timeout, proto.reason)
 
 
 def _node(proto: pb.NodeStatus) -> NodeStatus:

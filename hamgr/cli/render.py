@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce
-from hamgr.core.status import GroupStatus, LinkStatus, NodeStatus, Status, runs_another
+from hamgr.core.status import GroupStatus, GuardStatus, LinkStatus, NodeStatus, Status, runs_another
 
 _GOOD_STATES = ("online", "self")
 _RED, _GREEN, _YELLOW = "31", "32", "33"
@@ -31,6 +31,8 @@ def render(status: Status, colour: bool = False) -> str:
     lines += [f"  {_node(node, pinged)}" for node in status.nodes]
     if status.arbiter.configured:
         lines.append(f"  arbiter  {_arbiter(status)}")
+    if status.guard is not None:
+        lines.append(f"  guard of {status.node}  {_guard(status.guard)}")
     if status.fences:
         lines += ["", "fencing"]
         for fence in status.fences:
@@ -80,6 +82,8 @@ def _wrong(status: Status) -> Iterator[str]:
                 yield f"link {link.link} to {node.name} is down"
     if status.arbiter.configured and not status.arbiter.connected:
         yield "the arbiter does not answer"
+    if status.guard is not None and not status.guard.pid:
+        yield f"nothing guards what {status.node} runs"
     for fence in status.fences:
         if fence.outcome in ("failed", "unknown"):
             yield f"node {fence.node} could not be fenced"
@@ -147,6 +151,11 @@ def _arbiter(status: Status) -> str:
     learning = "" if arbiter.voter else ", does not vote yet"
     detail = f": {arbiter.detail}" if arbiter.detail else ""
     return state + _ago(arbiter.answered_ago) + learning + detail
+
+
+def _guard(guard: GuardStatus) -> str:
+    watchdog = f", watchdog {guard.watchdog} ({guard.timeout:g} s)" if guard.watchdog else ""
+    return f"runs (process {guard.pid}){watchdog}" if guard.pid else f"MISSING: {guard.reason}{watchdog}"
 
 
 def _ago(seconds: float | None) -> str:

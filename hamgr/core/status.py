@@ -96,6 +96,17 @@ class ArbiterStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardStatus:
+    """The process that ends what the node runs when its daemon can't. pid 0: there is none now, for this `reason`.
+    watchdog: the device that it feeds, "" without one. timeout: its, in seconds."""
+
+    pid: int
+    watchdog: str = ""
+    timeout: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """role: "coordinator", "follower", "candidate", "learning" or "leaving". lease_left: seconds, negative when it ran
     out. waits: what the node as a whole waits for, in sentences."""
@@ -123,3 +134,5 @@ class Status:
     """A configuration is on its way to all nodes, and the maintenance ends with that."""
     devices: tuple[FenceDeviceStatus, ...] = ()
     """The host's knowledge, not the core's: those of other nodes that were tried from here."""
+    guard: GuardStatus | None = None
+    """The host's, too; None where none is configured."""

@@ -100,6 +100,18 @@ class FenceDeviceStatus(_message.Message):
     tried_ago: float
     def __init__(self, name: _Optional[str] = ..., node: _Optional[str] = ..., good: _Optional[bool] = ..., detail: _Optional[str] = ..., tried_ago: _Optional[float] = ...) -> None: ...
 
+class GuardStatus(_message.Message):
+    __slots__ = ("pid", "watchdog", "watchdog_timeout", "reason")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    WATCHDOG_FIELD_NUMBER: _ClassVar[int]
+    WATCHDOG_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    watchdog: str
+    watchdog_timeout: float
+    reason: str
+    def __init__(self, pid: _Optional[int] = ..., watchdog: _Optional[str] = ..., watchdog_timeout: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class ArbiterStatus(_message.Message):
     __slots__ = ("configured", "connected", "answered_ago", "voter", "detail")
     CONFIGURED_FIELD_NUMBER: _ClassVar[int]
@@ -115,7 +127,7 @@ class ArbiterStatus(_message.Message):
     def __init__(self, configured: _Optional[bool] = ..., connected: _Optional[bool] = ..., answered_ago: _Optional[float] = ..., voter: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ClusterStatus(_message.Message):
-    __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance", "pushing", "devices")
+    __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance", "pushing", "devices", "guard")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +148,7 @@ class ClusterStatus(_message.Message):
     MAINTENANCE_FIELD_NUMBER: _ClassVar[int]
     PUSHING_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    GUARD_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     node: str
     incarnation: int
@@ -156,7 +169,8 @@ class ClusterStatus(_message.Message):
     maintenance: bool
     pushing: bool
     devices: _containers.RepeatedCompositeFieldContainer[FenceDeviceStatus]
-    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., role: _Optional[str] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., quorate: _Optional[bool] = ..., votes: _Optional[int] = ..., majority: _Optional[int] = ..., lease_left: _Optional[float] = ..., standby: _Optional[bool] = ..., arbiter: _Optional[_Union[ArbiterStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[FenceStatus, _Mapping]]] = ..., waits: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., maintenance: _Optional[bool] = ..., pushing: _Optional[bool] = ..., devices: _Optional[_Iterable[_Union[FenceDeviceStatus, _Mapping]]] = ...) -> None: ...
+    guard: GuardStatus
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., role: _Optional[str] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., quorate: _Optional[bool] = ..., votes: _Optional[int] = ..., majority: _Optional[int] = ..., lease_left: _Optional[float] = ..., standby: _Optional[bool] = ..., arbiter: _Optional[_Union[ArbiterStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[FenceStatus, _Mapping]]] = ..., waits: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., maintenance: _Optional[bool] = ..., pushing: _Optional[bool] = ..., devices: _Optional[_Iterable[_Union[FenceDeviceStatus, _Mapping]]] = ..., guard: _Optional[_Union[GuardStatus, _Mapping]] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("past", "follow")

@@ -61,6 +61,7 @@ def test_a_guard_that_is_killed_or_frozen_is_replaced_and_guards_again(lab) -> N
     second = guard(node)
     node.exec(["kill", "-STOP", str(second)])
     cluster.wait(lambda: guard(node) not in (0, second), 10, "another guard in place of the frozen one")
+    cluster.wait(lambda: cluster.status("a")["guard"]["pid"] == guard(node), 10, "`hamgr status` to name it")
     assert cluster.owners() == ["a"]
     node.kill_daemon()
     cluster.wait(lambda: cluster.owners() == [], BY_ITSELF, "a's address to be gone")

@@ -10,7 +10,7 @@ from pathlib import Path
 from hamgr.cli.render import event_line, render
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce, Kind
-from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, NodeStatus, Status
+from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, GuardStatus, NodeStatus, Status
 
 HAMGR = str(Path(sys.executable).parent / "hamgr")
 EXAMPLE = Path(__file__).parents[3] / "docs" / "example.toml"
@@ -63,6 +63,16 @@ def test_the_first_line_names_who_runs_another_configuration_file() -> None:
     nodes = [replace(node, config=config) for node, config in zip(found.nodes, ("0a", "0b"), strict=True)]
     text = render(replace(found, nodes=tuple(nodes)))
     assert text.splitlines()[0] == "office: node b runs another configuration file"
+
+
+def test_a_guard_that_is_missing_is_said_first_and_why() -> None:
+    found = replace(status("a", GroupState.STARTED), guard=GuardStatus(0, "/dev/watchdog", 10.0, "no memory"))
+    text = render(found)
+    assert text.splitlines()[0] == "office: nothing guards what a runs"
+    assert "guard of a  MISSING: no memory, watchdog /dev/watchdog (10 s)" in text
+    text = render(replace(found, guard=GuardStatus(812)))
+    assert text.splitlines()[0] == "office: all is well"
+    assert "guard of a  runs (process 812)\n" in text
 
 
 def test_a_push_is_told_from_a_maintenance_that_somebody_must_end() -> None:

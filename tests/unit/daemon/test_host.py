@@ -24,7 +24,7 @@ from hamgr.core.effects import (
 )
 from hamgr.core.events import Event, GuardChanged, OperatorAsked, Paused, Persisted, PersistFailed, Tick, Verb
 from hamgr.core.messages import FarewellAck
-from hamgr.core.status import Status
+from hamgr.core.status import GuardStatus, Status
 from hamgr.host import Host, World
 
 
@@ -173,6 +173,9 @@ class NotedGuard:
 
     def release(self) -> None:
         self.told.append("released")
+
+    def status(self) -> GuardStatus:
+        return GuardStatus(4711)
 
 
 async def test_the_guard_hears_until_when_the_node_may_go_on_and_when_it_must_end() -> None:
