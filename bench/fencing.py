@@ -1,0 +1,104 @@
+"""What hamgr itself adds to a fencing: until the device is asked, and around what the device takes.
+
+    python bench/fencing.py [--runs 10] [--json]
+
+In the lab, with a real IPMI simulator. A daemon is stopped (SIGSTOP), so that its machine still runs and must be
+switched off. Decision: from what entitles to the fencing (the node is dead, and who says so is coordinator) to
+`fence-asked`. Around an IPMI off: from `fence-asked` to `fence-confirmed`, against the same agent, loaded already,
+called by hand on the same machine for `off` and then `status`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import statistics
+import sys
+import time
+
+from hamgr.lab.files import BMC_USER
+from hamgr.lab.lab import Lab
+from hamgr.lab.observe import EventRecord
+from hamgr.lab.plan import Options, bmc_address
+
+DECISION_GOAL, AROUND_GOAL = 5.0, 30.0
+"""Milliseconds."""
+
+TIMES = {"keepalive": "200ms", "warntime": "500ms", "deadtime": "1s", "lease": "3s", "initdead": "3s"}
+
+SETTLED = 1.0
+"""Seconds between two rounds."""
+
+BARE = """
+import io, os, sys, time
+from fence_agents.agent import run
+from fence_agents.ipmi import AGENT
+runs, options = int(sys.argv[1]), sys.argv[2]
+def call(action):
+    return run(AGENT, [], io.StringIO(options + "action=" + action), io.StringIO(), sys.stderr, os.environ)
+for _ in range(runs):
+    began = time.monotonic()
+    codes = call("off"), call("status")
+    took = time.monotonic() - began
+    assert codes == (0, 2), codes
+    print(took, flush=True)
+    assert call("on") == 0
+    time.sleep(1.0)
+"""
+
+
+def bare(runs: int) -> list[float]:
+    """Seconds of an off and a status by the agent alone."""
+    with Lab(Options(daemons=False)) as lab:
+        given = {"ip": bmc_address("a"), "username": BMC_USER, "password_file": lab.layout.bmc_password}
+        options = "".join(f"{name}={value}\n" for name, value in given.items())
+        done = lab.node("b").exec([sys.executable, "-c", BARE, str(runs), options], timeout=60.0 + 10 * runs)
+    return [float(line) for line in done.stdout.split()]
+
+
+def last(events: list[EventRecord], kind: str) -> float:
+    return max(event.time for event in events if event.kind == kind)
+
+
+def fencings(runs: int) -> tuple[list[float], list[float]]:
+    """Seconds from the decision to the order, and from the order to the confirmation."""
+    decisions, offs = [], []
+    with Lab(Options(**TIMES)) as lab:
+        for _ in range(runs):
+            lab.wait_for_owner("a", 30)
+            lab.wait(lambda: lab.status("b")["nodes"][0]["state"] == "online", 30, "b to trust a")
+            time.sleep(SETTLED)
+            lab.node("a").kill_daemon(signal.SIGSTOP)
+            lab.wait_for_owner("b", 30)
+            events = lab.events("b")
+            asked = last(events, "fence-asked")
+            entitled = max(last(events, "node-dead"), last(events, "coordinator"))
+            decisions.append(asked - entitled)
+            offs.append(last(events, "fence-confirmed") - asked)
+            lab.node("a").power_on()
+    return decisions, offs
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--json", action="store_true", help="print one JSON object with all figures")
+    options = parser.parse_args()
+    alone = bare(options.runs)
+    decisions, offs = fencings(options.runs)
+    around = [off - statistics.median(alone) for off in offs]
+    figures = {"agent_alone": alone, "decision": decisions, "asked_to_confirmed": offs, "around": around}
+    if options.json:
+        told = {f"{name}_ms": [round(value * 1000, 3) for value in found] for name, found in figures.items()}
+        print(json.dumps(told))
+        return 0
+    goals = {"decision": f"(goal: under {DECISION_GOAL:g} ms)", "around": f"(goal: under {AROUND_GOAL:g} ms)"}
+    for name, found in figures.items():
+        middle, worst = statistics.median(found) * 1000, max(found) * 1000
+        print(f"{name:20} median {middle:7.2f} ms  worst {worst:7.2f} ms  {goals.get(name, '')}".rstrip())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
