@@ -233,6 +233,7 @@ def _surroundings(config: Config, host: Host, health: Health, group: str) -> Sur
         may_mend=functools.partial(host.may_mend, group),
         hindered=functools.partial(health.hindered, group),
         unready=functools.partial(host.group_unready, group),
+        node_addresses={ip: name for link in config.links for name, ip in link.addresses.items()},
     )
 
 

@@ -47,6 +47,7 @@ class Keeper:
         self._neighbours = neighbours
         self._habits = habits
         self._tell = surroundings.tell
+        self._nodes = surroundings.node_addresses
         self._may_mend = surroundings.may_mend
         self._failed = failed
         self._card: Card | None = None
@@ -130,15 +131,22 @@ class Keeper:
         now = asyncio.get_running_loop().time()
         news = self._conflicts.heard(mac, now)
         if news:
-            who = self._kernel.who(index, mac, self._address.ip)
-            has = "has" if news == "new" else "still has"
-            self._tell(
-                Kind.ADDRESS_CONFLICT,
-                f"another machine {has} {self._address.ip} on {self._card.name}: {who}. Clients may reach either;"
-                " take the address away from it, or switch it off",
-            )
+            self._tell_of(self._card, mac, "has" if news == "new" else "still has")
         if self._conflicts.defend(now):
             self._announce()
+
+    def _tell_of(self, card: Card, mac: bytes, has: str) -> None:
+        """A node of this cluster is worse than a stranger: it may have the group's data, too."""
+        known = self._kernel.known_by(card.index, mac)
+        nodes = sorted({self._nodes[str(address)] for address in known if str(address) in self._nodes})
+        who = self._kernel.who(card.index, mac, self._address.ip)
+        if nodes:
+            kind, whose = Kind.SPLIT_BRAIN, f"node {' and '.join(nodes)} of this cluster"
+            what = "check the data; switch that node off, or stop there what nobody told it to start"
+        else:
+            kind, whose = Kind.ADDRESS_CONFLICT, "another machine"
+            what = "take the address away from it, or switch it off"
+        self._tell(kind, f"{whose} {has} {self._address.ip} on {card.name}: {who}. Clients may reach either; {what}")
 
     # -- the kernel ---------------------------------------------------------------------------------------------
 

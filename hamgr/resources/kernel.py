@@ -126,6 +126,11 @@ class Kernel(Shared):
 
     def who(self, index: int, mac: bytes, besides: IPAddress) -> str:
         """A neighbour as operators may know it: its MAC, with what other addresses it is known by."""
+        others = ", ".join(str(address) for address in self.known_by(index, mac) if address != besides)
+        return f"{mac.hex(':')} ({others})" if others else mac.hex(":")
+
+    def known_by(self, index: int, mac: bytes) -> list[IPAddress]:
+        """The addresses that this neighbour had when the kernel last asked for them."""
         try:
             table = self._asking.dump(netlink.RTM_GETNEIGH, _NEIGHBOUR.pack(0, 0, 0, 0, 0))
         except OSError:
@@ -136,8 +141,7 @@ class Kernel(Shared):
             values = netlink.attributes(message.body, _NEIGHBOUR.size)
             if there == index and values.get(NDA_LLADDR) == mac and len(values.get(NDA_DST, b"")) in (4, 16):
                 known.append(ipaddress.ip_address(values[NDA_DST]))
-        others = ", ".join(str(address) for address in known if address != besides)
-        return f"{mac.hex(':')} ({others})" if others else mac.hex(":")
+        return known
 
     def watch(self, address: IPAddress, changed: Callable[[], None]) -> None:
         """Have `changed` called when the address came or went somewhere, or when any interface changed."""

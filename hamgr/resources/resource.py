@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -121,6 +121,7 @@ class Surroundings:
     unready: to be called with the name of the resource and why it can't be started on this node yet, and with "" when
     it can: until then the group is not brought here; with True, when it is about to be ready, that holds only for a
     group that runs elsewhere.
+    node_addresses: of all nodes on all links, each with the node that has it.
     """
 
     cluster: str = ""
@@ -135,6 +136,7 @@ class Surroundings:
     may_mend: Callable[[], bool] = _always
     hindered: Callable[[str, str], None] = _unhindered
     unready: Callable[[str, str, bool], None] = _ready
+    node_addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,15 @@ def test_a_machine_that_takes_it_while_it_runs_here_is_told_and_told_again_and_i
     assert said[6] == "running"
 
 
+def test_another_node_that_has_it_is_a_split_brain(net: Net) -> None:
+    net.ping_from("a", "192.0.2.3")
+    address = "192.0.2.100/24"
+    nodes = {"192.0.2.1": "a", "192.0.2.3": "c"}
+    words = ("start", client_announces(net, address), "news")
+    said = net.vip("a", address, *words, node_addresses=nodes, constants=SILENT)
+    assert said[2].startswith("split-brain: node c of this cluster has 192.0.2.100 on eth0: ")
+
+
 @BOTH
 def test_what_another_machine_announces_is_heard_without_asking(net: Net, address: str) -> None:
     said = net.vip("a", address, "start", client_announces(net, address), "news", constants=SILENT)

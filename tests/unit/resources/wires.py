@@ -58,6 +58,7 @@ async def main():
         tell=lambda kind, text: note(f"{kind.value}: {text}"),
         may_mend=lambda: may_mend,
         hindered=lambda resource, reason: note(f"{resource} hindered: {reason}"),
+        node_addresses=given.pop("node_addresses", {}),
     )
     one = build(sys.argv[1], given, surroundings)
     if sys.argv[1] != "kept":
