@@ -161,6 +161,7 @@ class ClusterArbiter:
         before = self._book
         said = {name: peer.refused for name, peer in self._peers.items()}
         self._take_newest_state()
+        self._step_back(notes)
         if not self._book.voter:
             self._learn(notes)
         wakes: list[float] = []
@@ -182,12 +183,20 @@ class ClusterArbiter:
             if peer.report.initialised and peer.report.state.stamp > self._book.state.stamp:
                 self._book = replace(self._book, state=peer.report.state)
 
+    def _step_back(self, notes: list[ArbiterEffect]) -> None:
+        """What a node was told is on disk. If the record does not know of it, it is an old one that was put back."""
+        told, node = max(((p.report.vote_seen, name) for name, p in self._peers.items()), default=(0, ""))
+        if self._book.voter and told > max(self._book.vote_epoch, self._doubtful[0]):
+            text = f"{node} was told of the vote of epoch {told}, and this record ends with {self._book.vote_epoch}"
+            notes.append(Explain(f"{text}: it is an old one that was put back, and learns again before it votes"))
+            self._book = replace(self._book, voter=False)
+
     def _learn(self, notes: list[ArbiterEffect]) -> None:
         """An earlier, wiped record may have granted a claim that its node still repeats, so claims count too."""
         known = {n: p.report for n, p in self._peers.items() if p.report.initialised}
         for report in known.values():
             if 2 * sum(name in known for name in report.nodes) > len(report.nodes):
-                floor = max(max(r.epoch, r.claim, r.state.stamp.epoch) for r in known.values())
+                floor = max(max(r.epoch, r.claim, r.vote_seen, r.state.stamp.epoch) for r in known.values())
                 floor = max(floor, self._book.vote_epoch, self._book.state.stamp.epoch)
                 self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")
                 notes.append(Explain(f"learned the epoch from {', '.join(sorted(known))}: votes above {floor}"))

@@ -34,7 +34,15 @@ class ListenError(Exception):
 async def serve(config: ArbiterConfig) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigError, StoreError or ListenError before anything is served."""
     keys = load_all_keys(config)
-    service = ArbiterService(keys, SqliteKeeper(SqliteStore(config.state_dir)))
+    store = SqliteStore(config.state_dir)
+    if store.put_back:
+        log.error(
+            "%s/votes.db is not the file that was written last here (%s): no cluster gets a vote before more than half"
+            " of its nodes have said what they know",
+            config.state_dir,
+            store.put_back,
+        )
+    service = ArbiterService(keys, SqliteKeeper(store))
     server = grpc.aio.server(options=SERVER_OPTIONS)
     pb_grpc.add_ArbiterServicer_to_server(service, server)
     ended = asyncio.Event()

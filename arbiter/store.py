@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from arbiter.decide import VoteBook
+from arbiter.mark import Mark
 from hamgr.store import state_from_json, state_to_json
 
 DATABASE = "votes.db"
@@ -20,7 +21,8 @@ create table if not exists votes (
   voter integer not null,
   vote_epoch integer not null,
   voted_for text not null,
-  state text not null
+  state text not null,
+  written integer not null default 0
 ) strict;
 """
 
@@ -30,11 +32,18 @@ class StoreError(Exception):
 
 
 class SqliteStore:
-    """One file for all clusters. With `shared`, several processes may look into it; else only one may have it open."""
+    """One file for all clusters. With `shared`, several processes may look into it; else only one may have it open.
+
+    put_back: why the file is not the one that was written last, "" if it is. None of its records votes then before it
+    has learned again.
+    """
 
     def __init__(self, state_dir: Path, shared: bool = False) -> None:
         self._where = state_dir / DATABASE
         self._lock = -1
+        self._mark: Mark | None = None
+        self._written = 0
+        self.put_back = ""
         try:
             state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not shared:
@@ -50,13 +59,35 @@ class SqliteStore:
             self._db.execute("pragma journal_mode = wal")
             # FULL: a commit is on the disk, not only in the log's cache, before it returns.
             self._db.execute("pragma synchronous = full")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
+            counted = self._prepare()
+            if not shared:
+                self._guard(state_dir, counted)
+        except (sqlite3.Error, OSError) as error:
             if self._lock >= 0:
                 os.close(self._lock)
             raise self._failed(error) from error
 
-    def _failed(self, error: sqlite3.Error) -> StoreError:
+    def _prepare(self) -> bool:
+        """Bring the tables to their newest form; False if the records had not been counted before."""
+        self._db.executescript(_SCHEMA)
+        columns = {column for _number, column, *_rest in self._db.execute("pragma table_info(votes)")}
+        if "written" in columns:
+            return True
+        self._db.execute("alter table votes add column written integer not null default 0")
+        return False
+
+    def _guard(self, state_dir: Path, counted: bool) -> None:
+        """Let no record vote that somebody put back."""
+        ((self._written, records),) = self._db.execute("select coalesce(max(written), 0), count(*) from votes")
+        self._mark = Mark(state_dir, self._where)
+        if records and counted and (objection := self._mark.objection(self._written)):
+            self.put_back = objection
+            self._written += 1
+            self._db.execute("update votes set voter = 0, written = ?", (self._written,))
+        self._mark.note(self._written)
+        self._mark.sync()
+
+    def _failed(self, error: sqlite3.Error | OSError) -> StoreError:
         return StoreError(f"{self._where}: {error}")
 
     def load(self, cluster: str) -> VoteBook:
@@ -78,20 +109,24 @@ class SqliteStore:
 
     def save_all(self, books: Mapping[str, VoteBook]) -> None:
         """The same for many at the price of one: all are on disk, or none is."""
+        written = self._written + 1
         rows = [
-            (cluster, int(book.voter), book.vote_epoch, book.voted_for, state_to_json(book.state))
+            (cluster, int(book.voter), book.vote_epoch, book.voted_for, state_to_json(book.state), written)
             for cluster, book in books.items()
         ]
         try:
             self._db.execute("begin immediate")
             try:
-                self._db.executemany("insert or replace into votes values (?, ?, ?, ?, ?)", rows)
+                self._db.executemany("insert or replace into votes values (?, ?, ?, ?, ?, ?)", rows)
                 self._db.execute("commit")
             finally:
                 if self._db.in_transaction:
                     self._db.execute("rollback")
-        except sqlite3.Error as error:
+            if self._mark is not None:
+                self._mark.note(written)
+        except (sqlite3.Error, OSError) as error:
             raise self._failed(error) from error
+        self._written = written
 
     def clusters(self) -> list[str]:
         try:
@@ -101,6 +136,9 @@ class SqliteStore:
 
     def close(self) -> None:
         self._db.close()
+        if self._mark is not None:
+            self._mark.close()
+            self._mark = None
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

@@ -24,6 +24,7 @@ class Arbitration:
         self.connected = False
         self.detail = "no answer yet"
         self.refused_epoch = 0
+        self.vote_seen = 0
 
     def usable(self, now: float) -> bool:
         node = self._node
@@ -58,6 +59,7 @@ class Arbitration:
                     tie_breaker=node.spec.tie_breaker,
                     deadtime=node.spec.timing.deadtime,
                     settle=node.spec.timing.settle,
+                    vote_seen=self.vote_seen,
                 )
             )
         )
@@ -71,6 +73,7 @@ class Arbitration:
         stored_before = self.answer.stored if self.answer is not None else Stamp()
         self.answer = answer
         self.answered_at = now
+        self.vote_seen = max(self.vote_seen, answer.vote_epoch)
         if not self.connected:
             self.connected = True
             node.tell(Kind.ARBITER_UP, "the arbiter answers")

@@ -350,7 +350,8 @@ class ArbiterReport:
     claim: the epoch that it asks the arbiter's vote for (0: none). alive: the nodes that it hears and that hear
     it, with itself. epoch/coordinator: what it follows now. health: ping score, higher is better. load: see
     Heartbeat. state: its newest cluster state, for the arbiter to store as any voter does.
-    nodes: all configured nodes in rank order. deadtime, settle: seconds.
+    nodes: all configured nodes in rank order. deadtime, settle: seconds. vote_seen: the latest epoch of which the
+    arbiter told this life that its vote is on disk.
     """
 
     sent_us: int
@@ -366,6 +367,7 @@ class ArbiterReport:
     tie_breaker: str = ""
     deadtime: float = 10.0
     settle: float = 1.0
+    vote_seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,7 @@ def _arbiter_report_out(body: core.ArbiterReport) -> pb.ArbiterReport:
         tie_breaker=body.tie_breaker,
         deadtime=body.deadtime,
         settle=body.settle,
+        vote_seen=body.vote_seen,
     )
 
 
@@ -195,6 +196,7 @@ def _arbiter_report_in(body: pb.ArbiterReport) -> core.ArbiterReport:
         body.tie_breaker,
         _duration(body.deadtime),
         _duration(body.settle),
+        body.vote_seen,
     )
 
 

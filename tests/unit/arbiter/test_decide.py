@@ -50,6 +50,22 @@ def test_the_healthier_of_two_claims_wins_at_once_and_the_loser_cannot_flip_it()
     assert "b holds the vote of epoch 5" in answer(again, "a").refused
 
 
+def test_an_old_record_that_was_put_back_gives_no_vote_that_a_node_was_told_of_to_another() -> None:
+    arbiter = voter()
+    told = says(epoch=5, coordinator="a", vote_seen=5)
+    arbiter.report(0.0, "a", 1, told)
+    assert not arbiter.book.voter
+    asked = arbiter.report(0.1, "b", 1, says(5, alive=("b",)))
+    assert asked[0] == Store(VoteBook(True, 5, ""))
+    assert "claim a newer one" in answer(asked, "b").refused
+    assert answer(arbiter.tick(1000.0) + arbiter.report(1000.0, "b", 1, says(5, alive=("b",))), "b").voted_for == ""
+
+
+def test_a_node_that_was_told_of_the_last_vote_changes_nothing() -> None:
+    arbiter = voter()
+    assert answer(arbiter.report(0.0, "a", 1, says(vote_seen=4)), "a").voter
+
+
 def test_a_new_record_learns_from_a_majority_before_it_votes() -> None:
     arbiter = ClusterArbiter(VoteBook())
     assert not answer(arbiter.report(0.0, "a", 1, says(7)), "a").voter
