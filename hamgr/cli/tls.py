@@ -10,17 +10,20 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hamgr.cli.commands import DONE, FAILED, USAGE
 from hamgr.config.addresses import check_node_name
-
-CA_DAYS = 3650
-CLOCKS_DIFFER = timedelta(hours=1)
-"""A new certificate is valid from a little before now, for nodes whose clocks are behind."""
-
-_Secret = ec.EllipticCurvePrivateKey
+from hamgr.links.issuing import (
+    Secret,
+    certificate_for,
+    named,
+    new_authority,
+    new_secret,
+    private_pem,
+    public_pem,
+    usage,
+)
 
 
 def tls(args: argparse.Namespace) -> int:
@@ -40,13 +43,10 @@ def tls(args: argparse.Namespace) -> int:
 
 def _authority(directory: Path) -> int:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secret = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"hamgr {datetime.now(UTC):%Y-%m-%d}")])
-    builder = _builder(name, name, secret, CA_DAYS).add_extension(x509.BasicConstraints(True, 0), critical=True)
-    certificate = builder.add_extension(_usage(signs=True), critical=True).sign(secret, hashes.SHA256())
+    certificate, secret = new_authority(f"hamgr {datetime.now(UTC):%Y-%m-%d}")
     # A second authority in the same place would cut off all that the first one vouched for.
-    _write_new(directory / "ca.key", _private_pem(secret), 0o600)
-    _write_new(directory / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    _write_new(directory / "ca.key", private_pem(secret), 0o600)
+    _write_new(directory / "ca.pem", public_pem(certificate), 0o644)
     print(f"{directory}/ca.pem: a new authority; keep {directory}/ca.key off the nodes")
     return DONE
 
@@ -54,14 +54,13 @@ def _authority(directory: Path) -> int:
 def _issue(directory: Path, node: str, days: int) -> int:
     authority = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
     signer = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), None)
-    if not isinstance(signer, _Secret):
+    if not isinstance(signer, Secret):
         raise ValueError(f"{directory}/ca.key: found another kind of key, allowed the one of `hamgr tls ca`")
-    secret = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node)])
+    secret = new_secret()
     certificate = (
-        _builder(name, authority.subject, secret, days)
+        certificate_for(named(node), authority.subject, secret.public_key(), timedelta(days=days))
         .add_extension(x509.BasicConstraints(False, None), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(usage(signs=False), critical=True)
         # Each node answers and dials.
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
@@ -70,27 +69,10 @@ def _issue(directory: Path, node: str, days: int) -> int:
         .sign(signer, hashes.SHA256())
     )
     files = directory / f"{node}.pem", directory / f"{node}.key"
-    _replace(files[0], certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    _replace(files[1], _private_pem(secret), 0o600)
+    _replace(files[0], public_pem(certificate), 0o644)
+    _replace(files[1], private_pem(secret), 0o600)
     print(f"{files[0]}, {files[1]}: valid for {days} days; bring them and ca.pem to {node}, as its [tls] says")
     return DONE
-
-
-def _builder(name: x509.Name, issuer: x509.Name, secret: _Secret, days: int) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(secret.public_key())
-    builder = builder.not_valid_before(now - CLOCKS_DIFFER).not_valid_after(now + timedelta(days=days))
-    return builder.serial_number(x509.random_serial_number())
-
-
-def _usage(signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(not signs, False, False, False, False, signs, signs, False, False)
-
-
-def _private_pem(secret: _Secret) -> bytes:
-    return secret.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
