@@ -144,12 +144,13 @@ class ClusterArbiter:
         return self._born if peer is None else peer.heard
 
     def _compare_nodes(self, node: str, report: ArbiterReport) -> list[ArbiterEffect]:
-        others = [n for n, p in self._peers.items() if p.report.nodes != report.nodes]
+        others = [n for n, p in self._peers.items() if _voters(p.report) != _voters(report)]
         if not others:
             self._warned.discard(node)
         elif node not in self._warned:
             self._warned.add(node)
-            return [Explain(f"{node} and {others[0]} are configured with different nodes; compare their files")]
+            text = f"{node} and {others[0]} are configured with different nodes or votes; compare their files"
+            return [Explain(text)]
         return []
 
     def _known_epoch(self) -> int:
@@ -195,7 +196,7 @@ class ClusterArbiter:
         """An earlier, wiped record may have granted a claim that its node still repeats, so claims count too."""
         known = {n: p.report for n, p in self._peers.items() if p.report.initialised}
         for report in known.values():
-            if 2 * sum(name in known for name in report.nodes) > len(report.nodes):
+            if report.electorate.count(known) >= report.electorate.to_learn:
                 floor = max(max(r.epoch, r.claim, r.vote_seen, r.state.stamp.epoch) for r in known.values())
                 floor = max(floor, self._book.vote_epoch, self._book.state.stamp.epoch)
                 self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")
@@ -254,7 +255,7 @@ class ClusterArbiter:
             if held.report.claim > epoch:
                 return ""
             # A holder whose partition makes no quorum even with this vote would block the others for ever.
-            if len(held.report.alive) + 1 < (len(report.nodes) + 1) // 2 + 1:
+            if report.electorate.count(held.report.alive, arbiter=True) < report.electorate.majority:
                 return ""
         wakes.append(silent_at)
         heard = (
@@ -291,14 +292,14 @@ class ClusterArbiter:
             if name != winner:
                 peer.refused = f"{winner} got the vote of epoch {chosen.report.claim}: {why}"
         facts = {
-            name: f"alive {len(p.report.alive)}, health {p.report.health}, load {p.report.load}"
-            for name, p in eligible.items()
+            name: f"{_side(p.report)}, health {p.report.health}, load {p.report.load}" for name, p in eligible.items()
         }
         notes.append(Explain(f"{winner} gets the vote of epoch {chosen.report.claim}: {why}", facts))
 
     @staticmethod
-    def _preference(name: str, report: ArbiterReport) -> tuple[int, int, int, bool, int]:
+    def _preference(name: str, report: ArbiterReport) -> tuple[int, int, int, int, bool, int]:
         return (
+            -report.electorate.count(report.alive),
             -len(report.alive),
             -report.health,
             -report.load,
@@ -309,6 +310,7 @@ class ClusterArbiter:
     @staticmethod
     def _why(winner: str, best: ArbiterReport, loser: str, other: ArbiterReport) -> str:
         for what, mine, theirs in (
+            ("has more votes on its side", best.electorate.count(best.alive), other.electorate.count(other.alive)),
             ("hears more nodes", len(best.alive), len(other.alive)),
             ("has the higher health", best.health, other.health),
             ("runs more", best.load, other.load),
@@ -346,3 +348,14 @@ class ClusterArbiter:
         )
         answer = replace(self._answer_of(peer.report), refused=peer.refused)
         return replace(answer, state=book.state) if granted else answer
+
+
+def _voters(report: ArbiterReport) -> tuple[object, ...]:
+    return (report.nodes, report.votes, report.arbiter_votes)
+
+
+def _side(report: ArbiterReport) -> str:
+    """How large a claimant's partition is, in nodes; in votes too where these are not the same."""
+    votes = report.electorate.count(report.alive)
+    alive = len(report.alive)
+    return f"alive {alive}" if votes == alive else f"alive {alive} with {votes} votes"

@@ -30,6 +30,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
         quorate=status.quorate,
         votes=status.votes,
         majority=status.majority,
+        all_votes=status.all_votes,
         lease_left=status.lease_left,
         standby=status.standby,
         arbiter=pb.ArbiterStatus(
@@ -38,6 +39,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
             answered_ago=arbiter.answered_ago,
             voter=arbiter.voter,
             detail=arbiter.detail,
+            votes=arbiter.votes,
         ),
         nodes=[
             pb.NodeStatus(
@@ -49,6 +51,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
                 unfit=node.unfit,
                 health=node.health,
                 config=node.config,
+                votes=node.votes,
             )
             for node in status.nodes
         ],
@@ -108,9 +111,12 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         quorate=proto.quorate,
         votes=proto.votes,
         majority=proto.majority,
+        all_votes=proto.all_votes,
         lease_left=proto.lease_left,
         standby=proto.standby,
-        arbiter=ArbiterStatus(arbiter.configured, arbiter.connected, answered, arbiter.voter, arbiter.detail),
+        arbiter=ArbiterStatus(
+            arbiter.configured, arbiter.connected, answered, arbiter.voter, arbiter.detail, arbiter.votes
+        ),
         nodes=tuple(_node(x) for x in proto.nodes),
         groups=tuple(
             GroupStatus(
@@ -136,7 +142,7 @@ def _node(proto: pb.NodeStatus) -> NodeStatus:
     links = tuple(map(_link, proto.links))
     health = proto.health if proto.HasField("health") else None
     return NodeStatus(
-        proto.name, proto.state, proto.incarnation, proto.standby, links, proto.unfit, health, proto.config
+        proto.name, proto.state, proto.incarnation, proto.standby, links, proto.unfit, health, proto.config, proto.votes
     )
 
 

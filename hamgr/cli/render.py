@@ -22,15 +22,17 @@ def render(status: Status, colour: bool = False) -> str:
     quorum = "has quorum" if status.quorate else "NO QUORUM"
     lines.append(
         f"seen from {status.node} ({status.role}{', standby' if status.standby else ''}): {quorum} "
-        f"({status.votes} votes, {status.majority} needed), coordinator {coordinator}, epoch {status.epoch}"
+        f"({status.votes} of {status.all_votes} votes, {status.majority} needed), "
+        f"coordinator {coordinator}, epoch {status.epoch}"
     )
     lines += ["", "groups"]
     lines += [f"  {_group(group)}" for group in status.groups] or ["  none configured"]
     lines += ["", "nodes"]
     pinged = any(node.health for node in status.nodes)
-    lines += [f"  {_node(node, pinged)}" for node in status.nodes]
+    weighted = any(node.votes != 1 for node in status.nodes) or status.arbiter.votes > 1
+    lines += [f"  {_node(node, pinged, weighted)}" for node in status.nodes]
     if status.arbiter.configured:
-        lines.append(f"  arbiter  {_arbiter(status)}")
+        lines.append(f"  arbiter  {_arbiter(status, weighted)}")
     if status.guard is not None:
         lines.append(f"  guard of {status.node}  {_guard(status.guard)}")
     if status.fences:
@@ -130,9 +132,10 @@ def _group(group: GroupStatus) -> str:
     return f"{group.name}  {group.state.value} {where}{target}{disabled}"
 
 
-def _node(node: NodeStatus, pinged: bool) -> str:
+def _node(node: NodeStatus, pinged: bool, weighted: bool) -> str:
     links = [_link(link) for link in node.links]
     parts = [f"{node.name}  {node.state}"]
+    parts += [_votes(node.votes)] if weighted else []
     parts += [f"health {node.health}"] if pinged and node.health is not None else []
     parts += ["standby"] if node.standby else []
     parts += ["links: " + ", ".join(links)] if links else []
@@ -145,9 +148,14 @@ def _link(link: LinkStatus) -> str:
     return f"{link.link} {'up' if link.up else 'DOWN'}{_ago(link.heard_ago)}{why}"
 
 
-def _arbiter(status: Status) -> str:
+def _votes(votes: int) -> str:
+    return f"{votes} vote{'' if votes == 1 else 's'}"
+
+
+def _arbiter(status: Status, weighted: bool) -> str:
     arbiter = status.arbiter
     state = "connected" if arbiter.connected else "NOT CONNECTED"
+    state += f"  {_votes(arbiter.votes)}" if weighted else ""
     learning = "" if arbiter.voter else ", does not vote yet"
     detail = f": {arbiter.detail}" if arbiter.detail else ""
     return state + _ago(arbiter.answered_ago) + learning + detail

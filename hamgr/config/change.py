@@ -87,6 +87,14 @@ def _voters(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:
         changes += ["an arbiter comes"] if new.arbiter else []
     if len(changes) > 1:
         yield "node", ", ".join(changes), "one of that in a push: a quorum of before and one of after must meet"
+    elif not old.spec.electorate.meets(new.spec.electorate):
+        yield "node", _votes(new), f"{_votes(old)}, or less change: a quorum of before and one of after must meet"
+
+
+def _votes(config: Config) -> str:
+    electorate = config.spec.electorate
+    arbiter = f", the arbiter {electorate.arbiter}" if electorate.arbiter else ""
+    return "votes " + ", ".join(f"{name} {votes}" for name, votes in electorate.nodes.items()) + arbiter
 
 
 def _links(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:

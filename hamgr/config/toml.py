@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from hamgr.config import addresses, alerts, groups, links, pings, routes, selffence, timing
+from hamgr.config import addresses, alerts, groups, links, pings, quorum, routes, selffence, timing
 from hamgr.config.kinds import Kinds
 from hamgr.config.model import (
     DEFAULT_ADMIN_SOCKET,
@@ -121,11 +121,13 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
     arbiter, tie_breaker = _arbiter(arbiter_table, node_tables) if has_arbiter else (None, "")
     on_quorum_loss = QuorumLoss(cluster.choice("on_quorum_loss", "stop", [policy.value for policy in QuorumLoss]))
     watchdogs = selffence.read_watchdogs(node_tables, on_quorum_loss)
+    votes = quorum.read_votes(node_tables)
     nodes = tuple(
         NodeSpec(
             node,
             fence_levels=len({device.level for device in devices if device.node == node}),
             watchdog_timeout=watchdogs[node].timeout if node in watchdogs else None,
+            votes=votes[node],
         )
         for node in node_tables
     )
@@ -141,7 +143,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             timing=times,
             links=tuple(LinkSpec(link.name, link.nodes) for link in all_links),
             arbiter=has_arbiter,
-            two_node=_two_node(cluster, len(node_tables), has_arbiter),
+            two_node=_two_node(cluster, votes, has_arbiter),
             wait_for_all=cluster.flag("wait_for_all", True),
             on_quorum_loss=on_quorum_loss,
             tie_breaker=tie_breaker,
@@ -182,14 +184,19 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
     return config
 
 
-def _two_node(cluster: Table, nodes: int, has_arbiter: bool) -> bool:
+def _two_node(cluster: Table, votes: Mapping[str, int], has_arbiter: bool) -> bool:
     """Implied by two nodes without an arbiter: who comes from Heartbeat expects two nodes to just work."""
-    possible = nodes == links.MIN_NODES and not has_arbiter
+    weighted = any(number != 1 for number in votes.values())
+    possible = len(votes) == links.MIN_NODES and not has_arbiter and not weighted
     two_node = cluster.flag("two_node", possible)
     if two_node and not possible:
-        why = "with an arbiter" if has_arbiter else f"with {nodes} nodes"
+        why = "with an arbiter" if has_arbiter else f"with {len(votes)} nodes"
+        if weighted:
+            why = f"with {sum(votes.values())} votes"
         cluster.mistakes.note(
-            cluster.key("two_node"), f"true {why}", "true only with exactly two nodes and no [arbiter]"
+            cluster.key("two_node"),
+            f"true {why}",
+            "true only with exactly two nodes, of one vote each, and no [arbiter]",
         )
     return two_node
 

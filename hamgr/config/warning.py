@@ -47,13 +47,21 @@ def warnings(config: Config) -> list[ConfigWarning]:
 
 def _votes(config: Config) -> Iterator[tuple[str, str]]:
     spec = config.spec
-    if not spec.arbiter and len(spec.nodes) % 2 == 0:
+    electorate = spec.electorate
+    if not spec.arbiter and electorate.evenly_split():
         if spec.two_node:
             happens = "when the nodes lose each other, whoever fences first wins (two_node)"
         else:
-            half = len(spec.nodes) // 2
-            happens = f"a split into {half} and {half} nodes leaves no quorum, and every group stops"
-        yield "arbiter", f"no arbiter with an even number of nodes: {happens}; add [arbiter] on a third host"
+            half, what = electorate.votes // 2, "nodes" if electorate.votes == len(spec.nodes) else "votes"
+            happens = f"a split into {half} and {half} {what} leaves no quorum, and every group stops"
+        yield "arbiter", f"no arbiter with an even number of votes: {happens}; add [arbiter] on a third host"
+    for node in spec.nodes:
+        if node.votes >= electorate.majority and not electorate.alone:
+            yield (
+                f"node.{node.name}.votes",
+                f"{node.votes} of {electorate.votes} votes are a quorum alone: without {node.name} the others run"
+                " nothing, and if its state directory is lost nobody can tell it what it has to know",
+            )
     if spec.arbiter and not spec.tie_breaker:
         yield (
             "arbiter.tie_breaker",

@@ -60,6 +60,8 @@ class Arbitration:
                     deadtime=node.spec.timing.deadtime,
                     settle=node.spec.timing.settle,
                     vote_seen=self.vote_seen,
+                    votes=tuple(node.electorate.of(name) for name in node.spec.names),
+                    arbiter_votes=node.electorate.arbiter,
                 )
             )
         )

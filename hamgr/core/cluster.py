@@ -8,6 +8,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from hamgr.core.electorate import Electorate
+
 MIN_DURATION = 0.010
 """The smallest allowed timing value, in seconds."""
 
@@ -66,7 +68,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """A configured node. fence_levels: how many fence levels it has (0: it can't be fenced).
+    """A configured node. fence_levels: how many fence levels it has (0: it can't be fenced). votes: 0 has no say.
 
     watchdog_timeout: seconds after which its hardware watchdog resets it when not fed; None without one. Where it is
     set, nothing may be started before the watchdog is fed (`GuardChanged`): a reset that never comes is relied on.
@@ -75,6 +77,7 @@ class NodeSpec:
     name: str
     fence_levels: int = 1
     watchdog_timeout: float | None = None
+    votes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +188,9 @@ class ClusterSpec:
         return tuple(placed.values())
 
     @property
-    def votes(self) -> int:
-        """All votes of the cluster: one a node, and the arbiter's."""
-        return len(self.nodes) + (1 if self.arbiter else 0)
-
-    @property
-    def majority(self) -> int:
-        """The votes that make a quorum: more than half of all; one is enough in a two_node cluster."""
-        return 1 if self.two_node else self.votes // 2 + 1
+    def electorate(self) -> Electorate:
+        """The voters as they are configured."""
+        return Electorate({node.name: node.votes for node in self.nodes}, 1 if self.arbiter else 0, self.two_node)
 
     @property
     def link_names(self) -> tuple[str, ...]:

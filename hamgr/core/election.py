@@ -28,8 +28,9 @@ class Claim:
     votes: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
 
-    def count(self) -> int:
-        return (1 if self.own else 0) + len(self.votes) + (1 if self.arbiter else 0)
+    def voters(self, me: str) -> set[str]:
+        """The nodes that are surely for us; me: our own name."""
+        return self.votes | {me} if self.own else set(self.votes)
 
 
 class Election:

@@ -58,7 +58,9 @@ class Leases:
         election = node.election
         if node.coordinator is not None:
             peers = node.membership.peers.values()
-            return coordinator_lease_basis(node.spec, node.name, election.epoch, now, peers, node.arbitration.answer)
+            return coordinator_lease_basis(
+                node.electorate, node.name, election.epoch, now, peers, node.arbitration.answer
+            )
         if election.following:
             return member_lease_basis(node.membership.peers[election.following], election.epoch)
         return NEVER

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from hamgr.core.cluster import GroupState
+from hamgr.core.electorate import Electorate
 
 
 class Standing(Enum):
@@ -351,7 +352,8 @@ class ArbiterReport:
     it, with itself. epoch/coordinator: what it follows now. health: ping score, higher is better. load: see
     Heartbeat. state: its newest cluster state, for the arbiter to store as any voter does.
     nodes: all configured nodes in rank order. deadtime, settle: seconds. vote_seen: the latest epoch of which the
-    arbiter told this life that its vote is on disk.
+    arbiter told this life that its vote is on disk. votes: of each of `nodes`, in their order (empty: one each).
+    arbiter_votes: what the arbiter's vote counts.
     """
 
     sent_us: int
@@ -368,6 +370,13 @@ class ArbiterReport:
     deadtime: float = 10.0
     settle: float = 1.0
     vote_seen: int = 0
+    votes: tuple[int, ...] = ()
+    arbiter_votes: int = 1
+
+    @property
+    def electorate(self) -> Electorate:
+        votes = self.votes or (1,) * len(self.nodes)
+        return Electorate(dict(zip(self.nodes, votes, strict=True)), self.arbiter_votes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ class Node:
         """config: the digest of the configuration that `spec` comes from; "" when it is no file."""
         assert incarnation > 0, "an incarnation is never 0"
         self.spec = spec
+        self.electorate = spec.electorate
         self.name = name
         self.incarnation = incarnation
         self.config = config
@@ -628,15 +629,14 @@ class Node:
                 self.send(name, ViewUpdate(coordinator.state))
 
     def stored_by_quorum(self, stamp: Stamp) -> bool:
-        count = 1 if self.stored.stamp >= stamp else 0
+        stored = {self.name} if self.stored.stamp >= stamp else set()
         for peer in self.membership.peers.values():
             beat = peer.heartbeat
             if peer.heard and beat is not None and beat.initialised and beat.stored >= stamp:
-                count += 1
+                stored.add(peer.name)
         answer = self.arbitration.answer
-        if answer is not None and answer.voter and answer.stored >= stamp:
-            count += 1
-        return count >= self.spec.majority
+        by_arbiter = answer is not None and answer.voter and answer.stored >= stamp
+        return self.electorate.count(stored, by_arbiter) >= self.electorate.majority
 
     def _stop_failures(self, now: float) -> None:
         """A stop that failed: the coordinator has us fenced; without another who could, we end it ourselves."""
@@ -692,8 +692,8 @@ class Node:
         """The votes that this node sees behind its coordinator: as coordinator those that decide, else those heard."""
         if self.coordinator is not None:
             return self.voting.deciding_votes()
-        heard = sum(1 for peer in self.membership.peers.values() if peer.heard)
-        return 1 + heard + (1 if self.arbitration.usable(self.now) else 0)
+        heard = [peer.name for peer in self.membership.peers.values() if peer.heard]
+        return self.electorate.count([self.name, *heard], self.arbitration.usable(self.now))
 
     def status(self, now: float) -> Status:
         """What this node knows now; the coordinator knows most."""

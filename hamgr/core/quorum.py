@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from hamgr.core.cluster import ClusterSpec
+from hamgr.core.electorate import Electorate
 from hamgr.core.membership import MICROSECOND, Peer
 from hamgr.core.messages import ArbiterAnswer
 
@@ -32,17 +32,19 @@ def arbiter_voted(answer: ArbiterAnswer | None, candidate: str, epoch: int) -> b
 
 
 def coordinator_lease_basis(
-    spec: ClusterSpec, me: str, epoch: int, now: float, peers: Iterable[Peer], answer: ArbiterAnswer | None
+    electorate: Electorate, me: str, epoch: int, now: float, peers: Iterable[Peer], answer: ArbiterAnswer | None
 ) -> float:
     """The latest time (seconds, our clock) at which a quorum surely stood behind us; -inf if none ever did."""
-    times = [now]
-    times += [peer.echoed_us * MICROSECOND for peer in peers if supports(peer, me, epoch)]
+    support = [(now, electorate.of(me))]
+    support += [(peer.echoed_us * MICROSECOND, electorate.of(peer.name)) for peer in peers if supports(peer, me, epoch)]
     if answer is not None and arbiter_supports(answer, me, epoch):
-        times.append(answer.echo_us * MICROSECOND)
-    if len(times) < spec.majority:
-        return NEVER
-    times.sort(reverse=True)
-    return times[spec.majority - 1]
+        support.append((answer.echo_us * MICROSECOND, electorate.arbiter))
+    votes = 0
+    for time, of_one in sorted(support, reverse=True):
+        votes += of_one
+        if votes >= electorate.majority:
+            return time
+    return NEVER
 
 
 def member_lease_basis(coordinator: Peer, epoch: int) -> float:
@@ -54,16 +56,21 @@ def member_lease_basis(coordinator: Peer, epoch: int) -> float:
 
 
 def deciding_votes(
-    me: str, epoch: int, peers: Iterable[Peer], voted: Container[str], answer: ArbiterAnswer | None
+    electorate: Electorate,
+    me: str,
+    epoch: int,
+    peers: Iterable[Peer],
+    voted: Container[str],
+    answer: ArbiterAnswer | None,
 ) -> int:
     """Votes that entitle a coordinator to fence and to start: nodes that are heard now and follow it, or voted for it
     and have not moved on, and an arbiter that *voted* in this epoch. An arbiter that merely goes along keeps the
     lease, but has not yet decided between the two sides of a partition."""
-    votes = 1
+    decided = {me}
     for peer in peers:
         beat = peer.heartbeat
         if beat is None or not peer.heard:
             continue
         if supports(peer, me, epoch) or (peer.name in voted and beat.epoch <= epoch):
-            votes += 1
-    return votes + (1 if arbiter_voted(answer, me, epoch) else 0)
+            decided.add(peer.name)
+    return electorate.count(decided, arbiter_voted(answer, me, epoch))

@@ -102,8 +102,7 @@ class Records:
         # A candidate that still hears our last life may yet count the vote which that one gave and we forgot.
         if now < node.started_at + node.membership.mutual_time:
             return
-        others = node.spec.votes - 1
-        learned = len(self.learned)
+        told_by_arbiter = False
         state = node.stored
         epoch = node.election.epoch
         for reply in self.learned.values():
@@ -111,9 +110,9 @@ class Records:
             epoch = max(epoch, reply.epoch, reply.state.stamp.epoch)
         answer = node.arbitration.answer
         if answer is not None and answer.voter and node.arbitration.connected and answer.stored <= state.stamp:
-            learned += 1
+            told_by_arbiter = True
             epoch = max(epoch, answer.epoch, answer.vote_epoch)
-        if 2 * learned <= others:
+        if node.electorate.count(self.learned, told_by_arbiter) < node.electorate.to_learn:
             return
         node.election.observe(epoch)
         node.election.voted_for = node.election.voted_for or UNKNOWN_VOTE

@@ -37,6 +37,7 @@ class NodeStatus:
     """Its ping score, where it is known: on itself, and on the coordinator."""
     config: str = ""
     """The digest of the configuration that it runs with, while it is heard; "" when it is not known."""
+    votes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class ArbiterStatus:
     answered_ago: float | None
     voter: bool
     detail: str = ""
+    votes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class GuardStatus:
 @dataclass(frozen=True, slots=True)
 class Status:
     """role: "coordinator", "follower", "candidate", "learning" or "leaving". lease_left: seconds, negative when it ran
-    out. waits: what the node as a whole waits for, in sentences."""
+    out. votes: those behind the coordinator, as this node sees it. waits: what the node as a whole waits for, in
+    sentences."""
 
     cluster: str
     node: str
@@ -132,6 +135,8 @@ class Status:
     """Nothing is started, stopped or fenced until an operator ends it."""
     pushing: bool = False
     """A configuration is on its way to all nodes, and the maintenance ends with that."""
+    all_votes: int = 0
+    """Of all nodes and the arbiter together."""
     devices: tuple[FenceDeviceStatus, ...] = ()
     """The host's knowledge, not the core's: those of other nodes that were tried from here."""
     guard: GuardStatus | None = None

@@ -47,7 +47,8 @@ def status_of(node: Node, now: float) -> Status:
         coordinator=node.election.following,
         quorate=node.quorate(now),
         votes=node.votes(),
-        majority=spec.majority,
+        majority=node.electorate.majority,
+        all_votes=node.electorate.votes,
         lease_left=node.leases.until - now,
         standby=node.standby,
         arbiter=ArbiterStatus(
@@ -56,8 +57,9 @@ def status_of(node: Node, now: float) -> Status:
             answered_ago=now - answered if answered > float("-inf") else None,
             voter=node.arbitration.answer is not None and node.arbitration.answer.voter,
             detail=node.arbitration.detail,
+            votes=node.electorate.arbiter,
         ),
-        nodes=tuple(_node(node, name, now) for name in spec.names),
+        nodes=tuple(dataclasses.replace(_node(node, name, now), votes=node.electorate.of(name)) for name in spec.names),
         groups=tuple(_group(node, group) for group in spec.groups),
         fences=_fences(node),
         waits=tuple(_waits(node, now)),
@@ -165,8 +167,9 @@ def _waits(node: Node, now: float) -> list[str]:
     found = node.pushing.waits()
     if not election.initialised:
         found.append(
-            "this node has a new or wiped state directory and may not vote until a majority of the other voters told"
-            " it the epoch; only if the whole cluster is new: hamgr init on each node, before the start"
+            "this node has a new or wiped state directory and may not vote until others with"
+            f" {node.electorate.to_learn} votes told it the epoch;"
+            " only if the whole cluster is new: hamgr init on each node, before the start"
         )
     elif not election.following:
         heard = 1 + len(node.membership.alive())
@@ -175,9 +178,9 @@ def _waits(node: Node, now: float) -> list[str]:
             arbiter = ", the arbiter answers" if node.arbitration.connected else ", the arbiter does not answer"
         found.append(
             f"no coordinator: {heard} of {len(node.spec.names)} nodes heard{arbiter};"
-            f" {node.voting.needed()} votes of {node.spec.votes} are needed"
+            f" {node.voting.needed()} votes of {node.electorate.votes} are needed"
         )
-        if node.voting.needed() > node.spec.majority:
+        if node.voting.needed() > node.electorate.majority:
             (peer,) = node.membership.peers
             found.append(f"in a push both nodes decide; if {peer} is off: hamgr fence ack {peer}")
     elif node.coordinator is not None and not node.authoritative():

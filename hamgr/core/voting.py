@@ -60,7 +60,7 @@ class Voting:
                 claim.refused.add(peer.name)
             node.later_epoch(now, reply.epoch)
 
-    def _electorate(self) -> list[str]:
+    def _within_reach(self) -> list[str]:
         """The nodes whose votes we can hope for, ourselves included, in rank order."""
         node = self._node
         found = []
@@ -76,31 +76,31 @@ class Voting:
                     found.append(name)
         return found
 
-    def _may_stand(self, now: float, electorate: list[str]) -> bool:
+    def _may_stand(self, now: float, within_reach: list[str]) -> bool:
         node = self._node
         election = node.election
         if not election.initialised or node.records.failure or node.leaving.until is not None:
             return False
-        if now < election.not_before or now < self._stand_at(electorate):
+        if now < election.not_before or now < self._stand_at(within_reach):
             return False
-        hoped = len(electorate) + (1 if node.arbitration.usable(now) else 0)
+        hoped = node.electorate.count(within_reach, node.arbitration.usable(now))
         if hoped < self.needed():
             return False
-        return not (node.spec.two_node and len(electorate) == 1) or self._may_stand_alone(now)
+        return not (node.spec.two_node and len(within_reach) == 1) or self._may_stand_alone(now)
 
     def needed(self) -> int:
         """The votes that win an epoch. While a configuration is pushed, the other node of a two_node cluster may run
         one with more voters, or with less: a quorum of one would miss theirs. Only who is confirmed off has no say."""
         node = self._node
         if node.spec.two_node and node.stored.pushing and not node.acknowledged:
-            return node.spec.votes
-        return node.spec.majority
+            return node.electorate.votes
+        return node.electorate.majority
 
-    def _stand_at(self, electorate: list[str]) -> float:
+    def _stand_at(self, within_reach: list[str]) -> float:
         """Lower ranks wait for the higher ones, and a starting node listens first for those who are at work."""
         node = self._node
         timing = node.spec.timing
-        turn = self.vacant_since + electorate.index(node.name) * 2 * timing.keepalive
+        turn = self.vacant_since + within_reach.index(node.name) * 2 * timing.keepalive
         if len(node.membership.alive()) < len(node.membership.peers):
             turn = max(turn, node.started_at + timing.deadtime)
         return turn
@@ -119,7 +119,7 @@ class Voting:
 
     def authority(self) -> bool:
         node = self._node
-        return self.deciding_votes() >= node.spec.majority
+        return self.deciding_votes() >= node.electorate.majority
 
     def deciding_votes(self) -> int:
         """The votes behind us that entitle to decide.
@@ -128,14 +128,14 @@ class Voting:
         again, the next partition is put to it anew, for it may prefer the other side now.
         """
         node = self._node
-        epoch = node.election.epoch
+        epoch, electorate = node.election.epoch, node.electorate
         peers = node.membership.peers.values()
-        by_nodes = deciding_votes(node.name, epoch, peers, node.election.votes, None)
-        if by_nodes >= node.spec.majority:
+        by_nodes = deciding_votes(electorate, node.name, epoch, peers, node.election.votes, None)
+        if by_nodes >= electorate.majority:
             self.spent = epoch
         if self.spent == epoch:
             return by_nodes
-        return deciding_votes(node.name, epoch, peers, node.election.votes, node.arbitration.answer)
+        return deciding_votes(electorate, node.name, epoch, peers, node.election.votes, node.arbitration.answer)
 
     def elect(self, now: float) -> None:
         node = self._node
@@ -146,15 +146,15 @@ class Voting:
             return
         claim = election.claim
         if claim is not None:
-            if claim.count() >= self.needed():
+            if node.electorate.count(claim.voters(node.name), claim.arbiter) >= self.needed():
                 self._win(now, claim)
             elif now >= claim.began + self.patience() and self._hopeless(now, claim):
                 election.claim = None
                 election.not_before = now + self.patience()
             return
-        electorate = self._electorate()
-        if self._may_stand(now, electorate):
-            self._stand(now, electorate)
+        within_reach = self._within_reach()
+        if self._may_stand(now, within_reach):
+            self._stand(now, within_reach)
 
     def patience(self) -> float:
         """Seconds a candidature is given, and between two of them: by rank, so that two don't meet forever."""
@@ -163,10 +163,10 @@ class Voting:
 
     def _hopeless(self, now: float, claim: Claim) -> bool:
         node = self._node
-        hoped = {*self._electorate()} - claim.refused
-        return len(hoped) + (1 if node.arbitration.usable(now) else 0) < self.needed()
+        hoped = {*self._within_reach()} - claim.refused
+        return node.electorate.count(hoped, node.arbitration.usable(now)) < self.needed()
 
-    def _stand(self, now: float, electorate: list[str]) -> None:
+    def _stand(self, now: float, within_reach: list[str]) -> None:
         node = self._node
         if node.coordinator is not None:
             node.vacate(now)
@@ -181,11 +181,11 @@ class Voting:
         node = self._node
         claim = node.election.claim
         assert claim is not None
-        electorate = self._electorate()
-        for name in electorate:
+        within_reach = self._within_reach()
+        for name in within_reach:
             if name != node.name and name not in claim.votes:
                 node.send(name, VoteRequest(claim.epoch))
-        short = len(electorate) < node.spec.majority
+        short = node.electorate.count(within_reach) < node.electorate.majority
         if node.spec.arbiter and (short or now >= claim.began + 2 * node.spec.timing.keepalive):
             claim.arbiter_asked = True
             node.arbitration.report(now)

@@ -178,6 +178,8 @@ def _arbiter_report_out(body: core.ArbiterReport) -> pb.ArbiterReport:
         deadtime=body.deadtime,
         settle=body.settle,
         vote_seen=body.vote_seen,
+        votes=body.votes,
+        arbiter_votes=body.arbiter_votes,
     )
 
 
@@ -197,7 +199,15 @@ def _arbiter_report_in(body: pb.ArbiterReport) -> core.ArbiterReport:
         _duration(body.deadtime),
         _duration(body.settle),
         body.vote_seen,
+        _votes_in(body),
+        body.arbiter_votes if body.HasField("arbiter_votes") else 1,
     )
+
+
+def _votes_in(body: pb.ArbiterReport) -> tuple[int, ...]:
+    if body.votes and len(body.votes) != len(body.nodes):
+        raise ValueError(f"{len(body.votes)} numbers of votes for {len(body.nodes)} nodes")
+    return tuple(body.votes)
 
 
 def _arbiter_answer_out(body: core.ArbiterAnswer) -> pb.ArbiterAnswer:

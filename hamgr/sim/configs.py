@@ -71,7 +71,7 @@ class Configs:
         every = tuple(group.name for group in spec.groups)
         for machine in world.machines.values():
             # Each daemon checks what it is given: one voter comes or goes at a time.
-            if machine.process is not None and len({*machine.process.node.spec.names} ^ {*spec.names}) <= 1:
+            if machine.process is not None and _may_follow(machine.process.node.spec, spec):
                 machine.process.stage(digest, idle if machine.name in spec.names else every)
         world.engine.after(world.operator_rng.uniform(*STAGING), self._ask, digest, changed)
 
@@ -88,8 +88,12 @@ class Configs:
         world, machine = self._world, self._world.machines[node]
         machine.kill()
         machine.file = digest
-        if world.may_wipe():
+        if world.may_wipe(node):
             machine.disk.wipe()
             world.checker.wiped(machine)
         machine.power_on()
         machine.start_daemon()
+
+
+def _may_follow(old: ClusterSpec, new: ClusterSpec) -> bool:
+    return len({*old.names} ^ {*new.names}) <= 1 and old.electorate.meets(new.electorate)

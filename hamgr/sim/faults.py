@@ -112,12 +112,12 @@ def _start(world: World, args: tuple[str, ...]) -> None:
 
 def _wipe(world: World, args: tuple[str, ...]) -> None:
     if args[0] == ARBITER:
-        if world.arbitration is not None and world.may_wipe() and not world.arbitration.up:
+        if world.arbitration is not None and world.may_wipe(ARBITER) and not world.arbitration.up:
             world.arbitration.wipe()
             world.checker.arbiter_wiped()
         return
     machine = world.machines[args[0]]
-    if machine.process is None and world.may_wipe():
+    if machine.process is None and world.may_wipe(machine.name):
         machine.disk.wipe()
         world.checker.wiped(machine)
 

@@ -227,10 +227,11 @@ class Checker:
 
     def _elected(self, name: str, epoch: int, victim: str, spec: ClusterSpec) -> None:
         """Whoever fences was voted for by a majority in the epoch of its decision."""
-        votes = sum(1 for voter in spec.names if self._votes.get((voter, epoch)) == name)
-        votes += self._arbiter_votes.get(epoch) == name
-        if votes < spec.majority:
-            text = f"{name} fences {victim} in epoch {epoch} by {votes} votes, and {spec.majority} are a majority"
+        electorate = spec.electorate
+        voters = [voter for voter in spec.names if self._votes.get((voter, epoch)) == name]
+        votes = electorate.count(voters, self._arbiter_votes.get(epoch) == name)
+        if votes < electorate.majority:
+            text = f"{name} fences {victim} in epoch {epoch} by {votes} votes, and {electorate.majority} are a majority"
             raise Violation("fence-quorum", text)
 
     def arbiter_answers(self, answer: ArbiterAnswer) -> None:

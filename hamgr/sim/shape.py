@@ -92,6 +92,14 @@ def with_policy(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
     )
 
 
+def with_votes(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
+    """At times a cluster whose nodes have different numbers of votes, or none."""
+    if spec.two_node or rng.random() < 0.75:
+        return spec
+    nodes = tuple(replace(node, votes=rng.choice((0, 1, 1, 1, 1, 2, 2, 3))) for node in spec.nodes)
+    return replace(spec, nodes=nodes) if any(node.votes for node in nodes) else spec
+
+
 def _members(rng: random.Random, wanted: Wanted) -> tuple[int, bool, bool]:
     """Nodes, arbiter, two_node."""
     chance = rng.random()
@@ -182,8 +190,8 @@ def _take_mode(where: str, table: dict[str, Any]) -> None:
 
 
 def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
-    """`nodes = ["a", "b"]`, the keys of `ClusterSpec`, `[timing]`, `[fence_levels]`, `[watchdog]`, `[group.NAME]`;
-    also gives back the tables `[run]` and `[conditions]`, which say nothing of the cluster.
+    """`nodes = ["a", "b"]`, the keys of `ClusterSpec`, `[timing]`, `[fence_levels]`, `[watchdog]`, `[votes]`,
+    `[group.NAME]`; also gives back the tables `[run]` and `[conditions]`, which say nothing of the cluster.
 
     Raises ShapeError.
     """
@@ -194,16 +202,17 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
     run, conditions = table.pop("run", {}), table.pop("conditions", {})
     names = table.pop("nodes", ["a", "b"])
     timing = known_table(f"{path}: [timing]", table.pop("timing", {}), _TIMING)
-    levels, watchdogs = table.pop("fence_levels", {}), table.pop("watchdog", {})
+    levels, watchdogs, votes = (table.pop(key, {}) for key in ("fence_levels", "watchdog", "votes"))
     groups = table.pop("group", {"web": {}})
     for name, group in groups.items():
         known_table(f"{path}: [group.{name}]", group, _GROUP)
         _take_mode(f"{path}: [group.{name}]", group)
     top = known_table(str(path), table, _TOP)
     _take_mode(str(path), top)
-    for name in (*levels, *watchdogs):
+    for name in (*levels, *watchdogs, *votes):
         if name not in names:
-            raise ShapeError(f"{path}: [fence_levels] and [watchdog]: {name!r} is no node; allowed: {', '.join(names)}")
+            where = f"{path}: [fence_levels], [watchdog] and [votes]"
+            raise ShapeError(f"{where}: {name!r} is no node; allowed: {', '.join(names)}")
     if "on_quorum_loss" in top:
         try:
             top["on_quorum_loss"] = QuorumLoss(top["on_quorum_loss"])
@@ -211,7 +220,7 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
             raise ShapeError(f"{path}: on_quorum_loss: {error}; allowed: stop, freeze") from error
     spec = ClusterSpec(
         name="scenario",
-        nodes=tuple(NodeSpec(name, levels.get(name, 1), watchdogs.get(name)) for name in names),
+        nodes=tuple(NodeSpec(name, levels.get(name, 1), watchdogs.get(name), votes.get(name, 1)) for name in names),
         groups=tuple(
             GroupSpec(name, **BRISK_GROUP | {k: tuple(v) if isinstance(v, list) else v for k, v in group.items()})
             for name, group in groups.items()
@@ -245,6 +254,8 @@ def spec_to_toml(spec: ClusterSpec) -> str:
     watched = [node for node in spec.nodes if node.watchdog_timeout is not None]
     if watched:
         lines += ["", "[watchdog]", *(f"{node.name} = {node.watchdog_timeout}" for node in watched)]
+    if any(node.votes != 1 for node in spec.nodes):
+        lines += ["", "[votes]", *(f"{node.name} = {node.votes}" for node in spec.nodes)]
     for group in spec.groups:
         lines += ["", f"[group.{group.name}]"]
         lines += [f"{key} = {value(getattr(group, key))}" for key in sorted(_GROUP)]

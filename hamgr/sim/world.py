@@ -9,7 +9,7 @@ from hamgr.core.cluster import ClusterSpec
 from hamgr.core.events import PacketReceived
 from hamgr.core.messages import Packet
 from hamgr.sim import faults
-from hamgr.sim.arbitration import Arbitration
+from hamgr.sim.arbitration import WHO, Arbitration
 from hamgr.sim.conditions import CALM, Conditions
 from hamgr.sim.configs import Configs
 from hamgr.sim.engine import Engine
@@ -99,12 +99,13 @@ class World:
 
     # -- the voters ---------------------------------------------------------------------------------------------
 
-    def may_wipe(self) -> bool:
-        """May one more voter lose its memory, with a majority still left that has one?"""
-        without = sum(1 for machine in self.machines.values() if not machine.disk.durable.initialised)
-        if self.arbitration is not None and not self.arbitration.voter:
-            without += 1
-        return 2 * (without + 1) < self.spec.votes or (self.spec.two_node and without == 0)
+    def may_wipe(self, voter: str) -> bool:
+        """May this voter lose its memory too, with a majority still left that has one?"""
+        arbiter = self.arbitration is not None and (voter == WHO or not self.arbitration.voter)
+        without = {machine.name for machine in self.machines.values() if not machine.disk.durable.initialised}
+        electorate = self.spec.electorate
+        lost = electorate.count(without | {voter}, arbiter)
+        return 2 * lost < electorate.votes or (electorate.alone and without <= {voter})
 
     # -- peace --------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ class LinkStatus(_message.Message):
     def __init__(self, link: _Optional[str] = ..., up: _Optional[bool] = ..., heard_ago: _Optional[float] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class NodeStatus(_message.Message):
-    __slots__ = ("name", "state", "incarnation", "standby", "links", "unfit", "health", "config")
+    __slots__ = ("name", "state", "incarnation", "standby", "links", "unfit", "health", "config", "votes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class NodeStatus(_message.Message):
     UNFIT_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
+    VOTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: str
     incarnation: int
@@ -41,7 +42,8 @@ class NodeStatus(_message.Message):
     unfit: str
     health: int
     config: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., standby: _Optional[bool] = ..., links: _Optional[_Iterable[_Union[LinkStatus, _Mapping]]] = ..., unfit: _Optional[str] = ..., health: _Optional[int] = ..., config: _Optional[str] = ...) -> None: ...
+    votes: int
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., standby: _Optional[bool] = ..., links: _Optional[_Iterable[_Union[LinkStatus, _Mapping]]] = ..., unfit: _Optional[str] = ..., health: _Optional[int] = ..., config: _Optional[str] = ..., votes: _Optional[int] = ...) -> None: ...
 
 class GroupStatus(_message.Message):
     __slots__ = ("name", "owner", "state", "target", "waits", "states", "home", "disabled")
@@ -113,21 +115,23 @@ class GuardStatus(_message.Message):
     def __init__(self, pid: _Optional[int] = ..., watchdog: _Optional[str] = ..., watchdog_timeout: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ArbiterStatus(_message.Message):
-    __slots__ = ("configured", "connected", "answered_ago", "voter", "detail")
+    __slots__ = ("configured", "connected", "answered_ago", "voter", "detail", "votes")
     CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_AGO_FIELD_NUMBER: _ClassVar[int]
     VOTER_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    VOTES_FIELD_NUMBER: _ClassVar[int]
     configured: bool
     connected: bool
     answered_ago: float
     voter: bool
     detail: str
-    def __init__(self, configured: _Optional[bool] = ..., connected: _Optional[bool] = ..., answered_ago: _Optional[float] = ..., voter: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
+    votes: int
+    def __init__(self, configured: _Optional[bool] = ..., connected: _Optional[bool] = ..., answered_ago: _Optional[float] = ..., voter: _Optional[bool] = ..., detail: _Optional[str] = ..., votes: _Optional[int] = ...) -> None: ...
 
 class ClusterStatus(_message.Message):
-    __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance", "pushing", "devices", "guard")
+    __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance", "pushing", "devices", "guard", "all_votes")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +153,7 @@ class ClusterStatus(_message.Message):
     PUSHING_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     GUARD_FIELD_NUMBER: _ClassVar[int]
+    ALL_VOTES_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     node: str
     incarnation: int
@@ -170,7 +175,8 @@ class ClusterStatus(_message.Message):
     pushing: bool
     devices: _containers.RepeatedCompositeFieldContainer[FenceDeviceStatus]
     guard: GuardStatus
-    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., role: _Optional[str] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., quorate: _Optional[bool] = ..., votes: _Optional[int] = ..., majority: _Optional[int] = ..., lease_left: _Optional[float] = ..., standby: _Optional[bool] = ..., arbiter: _Optional[_Union[ArbiterStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[FenceStatus, _Mapping]]] = ..., waits: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., maintenance: _Optional[bool] = ..., pushing: _Optional[bool] = ..., devices: _Optional[_Iterable[_Union[FenceDeviceStatus, _Mapping]]] = ..., guard: _Optional[_Union[GuardStatus, _Mapping]] = ...) -> None: ...
+    all_votes: int
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., role: _Optional[str] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., quorate: _Optional[bool] = ..., votes: _Optional[int] = ..., majority: _Optional[int] = ..., lease_left: _Optional[float] = ..., standby: _Optional[bool] = ..., arbiter: _Optional[_Union[ArbiterStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[FenceStatus, _Mapping]]] = ..., waits: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., maintenance: _Optional[bool] = ..., pushing: _Optional[bool] = ..., devices: _Optional[_Iterable[_Union[FenceDeviceStatus, _Mapping]]] = ..., guard: _Optional[_Union[GuardStatus, _Mapping]] = ..., all_votes: _Optional[int] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("past", "follow")

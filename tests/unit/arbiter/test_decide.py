@@ -134,6 +134,31 @@ def test_the_larger_partition_wins() -> None:
     assert contest(*reversed(claims), nodes=nodes) == "b"
 
 
+def test_a_partition_is_large_by_its_votes_and_then_by_its_nodes() -> None:
+    nodes = ("a", "b", "c")
+    small, large = ("a", {"votes": (3, 1, 1)}), ("b", {"alive": ("b", "c"), "votes": (3, 1, 1)})
+    assert contest(small, large, nodes=nodes) == "a"
+    small, large = ("a", {"votes": (1, 1, 0)}), ("b", {"alive": ("b", "c"), "votes": (1, 1, 0)})
+    assert contest(small, large, nodes=nodes) == "b"
+
+
+def test_a_new_record_learns_by_votes() -> None:
+    arbiter = ClusterArbiter(VoteBook())
+    three = {"nodes": ("a", "b", "c"), "votes": (3, 1, 1)}
+    arbiter.report(0.0, "b", 1, says(**three))
+    assert not answer(arbiter.report(0.0, "c", 1, says(**three)), "c").voter, "a may have won epochs without them"
+    assert answer(arbiter.report(0.0, "a", 1, says(**three)), "a").voter
+
+
+def test_a_holder_keeps_the_vote_when_the_votes_of_its_side_suffice() -> None:
+    arbiter = voter()
+    four = {"nodes": ("a", "b", "c", "d"), "votes": (3, 1, 1, 1), "settle": 0.0}
+    arbiter.report(0.0, "a", 1, says(5, alive=("a", "b", "c", "d"), **four))
+    arbiter.report(0.1, "a", 1, says(alive=("a",), **four))
+    refused = answer(arbiter.report(0.2, "b", 1, says(6, alive=("b", "c", "d"), **four)), "b").refused
+    assert "a holds" in refused, "three votes and the arbiter's are four of seven"
+
+
 def test_partition_size_counts_before_health() -> None:
     nodes = ("a", "b", "c")
     assert contest(("a", {"health": 9}), ("b", {"alive": ("b", "c")}), nodes=nodes) == "b"

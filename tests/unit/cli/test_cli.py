@@ -73,6 +73,12 @@ def test_a_guard_that_is_missing_is_said_first_and_why() -> None:
     text = render(replace(found, guard=GuardStatus(812)))
     assert text.splitlines()[0] == "office: all is well"
     assert "guard of a  runs (process 812)\n" in text
+def test_votes_are_shown_with_what_is_needed_and_for_each_node_where_they_differ() -> None:
+    found = replace(status("a", GroupState.STARTED), votes=2, majority=2, all_votes=3)
+    assert "(2 of 3 votes, 2 needed)" in render(found)
+    assert "1 vote" not in render(found)
+    a, b = found.nodes
+    assert "b  online  3 votes" in render(replace(found, nodes=(a, replace(b, votes=3))))
 
 
 def test_a_push_is_told_from_a_maintenance_that_somebody_must_end() -> None:

@@ -87,6 +87,14 @@ def test_one_voter_comes_or_goes_at_a_time() -> None:
     assert refusals(no_arbiter, more=C) == ["node: node c is added, the arbiter goes"]
 
 
+def test_votes_change_only_so_far_that_every_quorum_of_before_meets_every_one_of_after() -> None:
+    b_has = "[node.b]\nvotes = "
+    assert refusals(("[node.b]\n", b_has + "2\n")) == []
+    assert refusals(("[node.b]\n", b_has + "0\n")) == []
+    (refusal,) = refusals(("[node.b]\n", b_has + "4\n"))
+    assert refusal == "node: votes a 1, b 4, the arbiter 1"
+
+
 def test_one_link_between_any_two_nodes_stays_as_it_is() -> None:
     other_port = ("port = 5411", "port = 5412")
     assert refusals(other_port) == []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hamgr.config import durations
 from hamgr.config.toml import ConfigError, load, warnings
 from hamgr.core.cluster import Mode
+from hamgr.core.electorate import Electorate
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "example.toml"
 
@@ -99,6 +100,17 @@ def test_a_mistake_has_one_exact_sentence(tmp_path: Path, old: str, new: str, se
     assert sentence in changed(tmp_path, (old, new))
 
 
+def test_votes_of_a_node(tmp_path: Path) -> None:
+    a, b = ("[node.a]", "[node.a]\nvotes = 0"), ("[node.b]", "[node.b]\nvotes = 0")
+    assert changed(tmp_path, ("[node.a]", "[node.a]\nvotes = -1")) == [
+        "node.a.votes: found -1, allowed a whole number from 0 to 255"
+    ]
+    assert changed(tmp_path, a, b) == ["node: found votes = 0 for every node, allowed a vote for one node at least"]
+    file = tmp_path / "hamgr.toml"
+    file.write_text(EXAMPLE.read_text().replace(*a))
+    assert load(file).spec.electorate == Electorate({"a": 0, "b": 1}, arbiter=1)
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
     (sentence,) = changed(tmp_path, ("priority = 10", "priorty = 10"))
     assert sentence.startswith("group.web.priorty: found an unknown key, allowed one of ")
@@ -143,7 +155,7 @@ def test_two_nodes_without_arbiter_imply_two_node_and_warn(tmp_path: Path) -> No
     file.write_text(before + rest[rest.index("[link.lan]") :])
     config = load(file)
     assert config.spec.two_node
-    assert any("no arbiter with an even number of nodes" in warning.text for warning in warnings(config))
+    assert any("no arbiter with an even number of votes" in warning.text for warning in warnings(config))
 
 
 def test_durations_are_seconds_unless_a_unit_says_otherwise() -> None:

@@ -119,5 +119,13 @@ def test_no_fence_device(tmp_path: Path) -> None:
     assert "hamgr fence ack b" in found[0]
 
 
+def test_votes_that_leave_no_quorum_or_need_nobody_else(tmp_path: Path) -> None:
+    heavy = EXAMPLE.replace("[node.b]\n", "[node.b]\nvotes = 3\n")
+    (warning,) = warned(tmp_path, heavy)
+    assert warning.startswith("node.b.votes: warning: 3 of 5 votes are a quorum alone: without b the others run")
+    (warning,) = warned(tmp_path, without(heavy, "arbiter"))
+    assert "3 of 4 votes are a quorum alone" in warning
+
+
 def test_no_arbiter_with_two_nodes(tmp_path: Path) -> None:
     assert "whoever fences first wins" in warned(tmp_path, without(EXAMPLE, "arbiter"))[0]

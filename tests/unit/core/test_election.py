@@ -92,4 +92,4 @@ def test_a_vote_of_a_voter_that_is_lost_or_started_anew_does_not_count() -> None
     claim.own = True
     claim.votes |= {"b", "c"}
     election.forget_vote("b")
-    assert claim.count() == 2
+    assert claim.voters("a") == {"a", "c"}

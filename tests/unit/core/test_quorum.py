@@ -24,37 +24,45 @@ def answer(echoed: float, coordinator: str = "a", epoch: int = 5, voter: bool = 
 
 
 def test_the_lease_counts_from_the_oldest_vote_that_the_quorum_needs() -> None:
-    assert coordinator_lease_basis(THREE, "a", 5, 10.0, [peer("b", 9.0), peer("c", 4.0)], None) == 9.0
-    assert coordinator_lease_basis(THREE, "a", 5, 10.0, [peer("c", 4.0)], None) == 4.0
-    assert coordinator_lease_basis(THREE, "a", 5, 10.0, [], None) == NEVER
+    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, [peer("b", 9.0), peer("c", 4.0)], None) == 9.0
+    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, [peer("c", 4.0)], None) == 4.0
+    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, [], None) == NEVER
 
 
 def test_who_follows_another_or_an_other_epoch_or_may_not_vote_does_not_count() -> None:
     others = [peer("b", 9.0, coordinator="c"), peer("c", 9.0, epoch=6)]
-    assert coordinator_lease_basis(THREE, "a", 5, 10.0, others, None) == NEVER
-    assert coordinator_lease_basis(THREE, "a", 5, 10.0, [peer("b", 9.0, initialised=False)], None) == NEVER
+    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, others, None) == NEVER
+    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, [peer("b", 9.0, initialised=False)], None) == NEVER
 
 
 def test_the_arbiter_keeps_a_lease_as_long_as_it_goes_along() -> None:
-    assert coordinator_lease_basis(WITH_ARBITER, "a", 5, 10.0, [], answer(8.0)) == 8.0
-    assert coordinator_lease_basis(WITH_ARBITER, "a", 5, 10.0, [], answer(8.0, coordinator="b")) == NEVER
-    assert coordinator_lease_basis(WITH_ARBITER, "a", 5, 10.0, [], answer(8.0, epoch=6)) == NEVER
-    assert coordinator_lease_basis(WITH_ARBITER, "a", 5, 10.0, [], answer(8.0, voter=False)) == NEVER
+    assert coordinator_lease_basis(WITH_ARBITER.electorate, "a", 5, 10.0, [], answer(8.0)) == 8.0
+    assert coordinator_lease_basis(WITH_ARBITER.electorate, "a", 5, 10.0, [], answer(8.0, coordinator="b")) == NEVER
+    assert coordinator_lease_basis(WITH_ARBITER.electorate, "a", 5, 10.0, [], answer(8.0, epoch=6)) == NEVER
+    assert coordinator_lease_basis(WITH_ARBITER.electorate, "a", 5, 10.0, [], answer(8.0, voter=False)) == NEVER
 
 
 def test_only_a_vote_of_the_arbiter_decides() -> None:
-    assert deciding_votes("a", 5, [], (), answer(9.9)) == 1
-    assert deciding_votes("a", 5, [], (), answer(9.9, voted="a")) == 2
-    assert deciding_votes("a", 5, [], (), answer(9.9, voted="b")) == 1
+    assert deciding_votes(WITH_ARBITER.electorate, "a", 5, [], (), answer(9.9)) == 1
+    assert deciding_votes(WITH_ARBITER.electorate, "a", 5, [], (), answer(9.9, voted="a")) == 2
+    assert deciding_votes(WITH_ARBITER.electorate, "a", 5, [], (), answer(9.9, voted="b")) == 1
 
 
 def test_a_voter_decides_until_it_moves_on() -> None:
-    assert deciding_votes("a", 5, [peer("b", 9.0, coordinator="", epoch=4)], {"b"}, None) == 2
-    assert deciding_votes("a", 5, [peer("b", 9.0, coordinator="", epoch=6)], {"b"}, None) == 1
+    assert deciding_votes(THREE.electorate, "a", 5, [peer("b", 9.0, coordinator="", epoch=4)], {"b"}, None) == 2
+    assert deciding_votes(THREE.electorate, "a", 5, [peer("b", 9.0, coordinator="", epoch=6)], {"b"}, None) == 1
+
+
+def test_a_lease_counts_from_the_oldest_of_the_votes_that_make_the_quorum_however_many_a_node_has() -> None:
+    heavy = ClusterSpec("t", (NodeSpec("a", votes=0), NodeSpec("b", votes=3), NodeSpec("c"), NodeSpec("d")))
+    light = [peer("c", 9.0), peer("d", 8.0)]
+    assert coordinator_lease_basis(heavy.electorate, "a", 5, 10.0, [*light, peer("b", 4.0)], None) == 4.0
+    assert coordinator_lease_basis(heavy.electorate, "a", 5, 10.0, [*light, peer("b", 9.5)], None) == 9.5
+    assert coordinator_lease_basis(heavy.electorate, "a", 5, 10.0, light, None) == NEVER
 
 
 def test_a_two_node_coordinator_is_a_quorum_alone() -> None:
-    assert coordinator_lease_basis(TWO, "a", 5, 10.0, [], None) == 10.0
+    assert coordinator_lease_basis(TWO.electorate, "a", 5, 10.0, [], None) == 10.0
 
 
 def test_a_member_holds_a_lease_only_from_a_coordinator_that_says_to_be_one() -> None:
