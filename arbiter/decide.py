@@ -78,8 +78,10 @@ class _Peer:
 
 
 class ClusterArbiter:
-    def __init__(self, record: VoteBook) -> None:
+    def __init__(self, record: VoteBook, store: str = "") -> None:
+        """store: the identity of the store that keeps the record; "" when nobody asks for it."""
         self._book = record
+        self._store = store
         self._doubtful: tuple[int, str] = (0, "")
         self._peers: dict[str, _Peer] = {}
         self._former: dict[tuple[str, int], None] = {}
@@ -95,6 +97,10 @@ class ClusterArbiter:
         """A Store failed, its outcome unknown: `book` is on disk for certain, a vote since then perhaps."""
         if self._book.vote_epoch > book.vote_epoch:
             self._doubtful = max(self._doubtful, (self._book.vote_epoch, self._book.voted_for))
+        elif book.vote_epoch > self._book.vote_epoch:
+            # Another process over the same store voted.
+            held = self._peers.get(book.voted_for)
+            self._holder_life = held.incarnation if held is not None else 0
         self._book = book
 
     def report(self, now: float, node: str, incarnation: int, report: ArbiterReport) -> list[ArbiterEffect]:
@@ -186,7 +192,8 @@ class ClusterArbiter:
 
     def _step_back(self, notes: list[ArbiterEffect]) -> None:
         """What a node was told is on disk. If the record does not know of it, it is an old one that was put back."""
-        told, node = max(((p.report.vote_seen, name) for name, p in self._peers.items()), default=(0, ""))
+        seen = [(p.report.vote_seen, name) for name, p in self._peers.items() if self._ours(p.report)]
+        told, node = max(seen, default=(0, ""))
         if self._book.voter and told > max(self._book.vote_epoch, self._doubtful[0]):
             text = f"{node} was told of the vote of epoch {told}, and this record ends with {self._book.vote_epoch}"
             notes.append(Explain(f"{text}: it is an old one that was put back, and learns again before it votes"))
@@ -194,7 +201,7 @@ class ClusterArbiter:
 
     def _learn(self, notes: list[ArbiterEffect]) -> None:
         """An earlier, wiped record may have granted a claim that its node still repeats, so claims count too."""
-        known = {n: p.report for n, p in self._peers.items() if p.report.initialised}
+        known = {n: p.report for n, p in self._peers.items() if p.report.initialised and self._ours(p.report)}
         for report in known.values():
             if report.electorate.count(known) >= report.electorate.to_learn:
                 floor = max(max(r.epoch, r.claim, r.vote_seen, r.state.stamp.epoch) for r in known.values())
@@ -202,6 +209,10 @@ class ClusterArbiter:
                 self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")
                 notes.append(Explain(f"learned the epoch from {', '.join(sorted(known))}: votes above {floor}"))
                 return
+
+    def _ours(self, report: ArbiterReport) -> bool:
+        """Does this store's vote count for the node? A store that another one took the place of must not vote again."""
+        return not self._store or report.store in ("", self._store)
 
     def _eligible(self, now: float, wakes: list[float]) -> dict[str, _Peer]:
         """The claims that may be granted now; the others get their refusal."""
@@ -225,6 +236,8 @@ class ClusterArbiter:
         claim, book = peer.report.claim, self._book
         if not peer.report.initialised:
             return f"{name} has not learned the epoch yet, so it can't claim one"
+        if not self._ours(peer.report):
+            return f"the arbiter of {name}'s cluster is {peer.report.store}; this is {self._store}"
         roster = [entry.node for entry in book.state.roster]
         if roster and name not in roster:
             # Nodes that were removed one by one, and come back with old files, must not be a quorum with this vote.
@@ -339,6 +352,7 @@ class ClusterArbiter:
             book.vote_epoch,
             book.voted_for,
             book.state.stamp,
+            store=self._store,
         )
 
     def _answer_to(self, name: str) -> ArbiterAnswer:

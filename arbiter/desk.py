@@ -149,7 +149,7 @@ class ClusterDesk:
         """The arbitration, with a book that was the kept one a moment after this call."""
         if self._arbiter is None:
             self._kept = await self._keeper.load(self._cluster)
-            self._arbiter = ClusterArbiter(self._kept)
+            self._arbiter = ClusterArbiter(self._kept, self._keeper.identity)
         elif not self._keeper.alone and (changed := await self._keeper.news(self._cluster)) is not None:
             self._kept = changed
             self._arbiter.restore(changed)

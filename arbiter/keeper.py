@@ -20,6 +20,10 @@ class Keeper(Protocol):
         """Have the book kept when this returns. After an error it may be kept or not."""
 
     @property
+    def identity(self) -> str:
+        """Of the store, for ever and wherever it is opened: hex digits. Known once a book was loaded."""
+
+    @property
     def alone(self) -> bool:
         """Nobody else can change a book: what was loaded and saved here is what is kept."""
 
@@ -34,6 +38,7 @@ class SqliteKeeper:
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
+        self.identity = store.identity
         # One thread: SQLite has one writer, and a vote never overtakes an earlier one.
         self._disk = ThreadPoolExecutor(1, "hamgr-arbiter-disk")
         self._waiting: dict[str, tuple[VoteBook, asyncio.Future[None]]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ create table if not exists votes (
   state text not null,
   written integer not null default 0
 ) strict;
+create table if not exists meta (key text primary key, value text not null) strict;
 """
 
 
@@ -70,6 +72,7 @@ class SqliteStore:
     def _prepare(self) -> bool:
         """Bring the tables to their newest form; False if the records had not been counted before."""
         self._db.executescript(_SCHEMA)
+        self.identity = self._identify()
         columns = {column for _number, column, *_rest in self._db.execute("pragma table_info(votes)")}
         if "written" in columns:
             return True
@@ -86,6 +89,13 @@ class SqliteStore:
             self._db.execute("update votes set voter = 0, written = ?", (self._written,))
         self._mark.note(self._written)
         self._mark.sync()
+
+    def _identify(self) -> str:
+        found = self._db.execute("select value from meta where key = 'identity'").fetchone()
+        if found is None:
+            found = (uuid.uuid4().hex,)
+            self._db.execute("insert into meta values ('identity', ?)", found)
+        return str(found[0])
 
     def _failed(self, error: sqlite3.Error | OSError) -> StoreError:
         return StoreError(f"{self._where}: {error}")

@@ -79,6 +79,7 @@ _LEVELS = {
     Kind.NODE_SUSPECTED: logging.WARNING,
     Kind.LINK_DOWN: logging.WARNING,
     Kind.ARBITER_LOST: logging.WARNING,
+    Kind.ARBITER_CHANGED: logging.WARNING,
     Kind.QUORUM_LOST: logging.ERROR,
     Kind.FENCE_FAILED: logging.ERROR,
     Kind.FENCE_LIMITED: logging.ERROR,
@@ -224,8 +225,8 @@ class Host:
     def failback_closed(self, groups: frozenset[str]) -> None:
         self.post(FailbackClosed(groups))
 
-    def arbiter_answered(self, answer: ArbiterAnswer) -> None:
-        self.post(ArbiterAnswered(answer))
+    def arbiter_answered(self, answer: ArbiterAnswer, where: str = "") -> None:
+        self.post(ArbiterAnswered(answer, where))
 
     def arbiter_lost(self, reason: str) -> None:
         self.post(ArbiterLost(reason))

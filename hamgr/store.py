@@ -84,6 +84,8 @@ def state_to_json(state: ClusterState) -> str:
             "pushing": state.pushing,
             "shots": [astuple(shot) for shot in state.shots],
             "owners": [list(owner) for owner in state.owners],
+            "arbiter": state.arbiter,
+            "next_arbiter": state.next_arbiter,
         }
     )
 
@@ -103,6 +105,8 @@ def state_from_json(text: str) -> ClusterState:
         found.get("pushing", False),
         tuple(Shot(node, age) for node, age in found.get("shots", ())),
         tuple((group, node) for group, node in found.get("owners", ())),
+        arbiter=found.get("arbiter", ""),
+        next_arbiter=found.get("next_arbiter", ""),
     )
 
 

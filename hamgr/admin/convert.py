@@ -40,6 +40,9 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
             voter=arbiter.voter,
             detail=arbiter.detail,
             votes=arbiter.votes,
+            address=arbiter.address,
+            store=arbiter.store,
+            accepted=arbiter.accepted,
         ),
         nodes=[
             pb.NodeStatus(
@@ -115,7 +118,15 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         lease_left=proto.lease_left,
         standby=proto.standby,
         arbiter=ArbiterStatus(
-            arbiter.configured, arbiter.connected, answered, arbiter.voter, arbiter.detail, arbiter.votes
+            arbiter.configured,
+            arbiter.connected,
+            answered,
+            arbiter.voter,
+            arbiter.detail,
+            arbiter.votes,
+            arbiter.address,
+            arbiter.store,
+            arbiter.accepted,
         ),
         nodes=tuple(_node(x) for x in proto.nodes),
         groups=tuple(

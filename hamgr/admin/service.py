@@ -41,7 +41,7 @@ class Host(Protocol):
 
     def status(self) -> Status: ...
 
-    async def ask(self, verb: Verb, node: str, group: str, operator: str) -> tuple[bool, str]:
+    async def ask(self, verb: Verb, node: str, group: str, operator: str, config: str = "") -> tuple[bool, str]:
         """Wait for the core's answer: done, and a sentence."""
         ...
 
@@ -246,6 +246,10 @@ class Service(admin_pb2_grpc.AdminServicer):
     async def Maintenance(self, request: pb.MaintenanceRequest, context: Any) -> pb.Answer:
         verb = Verb.MAINTENANCE_ON if request.on else Verb.MAINTENANCE_OFF
         return await self._ask(verb, "", "", request.operator)
+
+    async def AcceptArbiter(self, request: pb.AcceptArbiterRequest, context: Any) -> pb.Answer:
+        done, text = await self._host.ask(Verb.ACCEPT_ARBITER, "", "", request.operator, request.store)
+        return pb.Answer(done=done, text=text)
 
     def _or_own(self, node: str) -> str:
         return node or self._host.status().node

@@ -93,6 +93,9 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     config.add_argument("verb", choices=("push",))
     config.add_argument("file", nargs="?", type=Path, help="FILE: the configuration (/etc/hamgr/hamgr.toml)")
     config.add_argument("--check", action="store_true", help="only have every node check it")
+    arbiter = command("arbiter", _arbiter, "`arbiter accept`: another arbiter takes the place of the one that was lost")
+    arbiter.add_argument("verb", choices=("accept",))
+    arbiter.add_argument("--yes", action="store_true", help="don't ask for confirmation")
     alert = command("alert", _alert, "`alert test [NAME]`: have hamgrd send a test by each alert")
     alert.add_argument("verb", choices=("test",))
     alert.add_argument("name", nargs="?", default="", help="only this one")
@@ -181,6 +184,12 @@ def _key(args: argparse.Namespace) -> int:
     from hamgr.cli.keys import key
 
     return key(args)
+
+
+def _arbiter(args: argparse.Namespace) -> int:
+    from hamgr.cli.arbiter import arbiter
+
+    return arbiter(args)
 
 
 def _alert(args: argparse.Namespace) -> int:

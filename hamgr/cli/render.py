@@ -157,8 +157,9 @@ def _arbiter(status: Status, weighted: bool) -> str:
     state = "connected" if arbiter.connected else "NOT CONNECTED"
     state += f"  {_votes(arbiter.votes)}" if weighted else ""
     learning = "" if arbiter.voter else ", does not vote yet"
+    where = f" at {arbiter.address}" if arbiter.address and arbiter.connected else ""
     detail = f": {arbiter.detail}" if arbiter.detail else ""
-    return state + _ago(arbiter.answered_ago) + learning + detail
+    return state + where + _ago(arbiter.answered_ago) + learning + detail
 
 
 def _guard(guard: GuardStatus) -> str:

@@ -82,9 +82,9 @@ def _voters(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:
     """Two quorums must have a voter in common, the old and the new one too."""
     found = change(old, new)
     changes = [f"node {name} is added" for name in found.added] + [f"node {name} is removed" for name in found.removed]
-    if old.arbiter != new.arbiter:
-        changes += ["the arbiter goes"] if old.arbiter else []
-        changes += ["an arbiter comes"] if new.arbiter else []
+    # Another address is no other arbiter: whose vote counts is in the cluster state.
+    if old.spec.arbiter != new.spec.arbiter:
+        changes += ["an arbiter comes" if new.spec.arbiter else "the arbiter goes"]
     if len(changes) > 1:
         yield "node", ", ".join(changes), "one of that in a push: a quorum of before and one of after must meet"
     elif not old.spec.electorate.meets(new.spec.electorate):

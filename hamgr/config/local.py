@@ -8,12 +8,16 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hamgr.config.kinds import Fact, Kinds
 from hamgr.config.model import AlertConfig, Config, ResourceConfig, SelfFence
 from hamgr.config.problems import ConfigWarning, Problem, describe
 from hamgr.config.toml import known_node
+
+ARBITER_CONNECT = 1.0
+"""Seconds within which an arbiter must take a connection."""
 
 HEARTBEAT_PID = Path("/run/heartbeat.pid")
 
@@ -59,7 +63,7 @@ def examine_warnings(config: Config, node: str, kinds: Kinds) -> list[ConfigWarn
     for prefix, resource in _resources_here(config, node):
         facts = kinds[resource.kind].warnings_here(resource.options)
         found += [ConfigWarning(config.path, f"{prefix}.{option}", text) for option, text in facts]
-    return found
+    return [*found, *(ConfigWarning(config.path, *facts) for facts in _arbiters(config))]
 
 
 def local_warnings(config: Config, node: str) -> list[ConfigWarning]:
@@ -86,6 +90,25 @@ def _not_here(config: Config, node: str) -> Iterator[tuple[str, str]]:
     for alert in config.alerts:
         for key, fault in _alert_faults(alert):
             yield f"alert.{alert.name}.{key}", f"{fault}: this alert will not get through"
+
+
+def _arbiters(config: Config) -> Iterator[tuple[str, str]]:
+    """Each address of the arbiter, asked at once: the second one is of use only if it answers before it is needed."""
+    if config.arbiter is None:
+        return
+    places = config.arbiter.places
+    with ThreadPoolExecutor(len(places)) as asking:
+        for (address, port), fault in zip(places, asking.map(_unreachable, places), strict=True):
+            if fault:
+                yield "arbiter.addresses" if len(places) > 1 else "arbiter.address", f"{address} port {port}: {fault}"
+
+
+def _unreachable(place: tuple[str, int]) -> str:
+    try:
+        with socket.create_connection(place, timeout=ARBITER_CONNECT):
+            return ""
+    except OSError as error:
+        return f"no arbiter answers ({os.strerror(error.errno) if error.errno else 'no answer'})"
 
 
 def _alert_faults(alert: AlertConfig) -> Iterator[tuple[str, str]]:

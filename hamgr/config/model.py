@@ -108,8 +108,15 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ArbiterConfig:
+    """more: further addresses with their ports, of other processes over the same store, tried in this order."""
+
     address: str
     port: int = DEFAULT_ARBITER_PORT
+    more: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        return ((self.address, self.port), *self.more)
 
 
 @dataclass(frozen=True, slots=True)

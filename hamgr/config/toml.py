@@ -232,20 +232,38 @@ def _tls(root: Table) -> TlsConfig | None:
     return TlsConfig(**files)
 
 
+ARBITER_ADDRESSES = 'IP addresses, with a port if need be: ["10.0.9.10", "10.0.9.11:5411"]'
+
+
 def _arbiter(table: Table, nodes: Collection[str]) -> tuple[ArbiterConfig, str]:
     def convert(value: Any) -> tuple[str, int | None]:
         if not isinstance(value, str):
             raise ValueError(addresses.ADDRESS)
         return addresses.split_port(value)
 
+    def convert_all(value: Any) -> list[tuple[str, int | None]]:
+        if not isinstance(value, list) or not value:
+            raise ValueError(ARBITER_ADDRESSES)
+        found = [convert(one) for one in value]
+        if len(set(found)) < len(found):
+            raise ValueError(f"each address once; {ARBITER_ADDRESSES}")
+        return found
+
     nothing: tuple[str, int | None] = ("", None)
-    address, port = table.take("address", nothing, convert, addresses.ADDRESS)
-    if port is not None and "port" in table.values:
+    if "addresses" not in table.values:
+        places = [table.take("address", nothing, convert, addresses.ADDRESS)]
+    else:
+        places = table.take("addresses", [nothing], convert_all, ARBITER_ADDRESSES)
+        if "address" in table.values:
+            table.take("address", nothing, convert)
+            table.wrong("address", "address for one, or addresses for several, not both")
+    if any(port is not None for _address, port in places) and "port" in table.values:
         table.wrong("port", "a port in the address or as key, not both")
-    given = table.number("port", port or DEFAULT_ARBITER_PORT, 1, addresses.HIGHEST_PORT)
+    port = table.number("port", DEFAULT_ARBITER_PORT, 1, addresses.HIGHEST_PORT)
     tie_breaker = table.choice("tie_breaker", "", nodes)
     table.finish()
-    return ArbiterConfig(address, given), tie_breaker
+    first, *more = [(address, own or port) for address, own in places]
+    return ArbiterConfig(*first, tuple(more)), tie_breaker
 
 
 def _fence_devices(root: Table, nodes: Collection[str]) -> tuple[FenceDeviceConfig, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hamgr.core.accepting import counts
 from hamgr.core.effects import AskArbiter, Kind
 from hamgr.core.election import Claim, newest
 from hamgr.core.membership import microseconds
@@ -19,12 +20,25 @@ class Arbitration:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.answer: ArbiterAnswer | None = None
+        self.said: ArbiterAnswer | None = None
+        """Its last answer, be it the cluster's arbiter or another one."""
+        self.where = ""
         self.answered_at = float("-inf")
         self.connected = False
         self.detail = "no answer yet"
         self.refused_epoch = 0
         self.vote_seen = 0
+        self._told_foreign = ""
+
+    @property
+    def answer(self) -> ArbiterAnswer | None:
+        """The last answer of the cluster's arbiter, as far as we know which one that is."""
+        return self.answer_for(newest(self._node.stored, self._node.voting.merged))
+
+    def answer_for(self, state: ClusterState) -> ArbiterAnswer | None:
+        """The last answer, if it counts for who knows this state."""
+        said = self.said
+        return said if said is not None and counts(state, said.store) else None
 
     def usable(self, now: float) -> bool:
         node = self._node
@@ -39,7 +53,7 @@ class Arbitration:
         election = node.election
         claim = election.claim
         state = ClusterState()
-        if self.answer is None or self.answer.stored < node.stored.stamp:
+        if self.said is None or self.said.stored < node.stored.stamp:
             state = node.stored
         node.urgent.append(
             AskArbiter(
@@ -62,25 +76,30 @@ class Arbitration:
                     vote_seen=self.vote_seen,
                     votes=tuple(node.electorate.of(name) for name in node.spec.names),
                     arbiter_votes=node.electorate.arbiter,
+                    store=node.stored.next_arbiter or node.stored.arbiter,
                 )
             )
         )
 
-    def answered(self, now: float, answer: ArbiterAnswer) -> None:
+    def answered(self, now: float, answer: ArbiterAnswer, where: str = "") -> None:
         node = self._node
-        if self.answer is not None and answer.echo_us < self.answer.echo_us:
+        if self.said is not None and answer.echo_us < self.said.echo_us:
             return
         if answer.echo_us > microseconds(now):
             return
-        stored_before = self.answer.stored if self.answer is not None else Stamp()
-        self.answer = answer
+        stored_before = self.said.stored if self.said is not None else Stamp()
+        self.said, self.where = answer, where
         self.answered_at = now
-        self.vote_seen = max(self.vote_seen, answer.vote_epoch)
         if not self.connected:
             self.connected = True
-            node.tell(Kind.ARBITER_UP, "the arbiter answers")
+            node.tell(Kind.ARBITER_UP, f"the arbiter answers{f' ({where})' if where else ''}")
             node.dirty = True
         self.detail = answer.refused
+        if self.answer is None:
+            self._foreign(answer)
+            return
+        self._told_foreign = ""
+        self.vote_seen = max(self.vote_seen, answer.vote_epoch)
         if answer.stored != stored_before:
             node.dirty = True
         claim = node.election.claim
@@ -91,6 +110,20 @@ class Arbitration:
             self._refused(now, claim, answer)
         elif answer.voter and node.election.initialised:
             node.later_epoch(now, answer.epoch)
+
+    def _foreign(self, answer: ArbiterAnswer) -> None:
+        """Votes that are kept elsewhere say nothing: two stores could vote for two."""
+        node = self._node
+        state = newest(node.stored, node.voting.merged)
+        self.detail = (
+            f"{state.next_arbiter} takes the place of {state.arbiter or 'none'}; until that is done no arbiter counts"
+            if state.next_arbiter
+            else f"{answer.store or 'an arbiter without an identity'} is not the cluster's arbiter, which is"
+            f" {state.arbiter}; if it shall be from now on: hamgr arbiter accept"
+        )
+        if answer.store != self._told_foreign and not state.next_arbiter:
+            self._told_foreign = answer.store
+            node.tell(Kind.WARNING, f"the arbiter's vote does not count: {self.detail}", node.name)
 
     def _refused(self, now: float, claim: Claim, answer: ArbiterAnswer) -> None:
         node = self._node

@@ -76,6 +76,8 @@ class Coordinator:
         self.config = inherited.config
         self.proposed = inherited.proposed
         self.pushing = inherited.pushing
+        self.arbiter = inherited.arbiter
+        self.next_arbiter = inherited.next_arbiter
         self.state = ClusterState(Stamp(epoch, 0), me)
         self._number = 0
         self._now = now
@@ -171,6 +173,8 @@ class Coordinator:
             self.pushing,
             self.shots.stamped(now),
             tuple(sorted(self._owners.items())),
+            arbiter=self.arbiter,
+            next_arbiter=self.next_arbiter,
         )
         if new == self.state and self.state.stamp.view:
             return False

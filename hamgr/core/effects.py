@@ -168,6 +168,7 @@ class Kind(enum.Enum):
     NODE_FENCED = "node-fenced"
     ARBITER_UP = "arbiter-up"
     ARBITER_LOST = "arbiter-lost"
+    ARBITER_CHANGED = "arbiter-changed"
     VOTE_ASKED = "vote-asked"
     VOTE_GIVEN = "vote-given"
     VOTE_REFUSED = "vote-refused"

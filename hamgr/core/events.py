@@ -25,7 +25,10 @@ class PacketReceived:
 
 @dataclass(frozen=True, slots=True)
 class ArbiterAnswered:
+    """where: the address that answered."""
+
     answer: ArbiterAnswer
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Verb(enum.Enum):
     MAINTENANCE_OFF = "maintenance-off"
     LEAVE = "leave"
     PUSH = "config-push"
+    ACCEPT_ARBITER = "arbiter-accept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class OperatorAsked:
     MAINTENANCE_ON/OFF of the whole cluster ·
     CONFIRM what is proposed for node, or for group, or all ("" and "") ·
     CLEANUP group on node (forget its failures) · LEAVE (this node stops its groups and says farewell).
+    ACCEPT_ARBITER the arbiter's store with the identity `config`.
     PUSH the configuration with the digest `config`, which every node has staged (node: one that it adds or removes).
     operator: who asks, kept in the record of a confirmed fence.
     """

@@ -83,6 +83,10 @@ class ClusterState:
     shots: tuple[Shot, ...] = ()
     owners: tuple[tuple[str, str], ...] = ()
     """(group, node): where a group that a human moves was let run last."""
+    arbiter: str = ""
+    """The store whose votes are the arbiter's (`hamgr.core.accepting`); "" until one voted."""
+    next_arbiter: str = ""
+    """The store that takes its place; while there is one, no arbiter's vote counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +376,8 @@ class ArbiterReport:
     vote_seen: int = 0
     votes: tuple[int, ...] = ()
     arbiter_votes: int = 1
+    store: str = ""
+    """The identity of the arbiter's store that counts for this node (or is about to); "" for any."""
 
     @property
     def electorate(self) -> Electorate:
@@ -401,6 +407,8 @@ class ArbiterAnswer:
     stored: Stamp = Stamp()
     refused: str = ""
     state: ClusterState = ClusterState()
+    store: str = ""
+    """The identity of the store in which the votes are kept; "" when it is not told."""
 
 
 Body: TypeAlias = (

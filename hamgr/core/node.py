@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from hamgr.core.accepting import Accepting
 from hamgr.core.arbitration import Arbitration
 from hamgr.core.beats import Beats
 from hamgr.core.cluster import ClusterSpec
@@ -125,6 +126,7 @@ class Node:
         self.requests = Requests(self)
         self.voting = Voting(self, now)
         self.arbitration = Arbitration(self)
+        self.accepting = Accepting(self)
         self.records = Records(self)
         self.leaving = Leaving(self)
         self.pushing = Pushing(self, durable)
@@ -173,8 +175,8 @@ class Node:
                 pass
             case PacketReceived(link, packet):
                 self._packet(now, link, packet)
-            case ArbiterAnswered(answer):
-                self.arbitration.answered(now, answer)
+            case ArbiterAnswered(answer, where):
+                self.arbitration.answered(now, answer, where)
             case ArbiterLost(reason):
                 self.arbitration.lost(reason)
             case FenceFinished():
@@ -573,6 +575,7 @@ class Node:
             self.records.retry_at = now + self.spec.timing.deadtime
             self.persist(StandbyRecord(self.standby))
         self.requests.pulse(now)
+        self.accepting.pulse(now)
         self.pushing.pulse()
 
     def _feed(self, now: float, beat_due: bool) -> None:
@@ -608,6 +611,7 @@ class Node:
             return True
         if not self.voting.authority() or now >= self.leases.until:
             return self.dirty or self.report_due
+        self.accepting.settle(coordinator)
         self.requests.settle_standbys()
         self.requests.settle_maintenance(now)
         if self.coordinator is not coordinator:
@@ -629,14 +633,21 @@ class Node:
                 self.send(name, ViewUpdate(coordinator.state))
 
     def stored_by_quorum(self, stamp: Stamp) -> bool:
+        answer = self.arbitration.answer
+        by_arbiter = answer is not None and answer.voter and answer.stored >= stamp
+        return self.electorate.count(self._that_stored(stamp), by_arbiter) >= self.electorate.majority
+
+    def stored_by_nodes(self, stamp: Stamp) -> bool:
+        """Nodes that are a quorum without any arbiter have this cluster state, or a newer one, on disk."""
+        return self.electorate.count(self._that_stored(stamp), False) >= self.electorate.majority
+
+    def _that_stored(self, stamp: Stamp) -> set[str]:
         stored = {self.name} if self.stored.stamp >= stamp else set()
         for peer in self.membership.peers.values():
             beat = peer.heartbeat
             if peer.heard and beat is not None and beat.initialised and beat.stored >= stamp:
                 stored.add(peer.name)
-        answer = self.arbitration.answer
-        by_arbiter = answer is not None and answer.voter and answer.stored >= stamp
-        return self.electorate.count(stored, by_arbiter) >= self.electorate.majority
+        return stored
 
     def _stop_failures(self, now: float) -> None:
         """A stop that failed: the coordinator has us fenced; without another who could, we end it ourselves."""

@@ -108,7 +108,7 @@ class Records:
         for reply in self.learned.values():
             state = newest(state, reply.state)
             epoch = max(epoch, reply.epoch, reply.state.stamp.epoch)
-        answer = node.arbitration.answer
+        answer = node.arbitration.answer_for(state)
         if answer is not None and answer.voter and node.arbitration.connected and answer.stored <= state.stamp:
             told_by_arbiter = True
             epoch = max(epoch, answer.epoch, answer.vote_epoch)

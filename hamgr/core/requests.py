@@ -185,6 +185,8 @@ class Requests:
                 self._serve_maintenance(now, coordinator, requester, forward)
             case Verb.PUSH:
                 self._node.pushing.serve(now, coordinator, requester, forward)
+            case Verb.ACCEPT_ARBITER:
+                self._node.accepting.serve(now, coordinator, requester, forward)
             case Verb.LEAVE:
                 self.answer(requester, False, "a node is asked to leave at the node itself")
 

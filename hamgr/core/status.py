@@ -95,6 +95,11 @@ class ArbiterStatus:
     voter: bool
     detail: str = ""
     votes: int = 0
+    address: str = ""
+    """Of the one that answered last; several addresses may be configured."""
+    store: str = ""
+    """The identity of its votes' store. accepted: whose votes count; "" until one has voted."""
+    accepted: str = ""
 
 
 @dataclass(frozen=True, slots=True)

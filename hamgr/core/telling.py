@@ -58,6 +58,9 @@ def status_of(node: Node, now: float) -> Status:
             voter=node.arbitration.answer is not None and node.arbitration.answer.voter,
             detail=node.arbitration.detail,
             votes=node.electorate.arbiter,
+            address=node.arbitration.where,
+            store=node.arbitration.said.store if node.arbitration.said is not None else "",
+            accepted=node.stored.arbiter,
         ),
         nodes=tuple(dataclasses.replace(_node(node, name, now), votes=node.electorate.of(name)) for name in spec.names),
         groups=tuple(_group(node, group) for group in spec.groups),
@@ -198,6 +201,8 @@ def _warnings(node: Node) -> list[str]:
         found.append(f"the state directory can't be written: {node.records.failure}")
     if node.spec.arbiter and not node.arbitration.connected:
         found.append(f"the arbiter does not answer: {node.arbitration.detail}")
+    elif node.spec.arbiter and node.arbitration.answer is None:
+        found.append(f"the arbiter's vote does not count: {node.arbitration.detail}")
     elif node.spec.arbiter and node.arbitration.answer is not None and not node.arbitration.answer.voter:
         found.append("the arbiter has a new record of this cluster and does not vote until it heard a majority")
     if node.hindrance:

@@ -129,13 +129,19 @@ class Voting:
         """
         node = self._node
         epoch, electorate = node.election.epoch, node.electorate
-        peers = node.membership.peers.values()
-        by_nodes = deciding_votes(electorate, node.name, epoch, peers, node.election.votes, None)
+        by_nodes = self.votes_of_nodes()
         if by_nodes >= electorate.majority:
             self.spent = epoch
         if self.spent == epoch:
             return by_nodes
+        peers = node.membership.peers.values()
         return deciding_votes(electorate, node.name, epoch, peers, node.election.votes, node.arbitration.answer)
+
+    def votes_of_nodes(self) -> int:
+        """Those of them that are nodes'."""
+        node = self._node
+        peers = node.membership.peers.values()
+        return deciding_votes(node.electorate, node.name, node.election.epoch, peers, node.election.votes, None)
 
     def elect(self, now: float) -> None:
         node = self._node
@@ -146,6 +152,8 @@ class Voting:
             return
         claim = election.claim
         if claim is not None:
+            if claim.arbiter and node.arbitration.answer is None:
+                claim.arbiter = False  # a voter knows that another arbiter took its place
             if node.electorate.count(claim.voters(node.name), claim.arbiter) >= self.needed():
                 self._win(now, claim)
             elif now >= claim.began + self.patience() and self._hopeless(now, claim):

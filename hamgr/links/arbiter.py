@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc
 
@@ -23,20 +26,41 @@ CLUSTER = "hamgr-cluster"
 """Metadata of a session: whose keys open it. The arbiter must know before it can open the first frame."""
 
 
-class ArbiterSession:
-    """Keeps a stream to the arbiter. Only the newest report is sent: it says all that the older ones said.
+PATIENCE = 0.25
+"""The part of a deadtime after which an arbiter that does not answer is left for the one at the next address: so two
+can be tried in vain, and the change-over is done within one deadtime."""
 
-    Once the arbiter has answered on a stream, reports name its life: they can't be recordings from before its start.
+STRANGE = 3.0
+"""Deadtimes for which we stay with a store that is not the cluster's arbiter, so that an operator can accept it, before
+we look for the right one at the next address."""
+
+
+class Silent(Exception):
+    """It takes reports, and does not answer."""
+
+
+class ArbiterSession:
+    """Keeps a stream to the arbiter, at one of its addresses: the next one is tried when it ends or stays silent.
+
+    Only the newest report is sent: it says all that the older ones said. Once the arbiter has answered on a stream,
+    reports name its life: they can't be recordings from before its start.
     """
 
     def __init__(
         self,
         config: ArbiterConfig,
         codec: Codec,
-        on_answer: Callable[[ArbiterAnswer], None],
+        on_answer: Callable[[ArbiterAnswer, str], None],
         on_lost: Callable[[str], None],
+        deadtime: float = 10.0,
     ) -> None:
-        self._where = target(config.address, config.port)
+        """on_answer: called with the answer and the address that gave it. deadtime: seconds."""
+        self._places = [target(address, port) for address, port in config.places]
+        self._where = self._places[0]
+        self._patience = PATIENCE * deadtime
+        self._deadtime = deadtime
+        self._impatient: asyncio.TimerHandle | None = None
+        self._useless: asyncio.Future[str] | None = None
         self._codec = codec
         self._on_answer = on_answer
         self._on_lost = on_lost
@@ -46,6 +70,7 @@ class ArbiterSession:
         self._filled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._muted = False
+        self._strange = False
         self.counters = Counters()
 
     @classmethod
@@ -53,11 +78,13 @@ class ArbiterSession:
         cls,
         config: Config,
         codec: Codec,
-        on_answer: Callable[[ArbiterAnswer], None],
+        on_answer: Callable[[ArbiterAnswer, str], None],
         on_lost: Callable[[str], None],
     ) -> ArbiterSession | None:
         """The session that the configuration asks for; None without an arbiter."""
-        return None if config.arbiter is None else cls(config.arbiter, codec, on_answer, on_lost)
+        if config.arbiter is None:
+            return None
+        return cls(config.arbiter, codec, on_answer, on_lost, config.spec.timing.deadtime)
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="the session with the arbiter")
@@ -75,22 +102,74 @@ class ArbiterSession:
         self._newest = self._said = None
 
     async def _run(self) -> None:
-        async with grpc.aio.insecure_channel(self._where, options=CHANNEL_OPTIONS) as channel:
-            stub = pb_grpc.ArbiterStub(channel)
-            while True:
+        async with AsyncExitStack() as open_channels:
+            stubs = []
+            for place in self._places:
+                channel = grpc.aio.insecure_channel(place, options=CHANNEL_OPTIONS)
+                stubs.append(pb_grpc.ArbiterStub(await open_channels.enter_async_context(channel)))
+            for place, stub in itertools.cycle(zip(self._places, stubs, strict=True)):
+                self._where = place
                 try:
-                    await self._session(stub)
-                    reason = f"{self._where} ended the session"
+                    await self._attend(stub)
+                    reason = f"{place} ended the session"
                 except grpc.aio.AioRpcError as error:
-                    reason = f"{self._where}: {error.details() or error.code().name}"
+                    reason = f"{place}: {error.details() or error.code().name}"
                 except asyncio.InvalidStateError:
                     # A write to a call that ended in the same moment (grpc.aio raises it instead of the status).
-                    reason = f"{self._where} ended the session"
+                    reason = f"{place} ended the session"
+                except Silent as silent:
+                    reason = f"{place} {silent}"
                 self._on_lost(reason)
                 await asyncio.sleep(REDIAL)
 
+    async def _attend(self, stub: pb_grpc.ArbiterAsyncStub) -> None:
+        """A session, for as long as it is of use when there are other addresses; raises Silent when it is not."""
+        if len(self._places) == 1:
+            await self._session(stub)
+            return
+        self._useless = asyncio.get_running_loop().create_future()
+        session = asyncio.ensure_future(self._session(stub))
+        self._expect(self._patience, f"did not answer within {self._patience * 1000:.0f} ms")
+        try:
+            either: set[asyncio.Future[Any]] = {session, self._useless}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not session.done():
+                raise Silent(self._useless.result())
+            session.result()
+        finally:
+            self._content()
+            session.cancel()
+            await asyncio.gather(session, return_exceptions=True)
+
+    def _expect(self, within: float, otherwise: str) -> None:
+        """Leave this address in so many seconds, unless something comes first (`_content`)."""
+        if len(self._places) > 1 and self._impatient is None:
+
+            def leave() -> None:
+                if self._useless is not None and not self._useless.done():
+                    self._useless.set_result(otherwise)
+
+            self._impatient = asyncio.get_running_loop().call_later(within, leave)
+
+    def _content(self) -> None:
+        if self._impatient is not None:
+            self._impatient.cancel()
+            self._impatient = None
+
+    def _judge(self, answer: ArbiterAnswer) -> None:
+        """It answers; is it the cluster's arbiter, too?"""
+        asked = self._said.store if self._said is not None else ""
+        if not asked or answer.store == asked:
+            self._content()
+            self._strange = False
+        elif not self._strange:
+            self._content()
+            self._strange = True
+            self._expect(STRANGE * self._deadtime, f"is not the cluster's arbiter: {answer.store or 'no identity'}")
+
     async def _session(self, stub: pb_grpc.ArbiterAsyncStub) -> None:
         """One stream's life; raises AioRpcError when it ends."""
+        self._strange = False
         self._arbiter_life = 0  # of an arbiter that may have been started anew
         self._say_again()  # what was written to a stream that broke may be lost
         call = stub.Session(None, metadata=((CLUSTER, self._codec.cluster),))  # None: we write
@@ -106,6 +185,7 @@ class ArbiterSession:
                 report, self._newest = self._newest, None
                 if report is not None:
                     self._said = report
+                    self._expect(self._patience, f"did not answer within {self._patience * 1000:.0f} ms")
                     packet = Packet(self._codec.node, self._codec.incarnation, ARBITER, self._arbiter_life, report)
                     await call.write(pb.Frame(data=self._codec.seal(LINK, packet)))
         finally:
@@ -122,7 +202,8 @@ class ArbiterSession:
             if packet.sender == ARBITER and isinstance(packet.body, ArbiterAnswer):
                 self._meet(packet.incarnation)
                 if packet.body.echo_us:
-                    self._on_answer(packet.body)
+                    self._judge(packet.body)
+                    self._on_answer(packet.body, self._where)
 
     def _meet(self, life: int) -> None:
         """Say the last report again, at once, to a life of the arbiter that we had not yet named."""

@@ -73,6 +73,8 @@ def _state_out(state: core.ClusterState) -> pb.ClusterState:
         pushing=state.pushing,
         shots=[pb.Shot(node=shot.node, age=shot.age) for shot in state.shots],
         owners=[pb.Pin(group=group, node=node) for group, node in state.owners],
+        arbiter=bytes.fromhex(state.arbiter),
+        next_arbiter=bytes.fromhex(state.next_arbiter),
     )
 
 
@@ -88,6 +90,8 @@ def _state_in(state: pb.ClusterState) -> core.ClusterState:
         state.pushing,
         tuple(core.Shot(shot.node, shot.age) for shot in state.shots),
         tuple((owner.group, owner.node) for owner in state.owners),
+        arbiter=state.arbiter.hex(),
+        next_arbiter=state.next_arbiter.hex(),
     )
 
 
@@ -180,6 +184,7 @@ def _arbiter_report_out(body: core.ArbiterReport) -> pb.ArbiterReport:
         vote_seen=body.vote_seen,
         votes=body.votes,
         arbiter_votes=body.arbiter_votes,
+        store=bytes.fromhex(body.store),
     )
 
 
@@ -201,6 +206,7 @@ def _arbiter_report_in(body: pb.ArbiterReport) -> core.ArbiterReport:
         body.vote_seen,
         _votes_in(body),
         body.arbiter_votes if body.HasField("arbiter_votes") else 1,
+        store=body.store.hex(),
     )
 
 
@@ -221,6 +227,7 @@ def _arbiter_answer_out(body: core.ArbiterAnswer) -> pb.ArbiterAnswer:
         stored=_stamp_out(body.stored),
         refused=body.refused,
         state=_state_out(body.state),
+        store=bytes.fromhex(body.store),
     )
 
 
@@ -235,6 +242,7 @@ def _arbiter_answer_in(body: pb.ArbiterAnswer) -> core.ArbiterAnswer:
         _stamp_in(body.stored),
         body.refused,
         _state_in(body.state),
+        store=body.store.hex(),
     )
 
 

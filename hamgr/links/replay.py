@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 WINDOW = 1024
 """Packets by which one may come late on its link and still be taken (RFC 4303, 3.4.3)."""
 
-LIVES = 4
-"""Lives of one sender, on one link, whose windows are kept."""
+LIVES = 16
+"""Lives of one sender, on one link, whose windows are kept: several arbiter processes are lives of one sender."""
 
 RETIRED = 1024
 """Lives of one sender, on one link, that are remembered as over."""

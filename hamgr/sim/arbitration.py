@@ -15,19 +15,30 @@ if TYPE_CHECKING:
     from hamgr.sim.world import World
 
 WHO = "arbiter"
+HOME, STRANGER = "a1", "57"
+"""The identities of the arbiter's store at first, and of the store of another one, which answers by mistake."""
 STALL = 1.5
 """Seconds until a session that nothing comes through is seen to be broken, at most."""
 
 Call = Callable[[float], list[ArbiterEffect]]
 
 
+class Stranger(ClusterArbiter):
+    """It voted in this cluster once, and knows of no other store: the nodes alone must see that it is the wrong one."""
+
+    def _ours(self, report: ArbiterReport) -> bool:
+        return True
+
+
 class Arbitration:
     """The third host. Sessions keep the order of what they carry; a cut one stalls, then breaks."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, store: str = HOME) -> None:
         self._world = world
+        self.store = store
+        self._who = WHO if store == HOME else "stranger"
         self._arbiter: ClusterArbiter | None = None
-        self._disk = VoteBook()
+        self._disk = VoteBook(voter=store == STRANGER)
         self._known = VoteBook()
         self._life = 0
         self._calls: deque[Call] = deque()
@@ -54,7 +65,8 @@ class Arbitration:
         if self._arbiter is None:
             self._life += 1
             self._known = self._disk
-            self._arbiter = ClusterArbiter(self._disk)
+            make = Stranger if self.store == STRANGER else ClusterArbiter
+            self._arbiter = make(self._disk, self.store)
             self._note("starts")
 
     def crash(self) -> None:
@@ -69,14 +81,21 @@ class Arbitration:
         self._note("is dead")
         self._sessions.clear()
         for machine in self._world.machines.values():
-            self._break(machine.name, "the connection was refused")
+            if self._world.arbiter_of(machine.name) is self:
+                self._break(machine.name, "the connection was refused")
 
     def wipe(self) -> None:
+        """Its record is lost, and a human brings the store's identity back."""
         assert self._arbiter is None
         self._disk = VoteBook()
 
+    def replace(self) -> None:
+        """A new store takes the place of this one, which nobody ever sees again."""
+        self.wipe()
+        self.store = f"{int(self.store, 16) + 1:x}"
+
     def _note(self, text: str) -> None:
-        self._world.trace.note(self._world.engine.now, WHO, text)
+        self._world.trace.note(self._world.engine.now, self._who, text)
 
     def _call(self, life: int, call: Call) -> None:
         if self._arbiter is None or life != self._life:
@@ -99,7 +118,7 @@ class Arbitration:
                     self._world.engine.after(took, self._stored, self._life, book, effects[index + 1 :])
                     return
                 case Answer(node, answer):
-                    self._world.checker.arbiter_answers(answer)
+                    self._world.checker.arbiter_answers(self.store, answer)
                     self._answer(node, ArbiterAnswered(answer))
                 case WakeAt(time):
                     self._timer += 1
@@ -154,6 +173,11 @@ class Arbitration:
         if arbiter is not None:
             self._call(self._life, lambda now: arbiter.lost(now, node))
 
+    def dismiss(self, node: str) -> None:
+        """The node turns to another arbiter."""
+        self._sessions.pop(node, None)
+        self._break(node, "it turned to another address")
+
     def process_ended(self, process: Process) -> None:
         self._up_at.pop(process, None)
         self._down_at.pop(process, None)
@@ -188,7 +212,7 @@ class Arbitration:
 
     def _answer(self, node: str, event: ArbiterAnswered) -> None:
         process = self._sessions.get(node)
-        if process is None or not process.alive or node in self._cut:
+        if process is None or not process.alive or node in self._cut or self._world.arbiter_of(node) is not self:
             return
         at = max(self._world.engine.now + self._delay(), self._down_at.get(process, 0.0))
         self._down_at[process] = at

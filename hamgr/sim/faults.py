@@ -133,6 +133,21 @@ def _arbiter(up: bool) -> Action:
     return act
 
 
+def _arbiter_replaced(world: World, args: tuple[str, ...]) -> None:
+    if world.arbitration is not None and world.may_wipe(ARBITER) and not world.arbitration.up:
+        world.arbitration.replace()
+
+
+def _astray(astray: bool) -> Action:
+    return lambda world, args: world.lead(args[0], astray)
+
+
+def _arbiter_accept(world: World, args: tuple[str, ...]) -> None:
+    """An operator who is told the truth: the stranger is never accepted."""
+    if world.arbitration is not None:
+        world.operators.ask(Verb.ACCEPT_ARBITER, config=world.arbitration.store)
+
+
 def _arbiter_disk(world: World, args: tuple[str, ...]) -> None:
     if world.arbitration is not None:
         world.arbitration.store_fails = args[0] == "full"
@@ -234,6 +249,10 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "fence-mode": ("NODE MODE", _fence_mode),
     "arbiter-down": ("", _arbiter(up=False)),
     "arbiter-up": ("", _arbiter(up=True)),
+    "arbiter-replaced": ("", _arbiter_replaced),
+    "arbiter-accept": ("", _arbiter_accept),
+    "astray": ("NODE", _astray(True)),
+    "home": ("NODE", _astray(False)),
     "arbiter-disk": ("full|ok", _arbiter_disk),
     "disk-full": ("NODE", _disk(full=True, slow=False)),
     "disk-slow": ("NODE", _disk(full=False, slow=True)),

@@ -42,7 +42,7 @@ class Checker:
         self._active: dict[str, list[str]] = {group.name: [] for group in world.spec.groups}
         self._coordinators: dict[int, str] = {}
         self._votes: dict[tuple[str, int], str] = {}
-        self._arbiter_votes: dict[int, str] = {}
+        self._arbiter_votes: dict[tuple[str, int], str] = {}
         self._said_stopped_at: dict[tuple[str, str, int], float] = {}
         self._read_off: dict[str, float] = dict.fromkeys(names, NEVER)
         self._left: dict[str, float] = dict.fromkeys(names, NEVER)
@@ -209,7 +209,9 @@ class Checker:
         """The arbiter forgets its votes. Those of epochs that nobody won may be given once more: whoever won one has
         written it down himself, and the arbiter learns of it before it votes. `one-coordinator` watches over that."""
         self._arbiter_votes = {
-            epoch: name for epoch, name in self._arbiter_votes.items() if epoch in self._coordinators
+            (store, epoch): name
+            for (store, epoch), name in self._arbiter_votes.items()
+            if epoch in self._coordinators
         }
 
     def announces(self, process: Process, announce: Announce) -> None:
@@ -229,14 +231,16 @@ class Checker:
         """Whoever fences was voted for by a majority in the epoch of its decision."""
         electorate = spec.electorate
         voters = [voter for voter in spec.names if self._votes.get((voter, epoch)) == name]
-        votes = electorate.count(voters, self._arbiter_votes.get(epoch) == name)
+        given = [to for (_store, of), to in self._arbiter_votes.items() if of == epoch]
+        by_arbiter = name in given
+        votes = electorate.count(voters, by_arbiter)
         if votes < electorate.majority:
             text = f"{name} fences {victim} in epoch {epoch} by {votes} votes, and {electorate.majority} are a majority"
             raise Violation("fence-quorum", text)
 
-    def arbiter_answers(self, answer: ArbiterAnswer) -> None:
+    def arbiter_answers(self, store: str, answer: ArbiterAnswer) -> None:
         if answer.voted_for:
-            other = self._arbiter_votes.setdefault(answer.vote_epoch, answer.voted_for)
+            other = self._arbiter_votes.setdefault((store, answer.vote_epoch), answer.voted_for)
             if other != answer.voted_for:
                 raise Violation(
                     "one-vote",

@@ -146,8 +146,9 @@ class Process:
                 self._timer += 1
                 world.engine.at(machine.clock.true(time) + TIMER_LATENESS, self._tick, self._timer)
             case AskArbiter(report):
-                if not self.muted and world.arbitration is not None:
-                    world.arbitration.report(self, report)
+                arbitration = world.arbiter_of(self.machine.name)
+                if not self.muted and arbitration is not None:
+                    arbitration.report(self, report)
             case Announce():
                 world.checker.announces(self, effect)
                 wall = world.engine.now + machine.wall_offset
@@ -361,8 +362,9 @@ class Machine:
         self.lease_ended = max(self.lease_ended, self.lease_end())
         self.process = None
         self.world.operators.process_ended(process)
-        if self.world.arbitration is not None:
-            self.world.arbitration.process_ended(process)
+        for arbitration in (self.world.arbitration, self.world.stranger):
+            if arbitration is not None:
+                arbitration.process_ended(process)
 
     def lease_end(self) -> float:
         """The end of the last lease that this machine ever held, in true time."""

@@ -54,6 +54,9 @@ def _encourage(world: World) -> None:
     if any(node.stored.maintenance and (stuck or not node.stored.pushing) for node in nodes):
         world.operators.ask(Verb.MAINTENANCE_OFF)
     _copy_configuration(world)
+    arbitration = world.arbitration
+    if arbitration is not None and any(node.stored.arbiter not in ("", arbitration.store) for node in nodes):
+        world.operators.ask(Verb.ACCEPT_ARBITER, config=arbitration.store)
     for node in nodes:
         if node.coordinator is not None:
             _decide(world, node.coordinator)

@@ -74,6 +74,7 @@ class _Drawn:
         }
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
+            found |= {self._arbiter_replaced: 1, self._astray: 2}
         return found
 
     def changes(self) -> dict[Callable[[], Lines], int]:
@@ -297,6 +298,26 @@ class _Drawn:
     def _arbiter_disk(self) -> Lines:
         yield 0.0, "arbiter-disk full"
         yield self._time(1.0, 15.0), "arbiter-disk ok"
+
+    def _arbiter_replaced(self) -> Lines:
+        """A new host with a new store; sooner or later somebody says that it is the arbiter now."""
+        yield 0.0, "arbiter-down"
+        yield 0.1, "arbiter-replaced"
+        end = self._time(0.2, 10.0)
+        yield end, "arbiter-up"
+        for _ in range(self._rng.randint(0, 3)):
+            yield end + self._time(0.1, 10.0), "arbiter-accept"
+
+    def _astray(self) -> Lines:
+        """The arbiter's address leads some nodes to another store, and mostly they lose each other meanwhile."""
+        some = self._rng.sample(self._spec.names, self._rng.randint(1, len(self._spec.names)))
+        end = self._time(1.0, 30.0)
+        for node in some:
+            yield self._time(0.0, 1.0), f"astray {node}"
+            yield end + self._time(0.0, 1.0), f"home {node}"
+        if self._rng.random() < 0.6:
+            for line in self._partition():
+                yield line[0] + 0.5, line[1]
 
     def _arbiter_wipe(self) -> Lines:
         yield 0.0, "arbiter-down"

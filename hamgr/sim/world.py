@@ -9,7 +9,7 @@ from hamgr.core.cluster import ClusterSpec
 from hamgr.core.events import PacketReceived
 from hamgr.core.messages import Packet
 from hamgr.sim import faults
-from hamgr.sim.arbitration import WHO, Arbitration
+from hamgr.sim.arbitration import STRANGER, WHO, Arbitration
 from hamgr.sim.conditions import CALM, Conditions
 from hamgr.sim.configs import Configs
 from hamgr.sim.engine import Engine
@@ -53,14 +53,18 @@ class World:
         self.configs = Configs(self)
         self.power = Power(self)
         self.arbitration = Arbitration(self) if spec.arbiter else None
+        self.stranger = Arbitration(self, STRANGER) if spec.arbiter else None
+        self.astray: set[str] = set()
+        """The nodes whose arbiter's address leads to the stranger: a store of its own, with votes of its own."""
         self.machines = {name: Machine(self, name) for name in spec.names}
         self.peaceful = False
         """The faults are over: whatever is broken gets repaired, and nothing fails by itself anymore."""
 
     def begin(self, faults_: Iterable[Fault], started: Iterable[str]) -> None:
         """Start the arbiter and these nodes, and make the faults due."""
-        if self.arbitration is not None:
+        if self.arbitration is not None and self.stranger is not None:
             self.arbitration.start()
+            self.stranger.start()
         for name in started:
             self.machines[name].power_on()
             self.machines[name].start_daemon()
@@ -97,6 +101,22 @@ class World:
         """Its daemon ended to start anew."""
         self.engine.after(self.machine_rng.uniform(*RELOAD), self._daemon, machine, machine.boots)
 
+    # -- the arbiter --------------------------------------------------------------------------------------------
+
+    def arbiter_of(self, node: str) -> Arbitration | None:
+        return self.stranger if node in self.astray else self.arbitration
+
+    def lead(self, node: str, astray: bool) -> None:
+        """Where the address of a node's arbiter leads to from now on. Before there is another one, all must have it on
+        record which one is the cluster's."""
+        durables = [machine.disk.durable for machine in self.machines.values()]
+        if astray and not all(durable.state.arbiter or not durable.initialised for durable in durables):
+            return
+        arbitration = self.arbiter_of(node)
+        if arbitration is not None and (node in self.astray) is not astray:
+            arbitration.dismiss(node)
+            self.astray ^= {node}
+
     # -- the voters ---------------------------------------------------------------------------------------------
 
     def may_wipe(self, voter: str) -> bool:
@@ -116,6 +136,8 @@ class World:
         self.conditions = self.network.conditions = conditions
         self.network.extra_loss = 0.0
         self.network.heal()
+        for name in self.spec.names:
+            self.lead(name, astray=False)
         if self.arbitration is not None:
             self.arbitration.heal()
             self.arbitration.store_fails = False

@@ -115,20 +115,26 @@ class GuardStatus(_message.Message):
     def __init__(self, pid: _Optional[int] = ..., watchdog: _Optional[str] = ..., watchdog_timeout: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ArbiterStatus(_message.Message):
-    __slots__ = ("configured", "connected", "answered_ago", "voter", "detail", "votes")
+    __slots__ = ("configured", "connected", "answered_ago", "voter", "detail", "votes", "address", "store", "accepted")
     CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_AGO_FIELD_NUMBER: _ClassVar[int]
     VOTER_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     VOTES_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     configured: bool
     connected: bool
     answered_ago: float
     voter: bool
     detail: str
     votes: int
-    def __init__(self, configured: _Optional[bool] = ..., connected: _Optional[bool] = ..., answered_ago: _Optional[float] = ..., voter: _Optional[bool] = ..., detail: _Optional[str] = ..., votes: _Optional[int] = ...) -> None: ...
+    address: str
+    store: str
+    accepted: str
+    def __init__(self, configured: _Optional[bool] = ..., connected: _Optional[bool] = ..., answered_ago: _Optional[float] = ..., voter: _Optional[bool] = ..., detail: _Optional[str] = ..., votes: _Optional[int] = ..., address: _Optional[str] = ..., store: _Optional[str] = ..., accepted: _Optional[str] = ...) -> None: ...
 
 class ClusterStatus(_message.Message):
     __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance", "pushing", "devices", "guard", "all_votes")
@@ -431,6 +437,14 @@ class LeaveRequest(_message.Message):
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
     operator: str
     def __init__(self, operator: _Optional[str] = ...) -> None: ...
+
+class AcceptArbiterRequest(_message.Message):
+    __slots__ = ("store", "operator")
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    store: str
+    operator: str
+    def __init__(self, store: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
 
 class MaintenanceRequest(_message.Message):
     __slots__ = ("on", "operator")

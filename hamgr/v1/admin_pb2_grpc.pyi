@@ -47,6 +47,7 @@ class AdminStub:
     StageConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]
     SwitchConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]
     Maintenance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]
+    AcceptArbiter: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AcceptArbiterRequest, _admin_pb2.Answer]
     FenceDrbdPeer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FenceDrbdPeerRequest, _admin_pb2.FenceDrbdPeerReply]
     TestFences: _grpc.UnaryStreamMultiCallable[_admin_pb2.TestFencesRequest, _admin_pb2.FenceTrial]
     TestAlerts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TestAlertsRequest, _admin_pb2.TestAlertsReply]
@@ -70,6 +71,7 @@ class AdminAsyncStub(AdminStub):
     StageConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]  # type: ignore[assignment]
     SwitchConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Maintenance: _aio.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
+    AcceptArbiter: _aio.UnaryUnaryMultiCallable[_admin_pb2.AcceptArbiterRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     FenceDrbdPeer: _aio.UnaryUnaryMultiCallable[_admin_pb2.FenceDrbdPeerRequest, _admin_pb2.FenceDrbdPeerReply]  # type: ignore[assignment]
     TestFences: _aio.UnaryStreamMultiCallable[_admin_pb2.TestFencesRequest, _admin_pb2.FenceTrial]  # type: ignore[assignment]
     TestAlerts: _aio.UnaryUnaryMultiCallable[_admin_pb2.TestAlertsRequest, _admin_pb2.TestAlertsReply]  # type: ignore[assignment]
@@ -184,6 +186,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
     def Maintenance(
         self,
         request: _admin_pb2.MaintenanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
+
+    @_abc_1.abstractmethod
+    def AcceptArbiter(
+        self,
+        request: _admin_pb2.AcceptArbiterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
 

@@ -142,7 +142,7 @@ class Pin(_message.Message):
     def __init__(self, group: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
 
 class ClusterState(_message.Message):
-    __slots__ = ("stamp", "coordinator", "roster", "pins", "maintenance", "config", "proposed", "pushing", "shots", "owners")
+    __slots__ = ("stamp", "coordinator", "roster", "pins", "maintenance", "config", "proposed", "pushing", "shots", "owners", "arbiter", "next_arbiter")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +153,8 @@ class ClusterState(_message.Message):
     PUSHING_FIELD_NUMBER: _ClassVar[int]
     SHOTS_FIELD_NUMBER: _ClassVar[int]
     OWNERS_FIELD_NUMBER: _ClassVar[int]
+    ARBITER_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ARBITER_FIELD_NUMBER: _ClassVar[int]
     stamp: Stamp
     coordinator: str
     roster: _containers.RepeatedCompositeFieldContainer[RosterEntry]
@@ -163,7 +165,9 @@ class ClusterState(_message.Message):
     pushing: bool
     shots: _containers.RepeatedCompositeFieldContainer[Shot]
     owners: _containers.RepeatedCompositeFieldContainer[Pin]
-    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., maintenance: _Optional[bool] = ..., config: _Optional[_Union[ConfigStamp, _Mapping]] = ..., proposed: _Optional[_Union[ConfigStamp, _Mapping]] = ..., pushing: _Optional[bool] = ..., shots: _Optional[_Iterable[_Union[Shot, _Mapping]]] = ..., owners: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ...) -> None: ...
+    arbiter: bytes
+    next_arbiter: bytes
+    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., maintenance: _Optional[bool] = ..., config: _Optional[_Union[ConfigStamp, _Mapping]] = ..., proposed: _Optional[_Union[ConfigStamp, _Mapping]] = ..., pushing: _Optional[bool] = ..., shots: _Optional[_Iterable[_Union[Shot, _Mapping]]] = ..., owners: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., arbiter: _Optional[bytes] = ..., next_arbiter: _Optional[bytes] = ...) -> None: ...
 
 class Shot(_message.Message):
     __slots__ = ("node", "age")
@@ -474,7 +478,7 @@ class ForwardReply(_message.Message):
     def __init__(self, request: _Optional[int] = ..., done: _Optional[bool] = ..., text: _Optional[str] = ...) -> None: ...
 
 class ArbiterReport(_message.Message):
-    __slots__ = ("sent_us", "epoch", "coordinator", "initialised", "claim", "alive", "health", "load", "state", "nodes", "tie_breaker", "deadtime", "settle", "vote_seen", "votes", "arbiter_votes")
+    __slots__ = ("sent_us", "epoch", "coordinator", "initialised", "claim", "alive", "health", "load", "state", "nodes", "tie_breaker", "deadtime", "settle", "vote_seen", "votes", "arbiter_votes", "store")
     SENT_US_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
@@ -491,6 +495,7 @@ class ArbiterReport(_message.Message):
     VOTE_SEEN_FIELD_NUMBER: _ClassVar[int]
     VOTES_FIELD_NUMBER: _ClassVar[int]
     ARBITER_VOTES_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
     sent_us: int
     epoch: int
     coordinator: str
@@ -507,10 +512,11 @@ class ArbiterReport(_message.Message):
     vote_seen: int
     votes: _containers.RepeatedScalarFieldContainer[int]
     arbiter_votes: int
-    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., initialised: _Optional[bool] = ..., claim: _Optional[int] = ..., alive: _Optional[_Iterable[str]] = ..., health: _Optional[int] = ..., load: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., nodes: _Optional[_Iterable[str]] = ..., tie_breaker: _Optional[str] = ..., deadtime: _Optional[float] = ..., settle: _Optional[float] = ..., vote_seen: _Optional[int] = ..., votes: _Optional[_Iterable[int]] = ..., arbiter_votes: _Optional[int] = ...) -> None: ...
+    store: bytes
+    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., initialised: _Optional[bool] = ..., claim: _Optional[int] = ..., alive: _Optional[_Iterable[str]] = ..., health: _Optional[int] = ..., load: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., nodes: _Optional[_Iterable[str]] = ..., tie_breaker: _Optional[str] = ..., deadtime: _Optional[float] = ..., settle: _Optional[float] = ..., vote_seen: _Optional[int] = ..., votes: _Optional[_Iterable[int]] = ..., arbiter_votes: _Optional[int] = ..., store: _Optional[bytes] = ...) -> None: ...
 
 class ArbiterAnswer(_message.Message):
-    __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state", "keys")
+    __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state", "keys", "store")
     ECHO_US_FIELD_NUMBER: _ClassVar[int]
     VOTER_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -521,6 +527,7 @@ class ArbiterAnswer(_message.Message):
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
     echo_us: int
     voter: bool
     epoch: int
@@ -531,7 +538,8 @@ class ArbiterAnswer(_message.Message):
     refused: str
     state: ClusterState
     keys: _containers.RepeatedCompositeFieldContainer[OpenKey]
-    def __init__(self, echo_us: _Optional[int] = ..., voter: _Optional[bool] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., vote_epoch: _Optional[int] = ..., voted_for: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., refused: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ...) -> None: ...
+    store: bytes
+    def __init__(self, echo_us: _Optional[int] = ..., voter: _Optional[bool] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., vote_epoch: _Optional[int] = ..., voted_for: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., refused: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., store: _Optional[bytes] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("data",)

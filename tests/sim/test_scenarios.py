@@ -62,7 +62,7 @@ def test_lines_without_a_time_happen_at_the_time_above(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("10s explode a", "unknown; allowed are absent, arbiter-disk"),
+        ("10s explode a", "unknown; allowed are absent, arbiter-accept"),
         ("10s kill x", "'x' does not fit; allowed is kill NODE, with the nodes a, b"),
         ("10s kill", "NODE is missing"),
         ("10s kill a b", "'b' is too much"),

@@ -86,7 +86,9 @@ class Node:
         self.answers: asyncio.Queue[ArbiterAnswer] = asyncio.Queue()
         self.lost: asyncio.Queue[str] = asyncio.Queue()
         address = ArbiterConfig("127.0.0.1", port_of(config))
-        self.session = ArbiterSession(address, codec, self.answers.put_nowait, self.lost.put_nowait)
+        self.session = ArbiterSession(
+            address, codec, lambda answer, _where: self.answers.put_nowait(answer), self.lost.put_nowait
+        )
 
     async def answer(self, report: ArbiterReport) -> ArbiterAnswer:
         self.session.send(report)

@@ -149,6 +149,34 @@ def test_a_syntax_error_names_line_and_column(tmp_path: Path) -> None:
     assert "line 1, column 9" in sentence
 
 
+def test_an_arbiter_may_have_several_addresses(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    file = tmp_path / "hamgr.toml"
+    several = 'addresses = ["10.0.9.10", "[fd00::10]:5411"]'
+    file.write_text(text.replace('address = "10.77.9.10"', several))
+    arbiter = load(file).arbiter
+    assert arbiter is not None
+    assert arbiter.places == (("10.0.9.10", 5410), ("fd00::10", 5411))
+    allowed = 'IP addresses, with a port if need be: ["10.0.9.10", "10.0.9.11:5411"]'
+    for wrong, sentence in (
+        ("addresses = []", f"arbiter.addresses: found [], allowed {allowed}"),
+        ('addresses = "10.0.9.10"', f'arbiter.addresses: found "10.0.9.10", allowed {allowed}'),
+        (
+            'addresses = ["10.0.9.10"]\naddress = "10.0.9.11"',
+            'arbiter.address: found "10.0.9.11", allowed address for one, or addresses for several, not both',
+        ),
+        (
+            'addresses = ["10.0.9.10", "10.0.9.10"]',
+            f'arbiter.addresses: found ["10.0.9.10", "10.0.9.10"], allowed each address once; {allowed}',
+        ),
+        (
+            'addresses = ["10.0.9.10:1", "10.0.9.11"]\nport = 2',
+            "arbiter.port: found 2, allowed a port in the address or as key, not both",
+        ),
+    ):
+        assert changed(tmp_path, ('address = "10.77.9.10"', wrong)) == [sentence]
+
+
 def test_two_nodes_without_arbiter_imply_two_node_and_warn(tmp_path: Path) -> None:
     before, _, rest = EXAMPLE.read_text().partition("[arbiter]")
     file = tmp_path / "hamgr.toml"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -48,7 +51,7 @@ class Node:
         self.session = ArbiterSession(
             ArbiterConfig("127.0.0.1", port),
             Codec("office", "a", KEYS, 1, LIFE),
-            self.answers.put_nowait,
+            lambda answer, _where: self.answers.put_nowait(answer),
             self.losses.put_nowait,
         )
 
@@ -236,3 +239,94 @@ async def test_strangers_are_bounded_and_keep_no_node_out(tmp_path: Path) -> Non
             for call in calls[:3]:
                 with pytest.raises(grpc.aio.AioRpcError, match="too many streams without a report"):
                     await asyncio.wait_for(call.read(), DEADLINE)
+
+
+class Several(Node):
+    """Node a's session with an arbiter at several addresses."""
+
+    def __init__(self, *ports: int, deadtime: float) -> None:
+        super().__init__(ports[0])
+        self.by: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+        self.session = ArbiterSession(
+            ArbiterConfig("127.0.0.1", ports[0], tuple(("127.0.0.1", port) for port in ports[1:])),
+            Codec("office", "a", KEYS, 1, LIFE),
+            lambda answer, where: self.by.put_nowait((answer.echo_us, where)),
+            self.losses.put_nowait,
+            deadtime,
+        )
+
+    async def reporting(self, until: str, store: str = "") -> float:
+        """Report each tenth of a deadtime until this address answers a report; seconds that it took."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for number in itertools.count(int(began * 1_000_000)):
+            self.session.send(replace(report(number), store=store))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    while (await self.by.get())[1] != until:
+                        pass
+                    return loop.time() - began
+            assert loop.time() < began + DEADLINE
+        raise AssertionError
+
+
+@asynccontextmanager
+async def several(*ports: int, deadtime: float) -> AsyncIterator[Several]:
+    one = Several(*ports, deadtime=deadtime)
+    await one.session.start()
+    try:
+        yield one
+    finally:
+        await one.session.close()
+
+
+class Deaf(pb_grpc.ArbiterServicer):
+    """A frozen arbiter: it takes everything and says nothing."""
+
+    async def Session(
+        self, request_iterator: AsyncIterator[pb.Frame], context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]
+    ) -> AsyncIterator[pb.Frame]:
+        async for _frame in request_iterator:
+            pass
+        if False:
+            yield
+
+
+async def test_the_next_address_answers_within_a_deadtime_when_the_first_dies_or_freezes() -> None:
+    first, second, third = free_port(), free_port(), free_port()
+    async with several(first, second, third, deadtime=2.0) as a, serving(third, Desk(501)):
+        async with serving(first, Desk(500)):
+            await a.reporting(until=f"127.0.0.1:{first}")
+        async with serving(second, Deaf()):
+            assert await a.reporting(until=f"127.0.0.1:{third}") < 2.0
+        told = [a.losses.get_nowait() for _ in range(a.losses.qsize())]
+        assert any(f"127.0.0.1:{second} did not answer within 500 ms" in reason for reason in told)
+
+
+async def test_an_address_that_is_dead_is_left_for_one_that_lives_and_tried_again() -> None:
+    first, second = free_port(), free_port()
+    async with several(first, second, deadtime=1.0) as a:
+        for life in range(3):
+            async with serving(second, Desk(600 + life)):
+                await a.reporting(until=f"127.0.0.1:{second}")
+            async with serving(first, Desk(500 + life)):
+                await a.reporting(until=f"127.0.0.1:{first}")
+
+
+async def test_another_store_is_left_for_the_clusters_own_arbiter(tmp_path: Path) -> None:
+    """Two arbiters that do not know of each other, where one with two addresses was meant."""
+    async with real_arbiter(tmp_path / "one") as strange, real_arbiter(tmp_path / "two") as own:
+        store = store_of(tmp_path / "two")
+        async with several(strange, own, deadtime=0.6) as a:
+            await a.reporting(until=f"127.0.0.1:{strange}", store=store)
+            await a.reporting(until=f"127.0.0.1:{own}", store=store)
+            told = [a.losses.get_nowait() for _ in range(a.losses.qsize())]
+            assert any(f"is not the cluster's arbiter: {store_of(tmp_path / 'one')}" in reason for reason in told)
+
+
+def store_of(directory: Path) -> str:
+    store = SqliteStore(directory, shared=True)
+    try:
+        return store.identity
+    finally:
+        store.close()
