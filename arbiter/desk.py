@@ -56,6 +56,7 @@ class ClusterDesk:
         self._timer: asyncio.TimerHandle | None = None
         self._worker: asyncio.Task[None] | None = None
         self._trouble = ""
+        self._unsaved = ""
 
     async def idle(self) -> None:
         """Until nothing is being written or read."""
@@ -160,12 +161,14 @@ class ClusterDesk:
             await self._keeper.save(self._cluster, book)
         except StoreError as error:
             log.error("cluster %s: no vote, it can't be written: %s", self._cluster, error)
+            self._unsaved = str(error)
             # Its outcome is unknown: what is kept is looked up before anything else.
             arbiter.restore(self._kept)
             self._kept = await self._keeper.load(self._cluster)
             arbiter.restore(self._kept)
             return False
         self._kept = book
+        self._unsaved = ""
         return True
 
     def _unserved(self, error: str) -> None:
@@ -184,6 +187,28 @@ class ClusterDesk:
     def _send(self, session: NodeSession, answer: ArbiterAnswer) -> None:
         packet = Packet(ARBITER, self.codec.incarnation, session.node, session.incarnation, answer)
         session.outgoing.put(self.codec.seal(LINK, packet))
+
+    @property
+    def trouble(self) -> str:
+        """Why the record could not be read or written when it was last needed; "" if it could."""
+        return self._trouble or self._unsaved
+
+    def facts(self) -> list[dict[str, object]]:
+        """Each node as it was heard since our start, for an operator."""
+        if self._arbiter is None:
+            return []
+        return [
+            {
+                "node": view.node,
+                "connected": view.connected,
+                "heard_ago": round(view.heard_ago, 3),
+                "epoch": view.report.epoch,
+                "coordinator": view.report.coordinator,
+                "claim": view.report.claim,
+                "alive": list(view.report.alive),
+            }
+            for view in self._arbiter.describe(time.monotonic())
+        ]
 
     async def close(self) -> None:
         if self._timer is not None:

@@ -4,136 +4,65 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
-import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import grpc
-
-from arbiter.config import DEFAULT_CONFIG, ArbiterConfig, load, load_all_keys
-from arbiter.keeper import SqliteKeeper
-from arbiter.service import ArbiterService
-from arbiter.store import SqliteStore, StoreError
+from arbiter.config import DEFAULT_CONFIG, ArbiterConfig, load_all_keys, load_default
+from arbiter.registry import Registry, RegistryError
+from arbiter.store import StoreError
 from hamgr import __version__
 from hamgr.config.problems import ConfigError
-from hamgr.links.stream import SERVER_OPTIONS
-from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
-
-log = logging.getLogger("hamgr-arbiter")
 
 DONE, FAILED, USAGE = 0, 1, 2
 
 
-class ListenError(Exception):
-    """The address can't be listened on."""
-
-
-async def serve(config: ArbiterConfig) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConfigError, StoreError or ListenError before anything is served."""
-    keys = load_all_keys(config)
-    store = SqliteStore(config.state_dir)
-    if store.put_back:
-        log.error(
-            "%s/votes.db is not the file that was written last here (%s): no cluster gets a vote before more than half"
-            " of its nodes have said what they know",
-            config.state_dir,
-            store.put_back,
-        )
-    service = ArbiterService(keys, SqliteKeeper(store))
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    pb_grpc.add_ArbiterServicer_to_server(service, server)
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    try:
+def _check(config: ArbiterConfig) -> int:
+    """Raises ConfigError, RegistryError."""
+    load_all_keys(config)
+    enrolled: dict[str, object] = {}
+    if (config.state_dir / "registry.db").exists():
+        registry = Registry(config.state_dir)
         try:
-            server.add_insecure_port(config.listen)
-        except RuntimeError as error:
-            text = f"{config.path}: listen: found {config.listen}, allowed an address of this machine with a free port"
-            raise ListenError(text) from error
-        await server.start()
-        reloading: set[asyncio.Task[None]] = set()
-
-        def reload() -> None:
-            task = asyncio.create_task(_reload(config, service))
-            reloading.add(task)
-            task.add_done_callback(reloading.discard)
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-        count = len(keys)
-        log.info("hamgr-arbiter: ready on %s, %d cluster%s", config.listen, count, "" if count == 1 else "s")
-        await ended.wait()
-    finally:
-        await server.stop(grace=None)
-        await service.close()
-
-
-async def _reload(config: ArbiterConfig, service: ArbiterService) -> None:
-    """Read all key files again; a mistake in one of them changes nothing."""
-    try:
-        keys = await asyncio.to_thread(load_all_keys, config)
-    except ConfigError as error:
-        log.error("the keys stay as they were: %s", error)
-        return
-    service.reload(keys)
-    log.info("keys read again: %s", "; ".join(f"{name}: {found.summary()}" for name, found in sorted(keys.items())))
-
-
-def _init(config: ArbiterConfig, cluster: str) -> int:
-    """An operator says that this cluster is new, or that its lost votes are known to be over."""
-    if cluster not in config.key_files:
-        print(f"hamgr-arbiter: cluster {cluster!r} is not in {config.path}", file=sys.stderr)
-        return FAILED
-    store = SqliteStore(config.state_dir)
-    try:
-        book = store.load(cluster)
-        if book.voter:
-            print(f"hamgr-arbiter: cluster {cluster!r} has a record that votes already", file=sys.stderr)
-            return FAILED
-        store.save(cluster, replace(book, voter=True))
-    finally:
-        store.close()
-    print(f"the arbiter votes for cluster {cluster} from now on")
+            enrolled = dict(registry.load().clusters)
+        finally:
+            registry.close()
+    for name in sorted(enrolled.keys() & config.key_files.keys()):
+        print(f"warning: cluster.{name}: it is enrolled too; its key file is what counts, and its certificates are not")
+    count = len(config.key_files)
+    print(f"{config.path}: good, {count} cluster(s) with a key file, {len(enrolled)} enrolled")
     return DONE
 
 
-def _show(config: ArbiterConfig, clusters: list[str], as_json: bool) -> int:
-    store = SqliteStore(config.state_dir, shared=True)
-    try:
-        known = store.clusters()
-        shown = {name: store.load(name) for name in (clusters or sorted({*known, *config.key_files}))}
-    finally:
-        store.close()
-    missing = [name for name in clusters if name not in known]
-    if missing:
-        print(f"hamgr-arbiter: no record of cluster {missing[0]!r} in {config.state_dir}", file=sys.stderr)
-        return FAILED
-    for name, book in shown.items():
-        facts = {
-            "cluster": name,
-            "votes": book.voter,
-            "vote_epoch": book.vote_epoch,
-            "voted_for": book.voted_for,
-            "stored_epoch": book.state.stamp.epoch,
-            "stored_view": book.state.stamp.view,
-            "coordinator": book.state.coordinator,
-        }
-        if as_json:
-            print(json.dumps(facts))
-        else:
-            vote = f"epoch {book.vote_epoch} for {book.voted_for}" if book.voted_for else "none yet"
-            print(f"{name}: {'votes' if book.voter else 'has not learned the epoch'}; last vote: {vote}")
-    return DONE
+def _carry_out(config: ArbiterConfig, options: argparse.Namespace) -> int:
+    """What each command needs is loaded with it."""
+    match options.command:
+        case "check":
+            return _check(config)
+        case "run":
+            from arbiter.hosting import ListenError, serve
+
+            try:
+                asyncio.run(serve(config))
+            except ListenError as error:
+                print(f"hamgr-arbiter: {error}", file=sys.stderr)
+                return USAGE
+            return DONE
+        case "backup" | "restore":
+            from arbiter import backup
+
+            return backup.carry_out(config, options)
+        case _:
+            from arbiter import commands
+
+            return commands.carry_out(config, options)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hamgr-arbiter", description="One durable vote a cluster, to break ties.")
     parser.add_argument("--version", action="version", version=f"hamgr-arbiter {__version__}")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help=f"configuration file ({DEFAULT_CONFIG})")
+    common.add_argument("--config", type=Path, help=f"configuration file ({DEFAULT_CONFIG})")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", parents=[common], help="serve (what `hamgr-arbiter` alone does)")
     commands.add_parser("check", parents=[common], help="check the configuration")
@@ -141,9 +70,32 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("cluster")
     listed = commands.add_parser("list", parents=[common], help="all clusters and their last votes")
     listed.add_argument("--json", action="store_true")
-    show = commands.add_parser("show", parents=[common], help="one cluster and its last vote")
+    show = commands.add_parser("show", parents=[common], help="one cluster: its last vote, its nodes, its certificates")
     show.add_argument("cluster")
     show.add_argument("--json", action="store_true")
+    enroll = commands.add_parser("enroll", parents=[common], help="let nodes of a cluster join; prints a token")
+    enroll.add_argument("cluster")
+    enroll.add_argument("--nodes", type=int, choices=range(1, 17), default=2, metavar="N", help="how many nodes (2)")
+    enroll.add_argument("--node", action="append", default=[], metavar="NODE", help="or only these, one by one")
+    enroll.add_argument("--valid", default="1h", metavar="TIME", help="how long (1h)")
+    enroll.add_argument("--address", action="append", default=[], metavar="IP", help="where nodes reach this machine")
+    enroll.add_argument("--json", action="store_true")
+    revoke = commands.add_parser("revoke", parents=[common], help="end a node's certificates, or all of a cluster, now")
+    revoke.add_argument("cluster")
+    revoke.add_argument("node", nargs="?", default="")
+    forget = commands.add_parser("forget", parents=[common], help="end a cluster's enrolment, and its record")
+    forget.add_argument("cluster")
+    forget.add_argument("--yes", action="store_true", help="don't ask for the name")
+    ca = commands.add_parser("ca", parents=[common], help="who vouches for the arbiter and the nodes; change it")
+    ca.add_argument("verb", choices=("list", "new", "activate", "retire"))
+    ca.add_argument("number", nargs="?", type=int)
+    ca.add_argument("--force", action="store_true", help="although nodes are cut off by it")
+    ca.add_argument("--json", action="store_true")
+    backup = commands.add_parser("backup", parents=[common], help="write all records and enrolments into a file")
+    backup.add_argument("file", type=Path)
+    restore = commands.add_parser("restore", parents=[common], help="put a backup back; every record learns anew")
+    restore.add_argument("file", type=Path)
+    restore.add_argument("--yes", action="store_true", help="don't ask, although there are records")
     return parser
 
 
@@ -154,23 +106,10 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(words)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        config = load(options.config)
-        match options.command:
-            case "check":
-                load_all_keys(config)
-                print(f"{config.path}: good, {len(config.key_files)} cluster(s)")
-            case "init":
-                return _init(config, options.cluster)
-            case "list":
-                return _show(config, [], options.json)
-            case "show":
-                return _show(config, [options.cluster], options.json)
-            case _:
-                asyncio.run(serve(config))
-    except (ConfigError, StoreError, ListenError) as error:
+        return _carry_out(load_default(options.config), options)
+    except (ConfigError, StoreError, RegistryError) as error:
         print(f"hamgr-arbiter: {error}", file=sys.stderr)
         return USAGE
-    return DONE
 
 
 if __name__ == "__main__":

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 import grpc
 
+from arbiter.config import Limits
 from arbiter.desk import ClusterDesk, NodeSession
+from arbiter.door import Door, Guest, TurnedAway, certificate_of
 from arbiter.keeper import Keeper
+from arbiter.pace import Pace
+from arbiter.refusals import Refusals
 from hamgr.core.messages import ArbiterReport
-from hamgr.links.acceptor import ENDS_STREAM, MAX_STRANGERS
-from hamgr.links.arbiter import ARBITER, CLUSTER, LINK
-from hamgr.links.codec import Codec, Rejected, RejectReason
+from hamgr.links.acceptor import ENDS_STREAM
+from hamgr.links.arbiter import ARBITER, LINK
+from hamgr.links.codec import Codec, Rejected
 from hamgr.links.counters import Counters
 from hamgr.links.keys import Keys
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
@@ -26,41 +31,63 @@ log = logging.getLogger("hamgr-arbiter")
 FIRST_REPORT = 5.0
 """Seconds in which a stream must bring an authentic report; what waits longer is no node."""
 
+SILENT_OF_A_CLUSTER = 8
+"""Streams with a certificate of one cluster and without a report yet; one more ends the oldest."""
+
+STREAMS_OF_A_NODE = 2
+"""One that it uses, and one whose end we have not seen yet; one more ends the oldest."""
+
 
 class ArbiterService(pb_grpc.ArbiterServicer):
-    """All clusters behind one address."""
+    """All clusters behind one address. keys: of those that have a key file."""
 
-    def __init__(self, keys: dict[str, Keys], keeper: Keeper) -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, Keys],
+        keeper: Keeper,
+        door: Door | None = None,
+        limits: Limits | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
         self._keeper = keeper
+        self._door = door or Door(keys)
+        self._limits = limits or Limits()
+        self.refusals = refusals or Refusals()
         self.counters = Counters()
-        self._strangers: dict[asyncio.Task[str], None] = {}
-        incarnation = secrets.randbits(63) | 1
-        self._desks = {
-            cluster: ClusterDesk(cluster, Codec(cluster, ARBITER, found.keys, found.active, incarnation), keeper)
-            for cluster, found in keys.items()
-        }
+        self._silent: dict[str, dict[asyncio.Task[str], None]] = {}
+        self._guests: dict[asyncio.Task[str], Guest] = {}
+        self._streams: dict[str, dict[str, list[asyncio.Task[str]]]] = {}
+        self._ended: dict[asyncio.Task[str], tuple[grpc.StatusCode, str]] = {}
+        self._incarnation = secrets.randbits(63) | 1
+        self._desks: dict[str, ClusterDesk] = {}
+        self.serve(keys)
+
+    # -- sessions -----------------------------------------------------------------------------------------------
 
     async def Session(
         self, request_iterator: AsyncIterator[pb.Frame], context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]
     ) -> AsyncIterator[pb.Frame]:
-        desk = self._desk_named(context)
-        if desk is None:
-            self.counters.rejected(LINK, RejectReason.OTHER_CLUSTER, context.peer())
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, RejectReason.OTHER_CLUSTER.value)
-        opened: asyncio.Future[tuple[ClusterDesk, NodeSession]] = asyncio.get_running_loop().create_future()
-        reader = asyncio.create_task(self._read(desk, request_iterator, context.peer(), opened))
+        try:
+            guest = self._door.admit(context)
+        except TurnedAway as turned_away:
+            self.refusals.note("session", str(turned_away), context.peer())
+            # A certificate that was good in the handshake says who it is; he may not, all the same.
+            code = grpc.StatusCode.PERMISSION_DENIED if certificate_of(context) else grpc.StatusCode.UNAUTHENTICATED
+            await context.abort(code, str(turned_away))
+        desk = self._desks[guest.cluster]
+        opened: asyncio.Future[NodeSession] = asyncio.get_running_loop().create_future()
+        reader = asyncio.create_task(self._read(guest, desk, request_iterator, context.peer(), opened))
         sending: asyncio.Task[bytes] | None = None
+        self._guests[reader] = guest
         try:
             waited: set[asyncio.Future[Any]] = {reader, opened}
-            self._admit(reader)
+            self._admit(reader, guest)
             await asyncio.wait(waited, timeout=FIRST_REPORT, return_when=asyncio.FIRST_COMPLETED)
-            self._strangers.pop(reader, None)
+            self._known(reader, guest)
             if not reader.done() and not opened.done():
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"no report within {FIRST_REPORT:g} s")
-            if reader.cancelled():
-                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams without a report")
             while not reader.done():
-                _desk, session = opened.result()
+                session = opened.result()
                 sending = sending or asyncio.create_task(session.outgoing.get())
                 waited = {reader, sending, session.closing}
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -69,68 +96,154 @@ class ArbiterService(pb_grpc.ArbiterServicer):
                 if sending.done():
                     yield pb.Frame(data=sending.result())
                     sending = None
-            if reason := reader.result():
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, reason)
+            if reader.cancelled():
+                code, reason = self._ended.get(reader, (grpc.StatusCode.UNAVAILABLE, "the arbiter ends"))
+                self.refusals.note("session", reason, context.peer())
+                await context.abort(code, reason)
+            if found := reader.result():
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, found)
         finally:
-            self._strangers.pop(reader, None)
-            reader.cancel()
+            self._leave(reader, guest)
             if sending is not None:
                 sending.cancel()
             if opened.done() and not opened.cancelled():
-                desk, session = opened.result()
-                desk.ended(session)
+                desk.ended(opened.result())
 
     async def _read(
         self,
+        guest: Guest,
         desk: ClusterDesk,
         frames: AsyncIterator[pb.Frame],
         source: str,
-        opened: asyncio.Future[tuple[ClusterDesk, NodeSession]],
+        opened: asyncio.Future[NodeSession],
     ) -> str:
         """Take reports until the stream ends; returns why it must be ended, or ""."""
         session: NodeSession | None = None
+        pace = Pace()
         async for frame in frames:
             try:
-                packet = desk.codec.open(LINK, frame.data)
+                packet = desk.codec.unseal(LINK, frame.data, guest.speakers).packet
             except Rejected as rejected:
                 self.counters.rejected(LINK, rejected.reason, source)
                 if rejected.reason in ENDS_STREAM:
                     return rejected.reason.value
-                continue
-            if not isinstance(packet.body, ArbiterReport):
-                continue
-            if session is None or (session.node, session.incarnation) != (packet.sender, packet.incarnation):
-                if session is not None:
-                    return "one stream carries one life of one node"
-                session = NodeSession(packet.sender, packet.incarnation)
-                opened.set_result((desk, session))
-            if packet.to_incarnation == desk.codec.incarnation:
-                desk.report(session, packet.body)
-            else:
-                # Meant for an earlier life of ours, or not for any: it may be a recording of a life that is over. The
-                # answer tells our life, and only to a life that lives; what counts is said again to it.
-                desk.greet(session)
+                packet = None
+            if packet is not None and isinstance(packet.body, ArbiterReport):
+                if session is None or (session.node, session.incarnation) != (packet.sender, packet.incarnation):
+                    if session is not None:
+                        return "one stream carries one life of one node"
+                    if refused := self._open(guest.cluster, packet.sender):
+                        return refused
+                    session = NodeSession(packet.sender, packet.incarnation)
+                    opened.set_result(session)
+                if packet.to_incarnation == desk.codec.incarnation:
+                    desk.report(session, packet.body)
+                else:
+                    # Meant for an earlier life of ours, or not for any: it may be a recording of a life that is over.
+                    # The answer tells our life, and only to a life that lives; what counts is said again to it.
+                    desk.greet(session)
+            if wait := pace.wait(time.monotonic(), self._share(guest.cluster)):
+                await asyncio.sleep(wait)
         return ""
 
-    def _desk_named(self, context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]) -> ClusterDesk | None:
-        """The desk of the cluster that a stream's metadata names. Nobody vouches for it: it only chooses the keys."""
-        for name, value in context.invocation_metadata() or ():
-            if name == CLUSTER and isinstance(value, str):
-                return self._desks.get(value)
-        return None
+    # -- bounds -------------------------------------------------------------------------------------------------
 
-    def _admit(self, reader: asyncio.Task[str]) -> None:
-        """Count a stream among the strangers."""
-        if len(self._strangers) >= MAX_STRANGERS:
-            oldest = next(iter(self._strangers))
-            del self._strangers[oldest]
-            oldest.cancel()
-        self._strangers[reader] = None
+    def _share(self, cluster: str) -> float:
+        """Reports a second for each stream of a cluster."""
+        streams = sum(map(len, self._streams.get(cluster, {}).values()))
+        return self._limits.reports / max(1, streams)
 
-    def reload(self, keys: Mapping[str, Keys]) -> None:
-        """From now on use these keys for the clusters that are served."""
+    def _admit(self, reader: asyncio.Task[str], guest: Guest) -> None:
+        """Count a stream that has said nothing yet. Those of one cluster don't push those of another out."""
+        silent = self._silent.setdefault(guest.cluster if guest.serial else "", {})
+        if len(silent) >= (SILENT_OF_A_CLUSTER if guest.serial else self._limits.strangers):
+            self._end(next(iter(silent)), grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams without a report")
+        silent[reader] = None
+
+    def _known(self, reader: asyncio.Task[str], guest: Guest) -> None:
+        pool = guest.cluster if guest.serial else ""
+        silent = self._silent.get(pool, {})
+        silent.pop(reader, None)
+        if not silent:
+            self._silent.pop(pool, None)
+
+    def _open(self, cluster: str, node: str) -> str:
+        """Count a stream as this node's; returns why it can't be, or ""."""
+        task = asyncio.current_task()
+        assert task is not None
+        nodes = self._streams.setdefault(cluster, {})
+        if node not in nodes and len(nodes) >= self._limits.nodes:
+            return f"{len(nodes)} nodes of cluster {cluster} are here, and limits.nodes allows {self._limits.nodes}"
+        streams = nodes.setdefault(node, [])
+        while len(streams) >= STREAMS_OF_A_NODE:
+            self._end(streams[0], grpc.StatusCode.ABORTED, f"{node} has opened newer streams")
+        streams.append(task)
+        return ""
+
+    def _end(self, reader: asyncio.Task[str], code: grpc.StatusCode, reason: str) -> None:
+        self._ended[reader] = (code, reason)
+        guest = self._guests[reader]
+        self._known(reader, guest)
+        self._close_stream(reader, guest)
+        reader.cancel()
+
+    def _leave(self, reader: asyncio.Task[str], guest: Guest) -> None:
+        self._known(reader, guest)
+        self._close_stream(reader, guest)
+        self._guests.pop(reader, None)
+        self._ended.pop(reader, None)
+        reader.cancel()
+
+    def _close_stream(self, reader: asyncio.Task[str], guest: Guest) -> None:
+        nodes = self._streams.get(guest.cluster, {})
+        for node, streams in list(nodes.items()):
+            if reader in streams:
+                streams.remove(reader)
+            if not streams:
+                del nodes[node]
+        if not nodes:
+            self._streams.pop(guest.cluster, None)
+
+    # -- clusters -----------------------------------------------------------------------------------------------
+
+    def serve(self, keys: Mapping[str, Keys]) -> None:
+        """Serve these clusters too, with these keys from now on."""
         for cluster, found in keys.items():
-            self._desks[cluster].codec.reload(found.keys, found.active)
+            if cluster in self._desks:
+                self._desks[cluster].codec.reload(found.keys, found.active)
+            else:
+                codec = Codec(cluster, ARBITER, found.keys, found.active, self._incarnation)
+                self._desks[cluster] = ClusterDesk(cluster, codec, self._keeper)
+
+    async def drop(self, clusters: Iterable[str]) -> None:
+        """Serve these no longer. `look` has ended their streams before, if the door has no room for them any more."""
+        for cluster in clusters:
+            desk = self._desks.pop(cluster, None)
+            if desk is not None:
+                await desk.close()
+
+    def look(self) -> list[str]:
+        """End the streams of whoever may stay no longer; returns the reasons, one for each."""
+        reasons = []
+        for reader, guest in list(self._guests.items()):
+            if (objection := self._door.objection(guest)) and not reader.done():
+                self._end(reader, grpc.StatusCode.PERMISSION_DENIED, objection)
+                reasons.append(objection)
+        return reasons
+
+    @property
+    def clusters(self) -> frozenset[str]:
+        return frozenset(self._desks)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every vote that was asked for lately could be kept."""
+        return not any(desk.trouble for desk in self._desks.values())
+
+    def facts(self, cluster: str) -> list[dict[str, Any]]:
+        """What is known of each node of a cluster since the arbiter started."""
+        desk = self._desks.get(cluster)
+        return [] if desk is None else desk.facts()
 
     async def close(self) -> None:
         for desk in self._desks.values():

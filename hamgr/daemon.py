@@ -49,6 +49,7 @@ from hamgr.links.transport import Transport
 from hamgr.logs import log_to
 from hamgr.placing import put_in_place
 from hamgr.realtime import enter
+from hamgr.renewal import Renewal
 from hamgr.resources.group import GroupRunner
 from hamgr.resources.kept_routes import KeptRoutes
 from hamgr.resources.kinds import RESOURCE_KINDS
@@ -98,6 +99,8 @@ async def run(config: Config, node_name: str) -> int:
     history = FenceHistory(config, node_name, host, links, writer, store.history())
     history.recover(store.unhistoric())
     arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
+    identity = config.arbiter.identity if config.arbiter is not None else None
+    renewal = Renewal(identity, config.path) if identity is not None else None
     fencer = FenceRunner(config, node_name)
     trials = FenceTrials(config, node_name, fencer, host.status)
     fence_desk = FenceDesk(config, node_name, host.status, links, trials.now)
@@ -128,7 +131,7 @@ async def run(config: Config, node_name: str) -> int:
     )
     guard = _guarding(config, node_name, groups, host)
     desk = LinksDesk(host.status, links, host.lateness, pinger)
-    keys_desk = KeysDesk(host.status, codec, config.key_file)
+    keys_desk = KeysDesk(host.status, codec, config.key_file, with_arbiter=identity is None)
     alerts = Alerts(
         config, node_name, lambda: node.election.following, functools.partial(host.group_told, "", Kind.WARNING)
     )
@@ -146,6 +149,8 @@ async def run(config: Config, node_name: str) -> int:
         windows.start()
         if arbiter is not None:
             await arbiter.start()
+        if renewal is not None:
+            renewal.start()
         if guard is not None and node_name in config.watchdogs:
             # Until it is fed we are unfit, and groups would begin elsewhere.
             await guard.start()
@@ -181,6 +186,8 @@ async def run(config: Config, node_name: str) -> int:
         windows.close()
         kept_routes.close()
         await pinger.close()
+        if renewal is not None:
+            await renewal.close()
         if arbiter is not None:
             await arbiter.close()
         await links.close()

@@ -18,9 +18,13 @@ log = logging.getLogger(__name__)
 
 
 class KeysDesk:
-    """Compares what the peers said of their keys with ours. Only peers that are heard count."""
+    """Compares what the peers said of their keys with ours. Only peers that are heard count.
 
-    def __init__(self, status: Callable[[], Status], codec: Codec, file: Path) -> None:
+    with_arbiter: the arbiter has these keys too; one that knows us by a certificate has not.
+    """
+
+    def __init__(self, status: Callable[[], Status], codec: Codec, file: Path, with_arbiter: bool = True) -> None:
+        self._with_arbiter = with_arbiter
         self._status = status
         self._codec = codec
         self._file = file
@@ -82,7 +86,7 @@ class KeysDesk:
     def _heard(self) -> list[str]:
         status = self._status()
         heard = [node.name for node in status.nodes if any(link.up for link in node.links)]
-        return [*heard, ARBITER] if status.arbiter.connected else heard
+        return [*heard, ARBITER] if self._with_arbiter and status.arbiter.connected else heard
 
     def _not_opening(self, number: int, key: Key, heard: list[str]) -> list[str]:
         return [name for name in heard if not self._opens(name, number, key)]

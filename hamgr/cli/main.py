@@ -103,6 +103,14 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     _node_arguments(command("node", _node, "add a node to the cluster while it runs, or remove one"))
     init = command("init", commands.init, "say that this cluster is new, before hamgrd first starts", json=False)
     init.add_argument("--node", default="", help="this node's name (the host name)")
+    join = command("join", _join, "get this node an identity at an arbiter, by a token of `hamgr-arbiter enroll`")
+    join.add_argument("token", nargs="?", default="", metavar="TOKEN", help="or -: read it from standard input")
+    join.add_argument("--renew", action="store_true", help="ask for a new certificate, if it is time")
+    join.add_argument("--show", action="store_true", help="say what is there")
+    join.add_argument("--force", action="store_true", help="(--renew) although it is not time yet")
+    join.add_argument("--node", default="", help="this node's name (the host name)")
+    join.add_argument("--identity", type=Path, metavar="FILE", help="where it is kept (/etc/hamgr/arbiter.identity)")
+    join.add_argument("--write", action="store_true", help="put the arbiter into the configuration here")
     _import_arguments(command("import", _import, "turn Heartbeat's files into a hamgr.toml", json=False))
     _key_arguments(command("key", _key, "make, list and change the cluster's keys, while the daemons run"))
     tls = command("tls", _tls, "make certificates for the gRPC links: an authority, and one for each node", json=False)
@@ -208,6 +216,12 @@ def _node(args: argparse.Namespace) -> int:
     from hamgr.cli.nodes import node
 
     return node(args)
+
+
+def _join(args: argparse.Namespace) -> int:
+    from hamgr.cli.join import join
+
+    return join(args)
 
 
 def _disk(args: argparse.Namespace) -> int:

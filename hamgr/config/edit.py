@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,22 @@ def without_node(text: str, node: str) -> str:
     if root.get("arbiter", {}).get("tie_breaker") == node:
         del root["arbiter"]["tie_breaker"]
     _forget_two_node(root, len(nodes))
+    return tomlkit.dumps(root)
+
+
+def with_arbiter(text: str, addresses: Sequence[str], identity: str) -> str:
+    """The text with this arbiter in the place of any other. Raises EditError."""
+    root = _parse(text)
+    if "arbiter" not in root:
+        root["arbiter"] = tomlkit.table()
+    table = root["arbiter"]
+    one = len(addresses) == 1
+    for key in ("port", "addresses" if one else "address"):
+        table.pop(key, None)
+    table["address" if one else "addresses"] = addresses[0] if one else list(addresses)
+    table["identity"] = identity
+    if root.get("cluster", {}).get("two_node") is True:
+        del root["cluster"]["two_node"]
     return tomlkit.dumps(root)
 
 

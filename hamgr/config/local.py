@@ -87,6 +87,8 @@ def _not_here(config: Config, node: str) -> Iterator[tuple[str, str]]:
             yield f"node.{node}.address.{link.name}", f"this machine does not have {address}: hamgrd waits for it"
         if device and not Path(device).exists():
             yield f"link.{link.name}.device", f"{device} is not here: hamgrd waits for it"
+    if config.arbiter is not None and config.arbiter.identity is not None and not config.arbiter.identity.exists():
+        yield "arbiter.identity", f"{config.arbiter.identity} is not here: no vote from the arbiter before `hamgr join`"
     for alert in config.alerts:
         for key, fault in _alert_faults(alert):
             yield f"alert.{alert.name}.{key}", f"{fault}: this alert will not get through"

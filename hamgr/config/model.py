@@ -18,6 +18,8 @@ DEFAULT_STATE_DIR = Path("/var/lib/hamgr")
 DEFAULT_ADMIN_SOCKET = Path("/run/hamgr/admin.sock")
 DEFAULT_LINK_PORT = 694
 DEFAULT_ARBITER_PORT = 5410
+DEFAULT_ARBITER_TLS_PORT = 5412
+DEFAULT_JOIN_PORT = 5413
 DEFAULT_BAUD = 19200
 
 GUARD_SUFFIX = ".guard"
@@ -108,11 +110,13 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ArbiterConfig:
-    """more: further addresses with their ports, of other processes over the same store, tried in this order."""
+    """more: further addresses with their ports, of other processes over the same store, tried in this order. identity:
+    the file that `hamgr join` made; None: the cluster's own key opens what is said."""
 
     address: str
     port: int = DEFAULT_ARBITER_PORT
     more: tuple[tuple[str, int], ...] = ()
+    identity: Path | None = None
 
     @property
     def places(self) -> tuple[tuple[str, int], ...]:

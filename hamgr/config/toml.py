@@ -13,6 +13,7 @@ from hamgr.config.kinds import Kinds
 from hamgr.config.model import (
     DEFAULT_ADMIN_SOCKET,
     DEFAULT_ARBITER_PORT,
+    DEFAULT_ARBITER_TLS_PORT,
     DEFAULT_STATE_DIR,
     DEFAULT_SYSRQ_TRIGGER,
     GUARD_SUFFIX,
@@ -259,11 +260,13 @@ def _arbiter(table: Table, nodes: Collection[str]) -> tuple[ArbiterConfig, str]:
             table.wrong("address", "address for one, or addresses for several, not both")
     if any(port is not None for _address, port in places) and "port" in table.values:
         table.wrong("port", "a port in the address or as key, not both")
-    port = table.number("port", DEFAULT_ARBITER_PORT, 1, addresses.HIGHEST_PORT)
+    identity = table.optional_path("identity")
+    usual = DEFAULT_ARBITER_PORT if identity is None else DEFAULT_ARBITER_TLS_PORT
+    port = table.number("port", usual, 1, addresses.HIGHEST_PORT)
     tie_breaker = table.choice("tie_breaker", "", nodes)
     table.finish()
     first, *more = [(address, own or port) for address, own in places]
-    return ArbiterConfig(*first, tuple(more)), tie_breaker
+    return ArbiterConfig(*first, tuple(more), identity), tie_breaker
 
 
 def _fence_devices(root: Table, nodes: Collection[str]) -> tuple[FenceDeviceConfig, ...]:

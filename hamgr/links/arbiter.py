@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
 
 from hamgr.config.model import ArbiterConfig, Config
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
+from hamgr.links.caller import Caller
 from hamgr.links.codec import Codec, Rejected
 from hamgr.links.counters import Counters
-from hamgr.links.stream import CHANNEL_OPTIONS, REDIAL, log_end, target
+from hamgr.links.identity import IdentityError
+from hamgr.links.stream import REDIAL, log_end, target
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
 from hamgr.v1 import cluster_pb2 as pb
 
@@ -29,6 +30,10 @@ CLUSTER = "hamgr-cluster"
 PATIENCE = 0.25
 """The part of a deadtime after which an arbiter that does not answer is left for the one at the next address: so two
 can be tried in vain, and the change-over is done within one deadtime."""
+
+NOT_LET_IN = 2.0
+"""Seconds until the next attempt with an identity that can't be used, or that the arbiter does not take: only a human,
+or a renewal, changes that."""
 
 STRANGE = 3.0
 """Deadtimes for which we stay with a store that is not the cluster's arbiter, so that an operator can accept it, before
@@ -61,7 +66,8 @@ class ArbiterSession:
         self._deadtime = deadtime
         self._impatient: asyncio.TimerHandle | None = None
         self._useless: asyncio.Future[str] | None = None
-        self._codec = codec
+        self._caller = Caller(codec, config.identity)
+        self._codec = self._caller.codec
         self._on_answer = on_answer
         self._on_lost = on_lost
         self._newest: ArbiterReport | None = None
@@ -102,25 +108,28 @@ class ArbiterSession:
         self._newest = self._said = None
 
     async def _run(self) -> None:
-        async with AsyncExitStack() as open_channels:
-            stubs = []
-            for place in self._places:
-                channel = grpc.aio.insecure_channel(place, options=CHANNEL_OPTIONS)
-                stubs.append(pb_grpc.ArbiterStub(await open_channels.enter_async_context(channel)))
-            for place, stub in itertools.cycle(zip(self._places, stubs, strict=True)):
+        try:
+            for place in itertools.cycle(self._places):
                 self._where = place
+                pause = REDIAL
                 try:
-                    await self._attend(stub)
+                    await self._attend(pb_grpc.ArbiterStub(await self._caller.channel(place)))
                     reason = f"{place} ended the session"
                 except grpc.aio.AioRpcError as error:
                     reason = f"{place}: {error.details() or error.code().name}"
+                    if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+                        pause = NOT_LET_IN
                 except asyncio.InvalidStateError:
                     # A write to a call that ended in the same moment (grpc.aio raises it instead of the status).
                     reason = f"{place} ended the session"
                 except Silent as silent:
                     reason = f"{place} {silent}"
+                except IdentityError as error:
+                    reason, pause = str(error), NOT_LET_IN
                 self._on_lost(reason)
-                await asyncio.sleep(REDIAL)
+                await asyncio.sleep(pause)
+        finally:
+            await self._caller.close()
 
     async def _attend(self, stub: pb_grpc.ArbiterAsyncStub) -> None:
         """A session, for as long as it is of use when there are other addresses; raises Silent when it is not."""

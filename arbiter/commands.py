@@ -1,0 +1,352 @@
+"""What an operator says to the arbiter: who may join, who may stay no longer, and what is known of whom."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from arbiter.authority import fingerprint
+from arbiter.config import ArbiterConfig, port_of
+from arbiter.control import NobodyServes, ask
+from arbiter.records import emptied
+from arbiter.registry import Refused, Registry, Roll
+from arbiter.store import SqliteStore
+from hamgr.cli.typed_name import confirms
+from hamgr.config import durations
+from hamgr.config.addresses import check_address, check_name, check_node_name
+from hamgr.links.stream import target
+from hamgr.links.token import Token, digest, new_secret
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+LONGEST_VALID = 7 * 86400.0
+"""Seconds: a token that lies about for longer is found by somebody."""
+
+
+def carry_out(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    """Raises StoreError, RegistryError."""
+    commands: dict[str, Callable[[ArbiterConfig, argparse.Namespace], int]] = {
+        "enroll": _enroll,
+        "revoke": _revoke,
+        "forget": _forget,
+        "ca": _ca,
+        "init": _init,
+        "list": _list,
+        "show": _show,
+    }
+    _as_owner(config)
+    try:
+        return commands[args.command](config, args)
+    except Refused as refused:
+        print(f"hamgr-arbiter {args.command}: refused: {refused}", file=sys.stderr)
+        return FAILED
+
+
+def _as_owner(config: ArbiterConfig) -> None:
+    """What root's commands write must belong to the user that the service runs as: the state directory's owner."""
+    if os.geteuid() == 0 and config.state_dir.exists():
+        owner = config.state_dir.stat()
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+
+
+@contextmanager
+def _registry(config: ArbiterConfig) -> Iterator[Registry]:
+    registry = Registry(config.state_dir)
+    try:
+        yield registry
+    finally:
+        registry.close()
+
+
+def _tell(config: ArbiterConfig) -> str:
+    """Have the one that serves here take what was changed; what it says, in a sentence."""
+    try:
+        ended = ask(config.state_dir, {"do": "refresh"})["ended"]
+    except NobodyServes:
+        return "no hamgr-arbiter serves here now: it is taken at its start"
+    return f"the hamgr-arbiter here took it, and ended {len(ended)} stream(s)" if ended else "taken"
+
+
+# -- who may join -----------------------------------------------------------------------------------------------
+
+
+def _enroll(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    wrong = ""
+    try:
+        valid = durations.parse(args.valid)
+    except ValueError as error:
+        valid, wrong = 0.0, f"--valid: found {args.valid!r}, allowed {error}"
+    addresses = tuple(args.address) or config.addresses or _own_addresses()
+    for name in args.node:
+        if allowed := check_node_name(name):
+            wrong = f"--node: found {name!r}, allowed {allowed}"
+    for address in addresses:
+        if check_address(address):
+            wrong = f"--address: found {address!r}, allowed an IP address of this machine"
+    if allowed := check_name(args.cluster):
+        wrong = f"found cluster {args.cluster!r}, allowed {allowed}"
+    if not wrong and not 1.0 <= valid <= LONGEST_VALID:
+        wrong = f"--valid: found {args.valid!r}, allowed 1s to {durations.show(LONGEST_VALID)}"
+    if not addresses:
+        wrong = "this machine has no address that nodes could use; name one: --address ADDRESS"
+    if wrong:
+        print(f"hamgr-arbiter enroll: {wrong}", file=sys.stderr)
+        return USAGE
+    if args.cluster in config.key_files:
+        raise Refused(f"cluster {args.cluster} has a key file in {config.path}; take it out there first, and restart")
+    nodes, places = tuple(args.node), len(args.node) or args.nodes
+    with _registry(config) as registry:
+        signer = registry.ensure_authority()
+        secret = new_secret()
+        ends = time.time() + valid
+        registry.enrol(args.cluster, digest(secret), ends, nodes, places, config.limits.clusters)
+    told = _tell(config)
+    port = int(port_of(config.join_listen))
+    token = Token(args.cluster, tuple(target(a, port) for a in addresses), fingerprint(signer.certificate), secret)
+    until = f"{datetime.fromtimestamp(ends, UTC):%Y-%m-%d %H:%M} UTC"
+    if args.json:
+        print(json.dumps({"token": str(token), "cluster": args.cluster, "ends": ends, "places": places}))
+        return DONE
+    who = ", ".join(nodes) if nodes else f"{places} node{'' if places == 1 else 's'}"
+    print(f"hamgr join {token}")
+    print(
+        f"\nfor {who} of cluster {args.cluster}, each once, until {until}, at {', '.join(token.joining)}; {told}",
+        file=sys.stderr,
+    )
+    return DONE
+
+
+def _own_addresses() -> tuple[str, ...]:
+    """The address by which this machine would reach others. Nothing is sent (udp(7))."""
+    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((somewhere, 9))
+                return (str(probe.getsockname()[0]),)
+        except OSError:
+            continue
+    return ()
+
+
+# -- who may stay no longer -------------------------------------------------------------------------------------
+
+
+def _revoke(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    whom = f"{args.node} of cluster {args.cluster}" if args.node else f"every node of cluster {args.cluster}"
+    with _registry(config) as registry:
+        if args.node and args.node not in registry.load().nodes(args.cluster, time.time()):
+            known = ", ".join(registry.load().nodes(args.cluster, time.time())) or "none"
+            raise Refused(f"{args.node} has no good certificate in cluster {args.cluster}; these have: {known}")
+        by = f"by {_operator()} at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        count = registry.revoke(args.cluster, args.node, by)
+    print(f"revoked {count} certificate(s) of {whom}, and the cluster's tokens; {_tell(config)}")
+    return DONE
+
+
+def _operator() -> str:
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _forget(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    cluster = args.cluster
+    if cluster in config.key_files:
+        raise Refused(f"cluster {cluster} is in {config.path}: take it out there first, and restart hamgr-arbiter")
+    with _registry(config) as registry:
+        enrolled = cluster in registry.load().clusters
+    store = SqliteStore(config.state_dir, shared=True)
+    try:
+        known = enrolled or cluster in store.clusters()
+    finally:
+        store.close()
+    if not known:
+        raise Refused(f"cluster {cluster} is neither enrolled nor recorded here")
+    warning = (
+        f"Cluster {cluster} gets no vote from this arbiter any more: its nodes' certificates end, and so do its votes."
+        " One that is enrolled under this name later begins anew."
+    )
+    if not args.yes and not confirms("hamgr-arbiter forget", warning, "cluster", cluster):
+        return FAILED
+    try:
+        answer = ask(config.state_dir, {"do": "forget", "cluster": cluster})
+        if "refused" in answer:
+            raise Refused(answer["refused"])
+    except NobodyServes:
+        _forget_here(config, cluster)
+    print(f"cluster {cluster} is forgotten")
+    return DONE
+
+
+def _forget_here(config: ArbiterConfig, cluster: str) -> None:
+    store = SqliteStore(config.state_dir)
+    try:
+        with _registry(config) as registry:
+            registry.forget(cluster)
+        store.save(cluster, emptied(store.load(cluster)))
+    finally:
+        store.close()
+
+
+# -- who vouches ------------------------------------------------------------------------------------------------
+
+
+def _ca(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    if (args.number is not None) != (args.verb in ("activate", "retire")):
+        allowed = "`ca list`, `ca new`, `ca activate NUMBER` or `ca retire NUMBER`"
+        print(f"hamgr-arbiter ca: found wrong words, allowed {allowed}", file=sys.stderr)
+        return USAGE
+    with _registry(config) as registry:
+        match args.verb:
+            case "new":
+                new = registry.add_authority()
+                print(
+                    f"authority {new.number} is new, and does not sign yet; {_tell(config)}\n"
+                    f"next: nodes learn of it within an hour, or by `hamgr join --renew` there; when `hamgr-arbiter ca"
+                    f" list` says that all have, `hamgr-arbiter ca activate {new.number}`"
+                )
+            case "activate":
+                registry.activate_authority(args.number, args.force)
+                print(f"authority {args.number} signs; {_tell(config)}")
+            case "retire":
+                registry.retire_authority(args.number, args.force)
+                print(f"authority {args.number} is gone; {_tell(config)}")
+            case _:
+                _list_authorities(registry.load(), args.json)
+    return DONE
+
+
+def _list_authorities(roll: Roll, as_json: bool) -> None:
+    newest = roll.newest(time.time()).values()
+    rows = [
+        {
+            "number": authority.number,
+            "signs": authority.signs,
+            "sha256": fingerprint(authority.certificate).hex(),
+            "unknown_to": sorted(f"{c.node} of {c.cluster}" for c in newest if c.bundle < authority.number),
+            "signed": sorted(f"{c.node} of {c.cluster}" for c in newest if c.authority == authority.number),
+        }
+        for authority in roll.authorities
+    ]
+    if as_json:
+        print(json.dumps({"authorities": rows}))
+        return
+    for row in rows:
+        facts = [f"{len(row['signed'])} node(s) have a certificate of it"]  # type: ignore[arg-type]
+        facts += [f"NOT known to {', '.join(row['unknown_to'])}"] if row["unknown_to"] else []  # type: ignore[arg-type]
+        sign = "signs" if row["signs"] else "vouches"
+        print(f"{row['number']:>3}  {sign:<8} sha256 {str(row['sha256'])[:16]}...  {'; '.join(facts)}")
+
+
+# -- what is known ----------------------------------------------------------------------------------------------
+
+
+def _init(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    """An operator says that this cluster is new, or that its lost votes are known to be over."""
+    cluster = args.cluster
+    with _registry(config) as registry:
+        enrolled = registry.load().clusters
+    if cluster not in config.key_files and cluster not in enrolled:
+        raise Refused(f"cluster {cluster!r} is neither in {config.path} nor enrolled")
+    store = SqliteStore(config.state_dir)
+    try:
+        book = store.load(cluster)
+        if book.voter:
+            raise Refused(f"cluster {cluster!r} has a record that votes already")
+        store.save(cluster, replace(book, voter=True))
+    finally:
+        store.close()
+    print(f"the arbiter votes for cluster {cluster} from now on")
+    return DONE
+
+
+def _live(config: ArbiterConfig, clusters: list[str]) -> dict[str, Any]:
+    """What the one that serves here says; nothing if none does."""
+    try:
+        return ask(config.state_dir, {"do": "status", "clusters": clusters})
+    except NobodyServes:
+        return {}
+
+
+def _list(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    with _registry(config) as registry:
+        roll = registry.load()
+    store = SqliteStore(config.state_dir, shared=True)
+    try:
+        names = sorted({*store.clusters(), *config.key_files, *roll.clusters})
+    finally:
+        store.close()
+    return _tell_of(config, names, args.json, roll)
+
+
+def _show(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    with _registry(config) as registry:
+        roll = registry.load()
+    store = SqliteStore(config.state_dir, shared=True)
+    try:
+        known = args.cluster in {*store.clusters(), *roll.clusters}
+    finally:
+        store.close()
+    if not known:
+        raise Refused(f"no record of cluster {args.cluster!r} in {config.state_dir}")
+    code = _tell_of(config, [args.cluster], args.json, roll)
+    if not args.json:
+        _tell_nodes(_live(config, [args.cluster]), args.cluster, roll)
+    return code
+
+
+def _tell_of(config: ArbiterConfig, names: list[str], as_json: bool, roll: Roll) -> int:
+    live = _live(config, names)
+    now = time.time()
+    store = SqliteStore(config.state_dir, shared=True)
+    try:
+        books = {name: store.load(name) for name in names}
+    finally:
+        store.close()
+    for name, book in books.items():
+        nodes = live.get("clusters", {}).get(name, [])
+        facts = {
+            "cluster": name,
+            "votes": book.voter,
+            "vote_epoch": book.vote_epoch,
+            "voted_for": book.voted_for,
+            "stored_epoch": book.state.stamp.epoch,
+            "stored_view": book.state.stamp.view,
+            "coordinator": book.state.coordinator,
+            "access": "key file" if name in config.key_files else "enrolled" if name in roll.clusters else "none",
+            "joined": roll.nodes(name, now),
+            "serving": bool(live),
+            "nodes": nodes,
+        }
+        if as_json:
+            print(json.dumps(facts))
+            continue
+        vote = f"epoch {book.vote_epoch} for {book.voted_for}" if book.voted_for else "none yet"
+        here = [str(node["node"]) for node in nodes if node["connected"]]
+        connected = f"; connected: {', '.join(here) or 'nobody'}" if live else ""
+        access = "" if facts["access"] != "none" else "; neither enrolled nor in the configuration"
+        state = "votes" if book.voter else "has not learned the epoch"
+        print(f"{name}: {state}; last vote: {vote}{connected}{access}")
+    return DONE
+
+
+def _tell_nodes(live: dict[str, Any], cluster: str, roll: Roll) -> None:
+    now = time.time()
+    for certificate in sorted((c for c in roll.certificates.values() if c.cluster == cluster), key=lambda c: c.issued):
+        state = certificate.objection(now) or f"good until {datetime.fromtimestamp(certificate.ends, UTC):%Y-%m-%d}"
+        print(f"    certificate {certificate.serial[:16]} of {certificate.node}: {state}")
+    for node in live.get("clusters", {}).get(cluster, []):
+        link = "connected" if node["connected"] else "not connected"
+        alive = ", ".join(node["alive"])
+        print(f"    {node['node']}: {link}, heard {node['heard_ago']:.1f} s ago, epoch {node['epoch']}, hears {alive}")
+    for reason, count in sorted(live.get("refused", {}).items()):
+        print(f"    refused {count} time(s), any cluster: {reason}")

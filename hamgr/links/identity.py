@@ -1,0 +1,105 @@
+"""A node's identity at an arbiter of many clusters: one private file, made by `hamgr join`, replaced as a whole.
+
+It holds the node's certificate and key, the authorities that vouch for the arbiter, and the key that seals the frames
+of this cluster there. Nothing here loads a cryptographic library: gRPC takes the texts as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hamgr.links.keys import KeyFileError, Keys, read_private
+from hamgr.links.seal import Key, Method
+
+ARBITER_NAME = "hamgr-arbiter"
+"""Whom every certificate of an arbiter names, wherever it runs. No node's certificate does."""
+
+DEFAULT_IDENTITY = Path("/etc/hamgr/arbiter.identity")
+FORMAT = 1
+
+
+class IdentityError(Exception):
+    """The file can't be used: which, what was found, and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """certificate, key, authorities: PEM. seal: hexadecimal. ends: of the certificate, seconds since 1970.
+    sessions, joining: the arbiter's addresses with ports. repr leaves the secrets out."""
+
+    cluster: str
+    node: str
+    certificate: str
+    key: str = field(repr=False)
+    authorities: str
+    seal: str = field(repr=False)
+    ends: float
+    sessions: tuple[str, ...] = ()
+    joining: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> Keys:
+        return Keys({1: Key(bytes.fromhex(self.seal), Method.HMAC_SHA256)}, 1)
+
+
+def read_identity(path: Path, owner: int | None = None) -> Identity:
+    """Raises IdentityError. owner: the user that the file must belong to; None: any."""
+    try:
+        text = read_private(path, owner)
+    except KeyFileError as error:
+        raise IdentityError(str(error).replace("a key file; `hamgr key new` makes one", "an identity file")) from None
+    try:
+        found = json.loads(text)
+        if found.pop("format") != FORMAT:
+            raise ValueError("another format")
+        for name in ("sessions", "joining"):
+            found[name] = tuple(map(str, found[name]))
+        identity = Identity(**found)
+        _check(identity)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        found_there, allowed = "something else", "what `hamgr join TOKEN` writes"
+        raise IdentityError(f"{path}: found {found_there}, allowed {allowed}") from None
+    return identity
+
+
+def _check(identity: Identity) -> None:
+    for value in (identity.cluster, identity.node, identity.certificate, identity.key, identity.authorities):
+        if not isinstance(value, str) or not value:
+            raise ValueError("no text")
+    float(identity.ends)
+    if len(bytes.fromhex(identity.seal)) < 32:
+        raise ValueError("a short key")
+
+
+def write_identity(path: Path, identity: Identity) -> None:
+    """In place of what was there, mode 0600; on disk when this returns. Raises OSError."""
+    values: dict[str, Any] = {"format": FORMAT, **asdict(identity)}
+    write_private(path, json.dumps(values, indent=1) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """A file for its owner alone, replaced as a whole (rename(2)) with the owner that it had. Raises OSError."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if path.exists():
+                before = path.stat()
+                if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
