@@ -45,7 +45,7 @@ print(took)
 
 
 def bare(lab: Lab) -> float:
-    """Seconds of an off by the agent alone, which reads it back. The machine has left the cluster; it is on afterwards."""
+    """Seconds of an off by the agent alone, which reads it back, on a machine that left the cluster; it is on then."""
     lab.wait(lambda: lab.status("b")["nodes"][0]["state"] == "online", 30, "b to trust a")
     lab.node("a").kill_daemon(signal.SIGTERM)
     lab.wait(lambda: lab.status("b")["nodes"][0]["state"] == "left", 30, "a to leave")
