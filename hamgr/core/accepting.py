@@ -18,6 +18,7 @@ from hamgr.core.messages import ClusterState, Forward, Stamp
 if TYPE_CHECKING:
     from hamgr.core.coordinator import Coordinator
     from hamgr.core.node import Node
+    from hamgr.core.requests import Requester
 
 PATIENCE = 60.0
 """Seconds after which a change that is not done is given back; it is still done as soon as the nodes are there."""
@@ -30,7 +31,7 @@ def counts(state: ClusterState, store: str) -> bool:
 
 @dataclass(slots=True)
 class _Wish:
-    requester: tuple[str, int]
+    requester: Requester
     store: str
     until: float
 
@@ -42,7 +43,7 @@ class Accepting:
         self._node = node
         self._wish: _Wish | None = None
 
-    def serve(self, now: float, coordinator: Coordinator, requester: tuple[str, int], forward: Forward) -> None:
+    def serve(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         """An operator says that the store which answers now is the cluster's arbiter from now on."""
         node = self._node
         said, store = node.arbitration.said, forward.config

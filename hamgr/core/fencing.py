@@ -5,9 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import ClusterSpec, Mode
 from hamgr.core.events import FenceOutcome
+
+if TYPE_CHECKING:
+    from hamgr.core.requests import Requester
 
 
 class PlanState(enum.Enum):
@@ -46,7 +50,7 @@ class Plan:
     detail: str = ""
     by_operator: bool = False
     operator: str = ""
-    requests: list[tuple[str, int]] = field(default_factory=list)
+    requests: list[Requester] = field(default_factory=list)
     earliest: float = 0.0
     """When it may begin if a human wants it at once."""
     told: bool = False

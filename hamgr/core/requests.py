@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec, Mode
 from hamgr.core.coordinator import Coordinator
@@ -16,8 +16,14 @@ from hamgr.core.placement import candidates_of
 if TYPE_CHECKING:
     from hamgr.core.node import Node
 
-Requester: TypeAlias = tuple[str, int]
-"""The node at which an operator asked, and the number of the request there."""
+
+class Requester(NamedTuple):
+    """The node at which an operator asked, its life (incarnation), and the number of the request in that life."""
+
+    node: str
+    life: int
+    request: int
+
 
 REQUEST_TIMEOUT = 60.0
 """Seconds after which a forwarded request that nobody answered is given back as failed."""
@@ -147,18 +153,18 @@ class Requests:
 
     def answer(self, requester: Requester, done: bool, text: str) -> None:
         node = self._node
-        origin, request = requester
-        reply = ForwardReply(request, done, text)
+        reply = ForwardReply(requester.request, done, text)
         self._answers[requester] = reply
-        if origin == node.name:
-            node.emit(Reply(request, done, text))
-        else:
-            node.send(origin, reply)
+        if requester.node == node.name:
+            node.emit(Reply(requester.request, done, text))
+        elif requester.life == node.membership.peers[requester.node].incarnation:
+            node.send(requester.node, reply)
 
     # -- at the coordinator -------------------------------------------------------------------------------------
 
     def _serve(self, now: float, coordinator: Coordinator, origin: str, forward: Forward) -> None:
-        requester = (origin, forward.request)
+        life = self._node.incarnation if origin == self._node.name else self._node.membership.peers[origin].incarnation
+        requester = Requester(origin, life, forward.request)
         if requester in self._answers:
             answer = self._answers[requester]
             if answer is not None and origin != self._node.name:
@@ -192,7 +198,7 @@ class Requests:
 
     def _serve_standby(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
-        target = forward.node or requester[0]
+        target = forward.node or requester.node
         wanted = forward.verb == Verb.STANDBY.value
         member = coordinator.members.get(target)
         if member is None:
@@ -314,7 +320,7 @@ class Requests:
 
     def _serve_takeover(self, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         spec = self._node.spec
-        target = forward.node or requester[0]
+        target = forward.node or requester.node
         member = coordinator.members.get(target)
         if coordinator.maintenance:
             self.answer(requester, False, "in maintenance nothing is moved: hamgr maintenance off")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -74,6 +75,8 @@ class Process:
             machine.file,
         )
         self.born = self.node.started_at
+        self.requests = itertools.count(1)
+        """Of operators: each life begins anew, as `hamgr.host` does."""
         self.paused = False
         self.muted = False
         self.ended = False

@@ -23,7 +23,6 @@ OPERATOR = "olivia"
 class Operators:
     def __init__(self, world: World) -> None:
         self._world = world
-        self._requests = 0
         self._open: dict[tuple[Process, int], Answered] = {}
 
     def ask(
@@ -40,8 +39,7 @@ class Operators:
         if machine is None or machine.process is None:
             return False
         process = machine.process
-        self._requests += 1
-        request = self._requests
+        request = next(process.requests)
         process.note(f"an operator asks: {' '.join(word for word in (verb.value, group, node, config) if word)}")
         if then is not None:
             self._open[process, request] = then

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
+from hamgr.core.events import Verb
 from hamgr.sim.conditions import CALM
 from hamgr.sim.faults import Fault
 from hamgr.sim.shape import LINKS
@@ -63,3 +64,15 @@ def test_a_watchdog_frees_the_groups_of_a_killed_daemon_where_there_is_a_majorit
     world = universe(dataclasses.replace(TWO, nodes=nodes, two_node=False), 60.0, "10s kill a")
     assert world.trace.counts["watchdog-reset"] == 1
     assert world.checker.owners("web") == ["b"]
+
+
+def test_a_request_of_a_new_life_is_not_taken_for_one_of_the_life_before() -> None:
+    """Each life numbers its requests from 1; the coordinator gave the answer to the former life's, and did nothing."""
+    world = World(TWO, CALM, 1)
+    world.begin([Fault(20.0, ("kill", "b")), Fault(20.5, ("start", "b"))], TWO.names)
+    for at, to in ((15.0, "b"), (40.0, "a")):
+        world.engine.run_until(at)
+        world.operators.ask(Verb.TAKEOVER, to, "web", at="b")
+        world.engine.run_until(at + 4.0)
+        assert world.checker.owners("web") == [to]
+    assert world.trace.counts["coordinator"] == 3, "a all the time: told by both, and by the second life of b"
