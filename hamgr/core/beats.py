@@ -24,8 +24,8 @@ class Beats:
         node = self._node
         before = peer.heartbeat
         self.changes(now, node.membership.heartbeat(now, link, peer.name, incarnation, beat))
-        if peer.heartbeat is not beat:
-            return
+        if peer.heartbeat is not beat or not peer.heard:
+            return  # whoever does not hear us leads us nowhere
         if before is None or _substance(before) != _substance(beat):
             node.dirty = True
         if (before is None or before.config != beat.config) and runs_another(node.config, beat.config):
@@ -39,7 +39,9 @@ class Beats:
             elif election.follow(peer.name, beat.epoch):
                 node.new_coordinator(now)
         elif beat.initialised and beat.epoch > election.epoch:
-            node.later_epoch(now, beat.epoch)
+            if beat.coordinator or election.following in ("", node.name, peer.name):
+                node.later_epoch(now, beat.epoch)
+            # Else it only stands, or stood: that takes us from no coordinator. Ours hears it too, or it can't join.
         elif election.following == peer.name and not declares:
             node.lose_coordinator(now)
 
