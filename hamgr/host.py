@@ -77,6 +77,7 @@ PAUSE_THRESHOLD = 0.050
 _LEVELS = {
     Kind.NODE_DEAD: logging.WARNING,
     Kind.NODE_SUSPECTED: logging.WARNING,
+    Kind.NODE_OUTSIDE: logging.WARNING,
     Kind.LINK_DOWN: logging.WARNING,
     Kind.ARBITER_LOST: logging.WARNING,
     Kind.ARBITER_CHANGED: logging.WARNING,

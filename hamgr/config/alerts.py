@@ -17,6 +17,7 @@ ALARMING = (
     Kind.LINK_DOWN,
     Kind.NODE_SUSPECTED,
     Kind.NODE_DEAD,
+    Kind.NODE_OUTSIDE,
     Kind.ARBITER_LOST,
     Kind.QUORUM_LOST,
     Kind.FENCE_ASKED,

@@ -126,6 +126,7 @@ class Beats:
 
     def _make(self, now: float) -> Heartbeat:
         node = self._node
+        hears = (node.name, *node.membership.alive())
         following = node.election.following
         if node.coordinator is not None and now >= node.leases.until:
             following = ""
@@ -142,10 +143,12 @@ class Beats:
             config=node.config,
             staged=node.pushing.says_staged(),
             applied=node.pushing.applied,
+            hears=() if node.mesh.small else hears,
+            mesh=() if node.mesh.small or len(node.mesh.best) == len(hears) else tuple(sorted(node.mesh.best)),
         )
 
 
 def _substance(beat: Heartbeat) -> tuple[object, ...]:
     """What of a heartbeat decisions depend on, beyond that it came."""
     pushed = (beat.staged, beat.applied)
-    return (beat.epoch, beat.coordinator, beat.stored, beat.initialised, beat.leaving, pushed)
+    return (beat.epoch, beat.coordinator, beat.stored, beat.initialised, beat.leaving, pushed, beat.hears, beat.mesh)

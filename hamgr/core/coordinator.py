@@ -10,25 +10,20 @@ import dataclasses
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 
+from hamgr.core.circle import Circle, Merits
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Mode
 from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.fencing import Fencing, PlanState, delay_before
 from hamgr.core.members import Grant, MemberRecord
 from hamgr.core.membership import Liveness, Membership, Peer
+from hamgr.core.mesh import Mesh
 from hamgr.core.messages import ClusterState, GroupReport, Order, Report, RosterEntry, Stamp, Standing
 from hamgr.core.placement import Candidate, candidates_of, place
 from hamgr.core.shots import Shots
 from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
 
 SETTLED = frozenset({GroupState.STARTED, GroupState.STOPPED, GroupState.STOP_FAILED})
-
-
-def _kept_out(report: GroupReport, held: Collection[str]) -> bool:
-    """What runs, or is being started, is not moved for that: the start itself says whether it can. held: the groups
-    that any node has."""
-    unready = report.unready != "" and report.state is GroupState.STOPPED
-    return unready and (report.group in held or not report.soon)
 
 
 class Coordinator:
@@ -59,6 +54,7 @@ class Coordinator:
         self.fencing = Fencing(spec)
         self.shots = Shots(spec, inherited.shots, now)
         self.members: dict[str, MemberRecord] = {}
+        self.circle = Circle(me, spec.names, spec.tie_breaker)
         self._roster = {name: RosterEntry(name) for name in spec.names}
         expected = (inherited.config.added, inherited.proposed.added)
         self._roster.update(
@@ -205,6 +201,34 @@ class Coordinator:
             self.members[node] = MemberRecord(incarnation, self.state.stamp if known else Stamp())
             self.joined.append(node)
 
+    def draw_circle(
+        self,
+        now: float,
+        mesh: Mesh,
+        weight: Callable[[Collection[str]], int],
+        enough: Callable[[Collection[str]], bool],
+        load: int,
+        out: list[Effect],
+    ) -> frozenset[str]:
+        """Who goes on when not all members hear each other. The set for whose sake we shall give up, if there is one.
+
+        load: what this node runs, by priority.
+        """
+
+        def merits(node: str) -> Merits:
+            member = self.members[node]
+            runs = load if node == self._me else self._membership.peers[node].load
+            return Merits(member.report.health if member.report is not None else 0, runs)
+
+        before = set(self.circle.outside)
+        lives = {node: member.incarnation for node, member in self.members.items()}
+        self.circle.draw(now, mesh, lives, weight, enough, merits)
+        for node, why in self.circle.outside.items():
+            if node not in before:
+                inside = ", ".join(name for name in self._spec.names if name in self.circle.inside)
+                out.append(Announce(Kind.NODE_OUTSIDE, f"{node} runs nothing: {why}; {inside} go on", node))
+        return self.circle.better
+
     # -- fencing ------------------------------------------------------------------------------------------------
 
     def want_fences(self, now: float, load: int) -> None:
@@ -216,13 +240,16 @@ class Coordinator:
             if member is not None:
                 failed = [g.group for g in member.groups.values() if g.state is GroupState.STOP_FAILED]
                 plan = self.fencing.plans.get(peer.name)
-                if plan is not None and not failed and not plan.by_operator:
+                outside = self._outside(member, peer.name)
+                if plan is not None and not failed and not outside and not plan.by_operator:
                     self.fencing.forget(peer.name)
                 if failed:
                     reason = f"{peer.name} can't stop {', '.join(failed)}"
                     self.fencing.want(now, peer.name, peer.incarnation, reason)
+                elif outside:
+                    self.fencing.want(now, peer.name, peer.incarnation, outside)
                 continue
-            if peer.heard or self.verdict_standing(peer) is not None:
+            if peer.heard or peer.name in self.circle.held or self.verdict_standing(peer) is not None:
                 continue
             if peer.liveness is Liveness.DEAD:
                 delay = self._delay(peer, load)
@@ -231,6 +258,14 @@ class Coordinator:
                 reason = f"{peer.name} was never heard since {self._me} started"
                 incarnation = peer.incarnation or self._roster[peer.name].incarnation
                 self.fencing.want(now, peer.name, incarnation, reason)
+
+    def _outside(self, member: MemberRecord, node: str) -> str:
+        """Why a member must be fenced though it is heard: it is outside the circle, and was in it or runs something."""
+        why = self.circle.outside.get(node, "")
+        runs = any(group.state not in (GroupState.STOPPED, GroupState.UNKNOWN) for group in member.groups.values())
+        if why and (runs or self.circle.was_in(node, member.incarnation)):
+            return f"{why}, and the others go on without {node}"
+        return ""
 
     def verdict_standing(self, peer: Peer) -> str | None:
         """The recorded standing that clears this node for every group, if one does."""
@@ -255,7 +290,7 @@ class Coordinator:
         elif node.fence_levels == 0:
             fencing = f"it has no fence device; if you have made sure that it is off: hamgr fence ack {peer.name}"
         else:
-            fencing = ""
+            fencing = self.circle.held.get(peer.name, "")
         return PeerFacts(
             node=peer.name,
             heard=peer.heard,
@@ -334,8 +369,8 @@ class Coordinator:
         candidates = {
             node: Candidate(
                 node,
-                self.fit(member) and not self._switches(node),
-                frozenset(g.group for g in member.groups.values() if g.barred or _kept_out(g, held)),
+                self.fit(member) and not self._switches(node) and node not in self.circle.outside,
+                frozenset(g.group for g in member.groups.values() if g.barred or self._kept_out(node, g, held)),
                 self._scores[node] if self.health is None else self.health.get(node, self._scores[node]),
             )
             for node, member in self.members.items()
@@ -398,6 +433,15 @@ class Coordinator:
         """It is about to start anew with the configuration that was committed while it was away."""
         beat = self._membership.peers[node].heartbeat if node != self._me else None
         return beat is not None and beat.applied < self.config.version and beat.staged == self.config.digest
+
+    def _kept_out(self, node: str, report: GroupReport, held: Collection[str]) -> bool:
+        """What runs, or is being started, is not moved for that: the start itself says whether it can. held: the groups
+        that any node has."""
+        if report.state is not GroupState.STOPPED:
+            return False
+        if node in self.circle.waiting and report.group in held:
+            return True
+        return report.unready != "" and (report.group in held or not report.soon)
 
     @staticmethod
     def fit(member: MemberRecord) -> bool:
@@ -465,6 +509,9 @@ class Coordinator:
                     self._ask_release(name, node, target, out)
         if member.admitted == Stamp() or not stored_by_quorum(member.admitted):
             self.waits[name] = (f"waits until a quorum has stored the view with {target}",)
+            return
+        if target in self.circle.waiting and name not in grants[target].keep:
+            self.waits[name] = (f"waits for {target}: {self.circle.waiting[target]}",)
             return
         leaders = [leader for leader in group.after if not is_started(leader, self.members)]
         if leaders and name not in grants[target].keep:
@@ -549,6 +596,8 @@ class Coordinator:
                 reasons.append(f"{node} is on standby (hamgr online {node})")
             elif member.report is not None and member.report.unfit:
                 reasons.append(f"{node} can't run anything: {member.report.unfit}")
+            elif node in self.circle.outside:
+                reasons.append(self.circle.outside[node])
             elif self._switches(node):
                 reasons.append(f"{node} is about to start anew with the pushed configuration")
             elif near is not None and node not in near:

@@ -163,6 +163,7 @@ class Kind(enum.Enum):
     LINK_DOWN = "link-down"
     NODE_UP = "node-up"
     NODE_SUSPECTED = "node-suspected"
+    NODE_OUTSIDE = "node-outside"
     NODE_DEAD = "node-dead"
     NODE_LEFT = "node-left"
     NODE_FENCED = "node-fenced"

@@ -106,7 +106,9 @@ class Heartbeat:
     sender has on disk. load: the sum of the priorities of the groups that it runs. running: those groups, for the
     status on every node; nothing is decided by it. config: the digest of the configuration that the sender runs with.
     staged: of the one that it has on disk and could switch to, as long as what that changes is stopped there. applied:
-    the version of the last pushed one that its file was brought to.
+    the version of the last pushed one that its file was brought to. hears: the sender, and whom it hears
+    and is heard by (empty: it does not say, as of two nodes). mesh: the largest set of nodes that all hear each other,
+    with the sender in it; empty when it is all that it hears.
     """
 
     sent_us: int
@@ -121,6 +123,8 @@ class Heartbeat:
     config: str = ""
     staged: str = ""
     applied: int = 0
+    hears: tuple[str, ...] = ()
+    mesh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the simulator. The order of the effects is part of the interface: see `hamgr.cor
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from hamgr.core.accepting import Accepting
 from hamgr.core.arbitration import Arbitration
@@ -56,6 +57,7 @@ from hamgr.core.leases import Leases
 from hamgr.core.leaving import Leaving
 from hamgr.core.member import Member
 from hamgr.core.membership import Membership, Peer, microseconds
+from hamgr.core.mesh import Mesh
 from hamgr.core.messages import (
     Body,
     ClusterState,
@@ -114,6 +116,7 @@ class Node:
             {peer: spec.links_between(name, peer) for peer in spec.names if peer != name},
             spec.timing,
         )
+        self.mesh = Mesh(name, spec.names, spec.timing)
         self.election = Election(spec, name, durable.epoch, durable.voted_for, durable.initialised)
         self.member = Member(name, spec.groups)
         self.member.hands_off = self.stored.maintenance
@@ -506,6 +509,7 @@ class Node:
     def _paused(self, now: float, duration: float) -> None:
         self.tell(Kind.PAUSED, f"{self.name} did not run for {duration * 1000:.0f} ms", self.name)
         self.membership.paused(duration, now)
+        self.mesh.paused(duration)
         # The votes of before are too old to be counted: their voters may have started anew meanwhile.
         self.election.claim = None
         self.beat_soon = True
@@ -521,6 +525,8 @@ class Node:
             self._pulse(now)
         self.records.learn(now)
         self.pushing.follow(now)
+        if self.mesh.update(now, self.membership, self.electorate.count):
+            self.dirty = True
         for _round in range(MAX_ROUNDS):
             self.leases.renew(now)
             self.member.may_start = self.leases.may_start(now)
@@ -617,11 +623,31 @@ class Node:
         if self.coordinator is not coordinator:
             return True
         self.pushing.settle(now, coordinator)
+        if not coordinator.maintenance and self._gives_way(now, coordinator):
+            return True
         coordinator.want_fences(now, self.member.load)
         self._run_fences(now, coordinator)
         coordinator.failback_closed = self.failback_closed
         coordinator.decide(now, self.stored_by_quorum, self._send_order, self.prompt)
         return self.dirty or self.report_due or self.member.changed
+
+    def enough(self, some: Collection[str]) -> bool:
+        """These are a quorum, with the arbiter if it answers."""
+        return self.electorate.count(some, self.arbitration.usable(self.now)) >= self.electorate.majority
+
+    def _gives_way(self, now: float, coordinator: Coordinator) -> bool:
+        """See who goes on if not all hear each other. Those who do better without us get a coordinator of their own."""
+        count = self.electorate.count
+        better = coordinator.draw_circle(now, self.mesh, count, self.enough, self.member.load, self.prompt)
+        if not better:
+            return False
+        self.mesh.yielded = better
+        names = ", ".join(name for name in self.spec.names if name in better)
+        text = f"{self.name} gives up to be coordinator: {names} all hear each other, and it does not hear them all"
+        self.tell(Kind.NODE_OUTSIDE, text, self.name)
+        self.lose_coordinator(now)
+        self.election.not_before = now + self.spec.timing.deadtime + self.voting.patience()
+        return True
 
     def _renew_view(self, coordinator: Coordinator) -> None:
         """Take in who came and went; a new cluster state goes to our disk and to every member."""
@@ -670,6 +696,7 @@ class Node:
             wake = min(wake, deadline)
         for deadline in self.member.deadlines():
             wake = min(wake, deadline)
+        wake = min(wake, self.mesh.due_at(now))
         for deadline in self.delivery.deadlines(self._lives()):
             wake = min(wake, deadline)
         if now < self.leases.until:

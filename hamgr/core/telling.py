@@ -89,7 +89,8 @@ def _node(node: Node, name: str, now: float) -> NodeStatus:
         if member is None and peer.heard:
             state = "joining"
         elif member is not None and member.report is not None:
-            standby, unfit, health = member.report.standby, member.report.unfit, member.report.health
+            standby, health = member.report.standby, member.report.health
+            unfit = member.report.unfit or coordinator.circle.outside.get(name, "")
     elif not peer.heard:
         state = _recorded(node, peer) or state
     links = tuple(

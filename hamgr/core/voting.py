@@ -103,6 +103,10 @@ class Voting:
         turn = self.vacant_since + within_reach.index(node.name) * 2 * timing.keepalive
         if len(node.membership.alive()) < len(node.membership.peers):
             turn = max(turn, node.started_at + timing.deadtime)
+        count = node.electorate.count
+        if any(count(found) > count(node.mesh.best) and node.enough(found) for found in node.mesh.elsewhere()):
+            # More nodes that all hear each other are to be had by one of them.
+            turn = max(turn, self.vacant_since + timing.deadtime)
         return turn
 
     def _may_stand_alone(self, now: float) -> bool:

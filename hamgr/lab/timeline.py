@@ -17,6 +17,7 @@ TOLD = frozenset(
         Kind.NODE_UP,
         Kind.NODE_SUSPECTED,
         Kind.NODE_DEAD,
+        Kind.NODE_OUTSIDE,
         Kind.NODE_LEFT,
         Kind.NODE_FENCED,
         Kind.VOTE_ASKED,

@@ -109,6 +109,8 @@ def _heartbeat_out(body: core.Heartbeat) -> pb.Heartbeat:
         config=bytes.fromhex(body.config),
         staged=bytes.fromhex(body.staged),
         applied=body.applied,
+        hears=body.hears,
+        mesh=body.mesh,
     )
 
 
@@ -126,6 +128,8 @@ def _heartbeat_in(body: pb.Heartbeat) -> core.Heartbeat:
         body.config.hex(),
         body.staged.hex(),
         body.applied,
+        tuple(body.hears),
+        tuple(body.mesh),
     )
 
 
