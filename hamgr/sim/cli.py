@@ -15,6 +15,7 @@ from pathlib import Path
 from hamgr.core.cluster import MAX_NODES, ClusterSpec, GroupSpec, NodeSpec, Timing
 from hamgr.sim.conditions import CALM
 from hamgr.sim.faults import TimelineError
+from hamgr.sim.partitions import FEWEST, all_cases, judge, some_directed
 from hamgr.sim.run import Outcome, Plan, plan, run
 from hamgr.sim.scenario import CLUSTER, TIMELINE, Scenario, accept, cluster_tables, expected, play, read, timeline
 from hamgr.sim.shape import LINKS, ShapeError, Wanted, spec_to_toml
@@ -42,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (2)")
     parser.add_argument("--no-shrink", action="store_true", help="don't look for the minimal timeline of a failure")
     parser.add_argument("--bench", action="store_true", help="measure the speed with three nodes and no faults")
+    parser.add_argument(
+        "--partitions",
+        type=int,
+        metavar="N",
+        help="cut the links between N nodes in every way (from 5 on: both directions), with and without arbiter",
+    )
+    parser.add_argument("--sample", type=int, metavar="K", help="(--partitions) K ways by chance, of all directions")
     parser.add_argument("--scenario", type=Path, nargs="+", metavar="FOLDER", help="play these scenarios instead")
     parser.add_argument("--accept", action="store_true", help="make what the scenarios show the expected log")
     return parser
@@ -90,6 +98,10 @@ def main(argv: list[str] | None = None) -> int:
         return max([_play(scenario, options.trace, options.accept) for scenario in scenarios])
     if options.bench:
         return _bench()
+    if options.partitions is not None:
+        if not FEWEST <= options.partitions <= MAX_NODES:
+            parser.error(f"--partitions {options.partitions}: allowed are {FEWEST} to {MAX_NODES}")
+        return _partitions(options.partitions, options.sample, options.first, options.no_arbiter, options.jobs)
     wanted = Wanted(
         nodes=options.nodes,
         arbiter=False if options.no_arbiter else None,
@@ -114,6 +126,28 @@ def _play(scenario: Scenario, trace: bool, accepts: bool) -> int:
     difference = list(difflib.unified_diff(expected(scenario), played.log, "expected", "played", lineterm="", n=2))
     print("\n".join([f"{name}: {'another log than expected' if difference else 'as expected'}", *difference]))
     return VIOLATION if difference else 0
+
+
+def _partitions(nodes: int, sample: int | None, seed: int, no_arbiter: bool, jobs: int) -> int:
+    """Judge every case, with an arbiter and without."""
+    wrong = 0
+    for arbiter in (False,) if no_arbiter else (False, True):
+        began = time.monotonic()
+        cases = all_cases(nodes, arbiter) if sample is None else some_directed(nodes, arbiter, sample, seed)
+        with multiprocessing.Pool(jobs) as pool:
+            verdicts = list(pool.imap(judge, cases, chunksize=4))
+        bad = [verdict for verdict in verdicts if verdict.wrong]
+        for verdict in bad[:TOLD]:
+            print(f"{verdict.case}: {verdict.wrong}")
+        wrong += len(bad)
+        print(
+            f"{nodes} nodes{' and the arbiter' if arbiter else ''}: {len(verdicts)} partitions, {len(bad)} wrong;"
+            f" at rest after {max(verdict.settled for verdict in verdicts):g} s at most,"
+            f" {max(verdict.fenced for verdict in verdicts)} machines fenced at most;"
+            f" {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    return VIOLATION if wrong else 0
 
 
 def _one(job: _Job, seed: int, trace: bool, shrinks: bool) -> int:

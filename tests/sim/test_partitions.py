@@ -1,0 +1,58 @@
+"""Every partition of three nodes, and some of four and five: one set goes on, and then everything is at rest."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from hamgr.core.circle import Circle
+from hamgr.sim.cli import main
+from hamgr.sim.partitions import Case, all_cases, every_directed, every_symmetric, judge, some_directed
+
+SAMPLE = int(os.environ.get("HAMGR_PARTITIONS", "10"))
+"""Of four nodes and of five, each with and without an arbiter; 0: all of them, which takes an hour."""
+
+
+def wrong(cases: list[Case]) -> list[str]:
+    return [f"{verdict.case}: {verdict.wrong}" for case in cases if (verdict := judge(case)).wrong]
+
+
+@pytest.mark.parametrize("arbiter", [False, True])
+def test_every_partition_of_three_nodes_has_one_winner_and_comes_to_rest(arbiter: bool) -> None:
+    cases = list(every_directed(3, arbiter))
+    assert len(cases) == 64
+    assert wrong(cases) == []
+
+
+@pytest.mark.parametrize("arbiter", [False, True])
+@pytest.mark.parametrize("nodes", [4, 5])
+def test_partitions_of_more_nodes_have_one_winner_and_come_to_rest(nodes: int, arbiter: bool) -> None:
+    cases = list(all_cases(nodes, arbiter))
+    assert len(cases) == {4: 4096, 5: 1024}[nodes]
+    if SAMPLE:
+        cases = random.Random(f"{nodes}").sample(cases, SAMPLE)
+    assert wrong(cases) == []
+
+
+def test_what_is_to_come_of_a_partition_is_noticed_when_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a circle two nodes that don't hear each other both run something."""
+    monkeypatch.setattr(Circle, "_choose", lambda self, mesh, present, *more: setattr(self, "inside", present))
+    (found,) = wrong([Case(3, False, (("b", "c"),))])
+    assert "not all of them hear each other" in found
+
+
+def test_the_ways_of_five_nodes_by_chance_are_the_same_each_time() -> None:
+    assert list(some_directed(5, True, 5, 1)) == list(some_directed(5, True, 5, 1))
+    assert len(list(every_symmetric(5, False))) == 1024
+
+
+def test_the_command_judges_them_and_says_how_many_were_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--partitions", "3", "--sample", "2", "--no-arbiter", "--jobs", "1"]) == 0
+    assert "3 nodes: 2 partitions, 0 wrong" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["--partitions", "2"])
+    assert ended.value.code == 2
