@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -57,7 +58,9 @@ class OwnCertificate:
 
 
 def make_authority(number: int, signs: bool) -> Authority:
-    certificate, secret = new_authority(f"hamgr-arbiter {number} of {datetime.now(UTC):%Y-%m-%d}")
+    # The last part tells it from the one of another arbiter: by its name alone an authority is looked up.
+    name = f"hamgr-arbiter {number} of {datetime.now(UTC):%Y-%m-%d} {secrets.token_hex(4)}"
+    certificate, secret = new_authority(name)
     return Authority(number, public_pem(certificate).decode(), private_pem(secret).decode(), signs)
 
 

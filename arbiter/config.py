@@ -14,7 +14,6 @@ from hamgr.config.model import DEFAULT_ARBITER_PORT, DEFAULT_ARBITER_TLS_PORT, D
 from hamgr.config.problems import ConfigError, Problem, describe
 from hamgr.config.table import Mistakes, Table
 from hamgr.core.cluster import MAX_NODES
-from hamgr.links.acceptor import MAX_STRANGERS
 from hamgr.links.keys import KeyFileError, Keys, load_keys
 
 DEFAULT_CONFIG = Path("/etc/hamgr/arbiter.toml")
@@ -36,7 +35,7 @@ class Limits:
     clusters: int = 4096
     nodes: int = MAX_NODES
     reports: int = 200
-    strangers: int = MAX_STRANGERS
+    strangers: int = 64
 
 
 @dataclass(frozen=True, slots=True)

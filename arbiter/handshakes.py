@@ -1,7 +1,8 @@
 """Counts the handshakes that fail within gRPC, which tells of them on standard error alone.
 
 Its lines about them are read there, counted as refusals with their reason, and said at a bounded rate in our own log:
-strangers by the thousand can't fill the journal. All other lines pass.
+strangers by the thousand can't fill the journal. Of its other lines those pass that tell errors, and of what others
+write, all.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import threading
 
 from arbiter.refusals import Refusals
 
+_GOSSIP = re.compile(rb"[IW]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+\.cc:\d+\] |WARNING: All log messages before absl::")
 _FAILED = re.compile(rb"ssl_transport_security\.cc:\d+\] Handshake failed with error \w+: (.*)")
 REASONS = {
     "certificate has expired": "the certificate has expired",
     "certificate is not yet valid": "the certificate is not valid yet; compare the clocks",
     "unable to get local issuer certificate": "a certificate of another authority",
     "unable to verify the first certificate": "a certificate of another authority",
+    "certificate signature failure": "a certificate of another authority",
     "self signed certificate": "a certificate of another authority",
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "no certificate",
     "WRONG_VERSION_NUMBER": "no TLS",
@@ -36,6 +39,11 @@ def reason_of(line: bytes) -> str:
     said = found[1].decode(errors="replace")
     words = said.rpartition("OPENSSL_internal:")[2]
     return next((reason for word, reason in REASONS.items() if word in said), f"the handshake failed ({words[:80]})")
+
+
+def have_grpc_speak() -> None:
+    """To be called before gRPC is loaded: `hamgr` silences it."""
+    os.environ.pop("GRPC_VERBOSITY", None)
 
 
 def listen_to_grpc(refusals: Refusals) -> None:
@@ -61,7 +69,7 @@ def _read(reading: int, behind: int, refusals: Refusals) -> None:
             for line in lines:
                 if reason := reason_of(line):
                     refusals.note("session", reason)
-                else:
+                elif not _GOSSIP.match(line):
                     _pass(behind, line + b"\n")
 
 

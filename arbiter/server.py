@@ -40,6 +40,9 @@ def _carry_out(config: ArbiterConfig, options: argparse.Namespace) -> int:
         case "check":
             return _check(config)
         case "run":
+            from arbiter.handshakes import have_grpc_speak
+
+            have_grpc_speak()
             from arbiter.hosting import ListenError, serve
 
             try:
