@@ -33,7 +33,7 @@ def backup(config: ArbiterConfig, file: Path) -> int:
     registry = Registry(config.state_dir)
     try:
         records = {cluster: _book_out(store.load(cluster)) for cluster in store.clusters()}
-        content = {"records": records, "registry": registry.dump()}
+        content = {"store": store.identity, "records": records, "registry": registry.dump()}
     finally:
         registry.close()
         store.close()
@@ -60,8 +60,12 @@ def restore(config: ArbiterConfig, args: argparse.Namespace) -> int:
             if not args.yes and not confirms("hamgr-arbiter restore", warning, "host", host):
                 return 1
         books = {cluster: put_back(_book_in(row), store.load(cluster)) for cluster, row in content["records"].items()}
-        registry.refill(content["registry"])
+        identity = str(content["store"])
+        # In this order: half of it is no danger, and can be restored again.
         store.save_all(books)
+        registry.refill(content["registry"])
+        if not args.new_store:
+            store.adopt(identity)
     except (KeyError, ValueError, TypeError) as error:
         raise BadBackup(f"{args.file}: found a backup that can't be read ({error}), allowed a whole one") from None
     finally:
@@ -71,6 +75,10 @@ def restore(config: ArbiterConfig, args: argparse.Namespace) -> int:
         f"{len(books)} record(s) of {made} are back; none votes before more than half of its cluster's nodes have said"
         " what they know. What was revoked since then must be revoked again"
     )
+    if args.new_store:
+        print("it is a new store: say `hamgr arbiter accept` in each cluster")
+    else:
+        print("it takes the place of the store that was lost: whatever is left of that one must never serve again")
     return 0
 
 

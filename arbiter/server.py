@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("file", type=Path)
     restore = commands.add_parser("restore", parents=[common], help="put a backup back; every record learns anew")
     restore.add_argument("file", type=Path)
+    restore.add_argument("--new-store", action="store_true", help="don't take the lost store's place: see the manual")
     restore.add_argument("--yes", action="store_true", help="don't ask, although there are records")
     return parser
 

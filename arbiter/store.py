@@ -97,6 +97,14 @@ class SqliteStore:
             self._db.execute("insert into meta values ('identity', ?)", found)
         return str(found[0])
 
+    def adopt(self, identity: str) -> None:
+        """From now on be the store that was lost. It must never serve again."""
+        try:
+            self._db.execute("update meta set value = ? where key = 'identity'", (identity,))
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        self.identity = identity
+
     def _failed(self, error: sqlite3.Error | OSError) -> StoreError:
         return StoreError(f"{self._where}: {error}")
 
