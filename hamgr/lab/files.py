@@ -62,6 +62,7 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
     if options.arbiter:
         lines += ["", "[arbiter]", f'address = "{ARBITER_ADDRESS}"']
         lines += [f'settle = "{options.settle}"', 'tie_breaker = "a"']
+        lines += [f'identity = "{layout.here}/arbiter.identity"'] if options.enrolled else []
     for name in options.links:
         lines += ["", f"[link.{name}]", *map(layout.placed, LINKS[name].lines)]
         if LINKS[name].network == WIRE:
@@ -129,7 +130,10 @@ def _fence_device(options: Options, layout: Layout, node: str) -> list[str]:
     return lines
 
 
-def arbiter_toml(layout: Layout) -> str:
+def arbiter_toml(options: Options, layout: Layout) -> str:
+    if options.enrolled:
+        lines = [f'state_dir = "{layout.here}"', "[enroll]", f'addresses = ["{ARBITER_ADDRESS}"]', ""]
+        return "\n".join(lines)
     return "\n".join(
         [
             f'listen = "{ARBITER_ADDRESS}:5410"',
@@ -190,7 +194,7 @@ def write(options: Options, layout: Layout) -> None:
     for node in options.node_names:
         (layout.disk(node) / FIRST_BOOT).touch()
     layout.options.write_text(options.to_json())
-    layout.arbiter_config.write_text(arbiter_toml(layout))
+    layout.arbiter_config.write_text(arbiter_toml(options, layout))
     password = secrets.token_hex(BMC_PASSWORD_LENGTH // 2)
     _write_secret(layout.bmc_password, password + "\n")
     if options.ha_dir:

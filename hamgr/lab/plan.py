@@ -60,7 +60,8 @@ class Options:
     is "8M", if not given, and initialised for that in place of the ext4. ha_dir: nodes run from Heartbeat's files, and
     `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
     fence_check_interval "": as hamgr chooses. cluster: more lines of the table [cluster].
-    watchdog: the time-out of one that each node has; "" for none. What it resets stays off.
+    watchdog: the time-out of one that each node has; "" for none. What it resets stays off. enrolled: the arbiter knows
+    no cluster yet; `hamgr-arbiter enroll lab` there, and `hamgr join TOKEN` on the nodes.
     """
 
     nodes: int = 2
@@ -95,6 +96,7 @@ class Options:
     fence_check_interval: str = ""
     cluster: str = ""
     watchdog: str = ""
+    enrolled: bool = False
 
     def __post_init__(self) -> None:
         for link in self.links:
