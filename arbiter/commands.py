@@ -44,20 +44,11 @@ def carry_out(config: ArbiterConfig, args: argparse.Namespace) -> int:
         "list": _list,
         "show": _show,
     }
-    _as_owner(config)
     try:
         return commands[args.command](config, args)
     except Refused as refused:
         print(f"hamgr-arbiter {args.command}: refused: {refused}", file=sys.stderr)
         return FAILED
-
-
-def _as_owner(config: ArbiterConfig) -> None:
-    """What root's commands write must belong to the user that the service runs as: the state directory's owner."""
-    if os.geteuid() == 0 and config.state_dir.exists():
-        owner = config.state_dir.stat()
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
 
 
 @contextmanager

@@ -5,33 +5,55 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from arbiter.config import DEFAULT_CONFIG, ArbiterConfig, load_all_keys, load_default
-from arbiter.registry import Registry, RegistryError
+from arbiter.registry import DATABASE as REGISTRY
+from arbiter.registry import Registry, RegistryError, Roll
 from arbiter.store import StoreError
 from hamgr import __version__
 from hamgr.config.problems import ConfigError
 
 DONE, FAILED, USAGE = 0, 1, 2
 
+OVERDUE = 0.2
+"""The last part of a certificate's validity: it should have been renewed by then, when a third was left."""
+
 
 def _check(config: ArbiterConfig) -> int:
     """Raises ConfigError, RegistryError."""
     load_all_keys(config)
-    enrolled: dict[str, object] = {}
-    if (config.state_dir / "registry.db").exists():
+    roll = Roll()
+    if (config.state_dir / REGISTRY).exists():
         registry = Registry(config.state_dir)
         try:
-            enrolled = dict(registry.load().clusters)
+            roll = registry.load()
         finally:
             registry.close()
-    for name in sorted(enrolled.keys() & config.key_files.keys()):
-        print(f"warning: cluster.{name}: it is enrolled too; its key file is what counts, and its certificates are not")
+    for warning in _warnings(config, roll):
+        print(f"warning: {warning}")
     count = len(config.key_files)
-    print(f"{config.path}: good, {count} cluster(s) with a key file, {len(enrolled)} enrolled")
+    print(f"{config.path}: good, {count} cluster(s) with a key file, {len(roll.clusters)} enrolled")
     return DONE
+
+
+def _warnings(config: ArbiterConfig, roll: Roll) -> Iterator[str]:
+    for name in sorted(roll.clusters.keys() & config.key_files.keys()):
+        yield f"cluster.{name}: it is enrolled too; its key file is what counts, and its certificates are not"
+    now = time.time()
+    newest = roll.newest(now)
+    for (cluster, node), certificate in sorted(newest.items()):
+        if now > certificate.ends - OVERDUE * (certificate.ends - certificate.issued):
+            ends = f"{datetime.fromtimestamp(certificate.ends, UTC):%Y-%m-%d}"
+            yield f"{node} of cluster {cluster} has not renewed its certificate, which ends on {ends}: does hamgrd run?"
+    for cluster in sorted(roll.clusters.keys() - {cluster for cluster, _node in newest}):
+        yield f"cluster {cluster} is enrolled, and no node has a certificate: `hamgr-arbiter enroll {cluster}`"
 
 
 def _carry_out(config: ArbiterConfig, options: argparse.Namespace) -> int:
@@ -54,11 +76,26 @@ def _carry_out(config: ArbiterConfig, options: argparse.Namespace) -> int:
         case "backup" | "restore":
             from arbiter import backup
 
-            return backup.carry_out(config, options)
+            with _given_to_the_service(config):
+                return backup.carry_out(config, options)
         case _:
             from arbiter import commands
 
-            return commands.carry_out(config, options)
+            with _given_to_the_service(config):
+                return commands.carry_out(config, options)
+
+
+@contextmanager
+def _given_to_the_service(config: ArbiterConfig) -> Iterator[None]:
+    """What root's commands make must belong to the user that the service runs as: the state directory's owner."""
+    try:
+        yield
+    finally:
+        if os.geteuid() == 0 and config.state_dir.exists():
+            owner = config.state_dir.stat()
+            for file in config.state_dir.iterdir():
+                if file.lstat().st_uid != owner.st_uid:
+                    os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _parser() -> argparse.ArgumentParser:

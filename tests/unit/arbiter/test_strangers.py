@@ -293,3 +293,15 @@ def test_the_status_of_nobody_is_told_as_such(tmp_path: Path, capsys: Capsys) ->
     capsys.readouterr()
     assert server.main(["list", "--config", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["serving"] is False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it gives files away")
+def test_what_roots_commands_make_belongs_to_the_services_user(tmp_path: Path, capsys: Capsys) -> None:
+    from arbiter import server
+
+    path = write_config(tmp_path)
+    (tmp_path / "state").mkdir(mode=0o700)
+    os.chown(tmp_path / "state", 65534, 65534)
+    assert server.main(["enroll", "office", "--config", str(path)]) == 0
+    assert server.main(["list", "--config", str(path)]) == 0
+    assert {file.stat().st_uid for file in (tmp_path / "state").iterdir()} == {65534}
