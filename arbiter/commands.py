@@ -18,6 +18,8 @@ from typing import Any
 from arbiter.authority import fingerprint
 from arbiter.config import ArbiterConfig, port_of
 from arbiter.control import NobodyServes, ask
+from arbiter.explaining import explain
+from arbiter.explanations import forget as forget_explanations
 from arbiter.records import emptied
 from arbiter.registry import Refused, Registry, Roll
 from arbiter.store import SqliteStore
@@ -43,6 +45,7 @@ def carry_out(config: ArbiterConfig, args: argparse.Namespace) -> int:
         "init": _init,
         "list": _list,
         "show": _show,
+        "explain": _explain,
     }
     try:
         return commands[args.command](config, args)
@@ -184,6 +187,7 @@ def _forget_here(config: ArbiterConfig, cluster: str) -> None:
         with _registry(config) as registry:
             registry.forget(cluster)
         store.save(cluster, emptied(store.load(cluster)))
+        forget_explanations(config.state_dir, cluster)
     finally:
         store.close()
 
@@ -293,6 +297,12 @@ def _show(config: ArbiterConfig, args: argparse.Namespace) -> int:
     if not args.json:
         _tell_nodes(_live(config, [args.cluster]), args.cluster, roll)
     return code
+
+
+def _explain(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    with _registry(config) as registry:
+        enrolled = args.cluster in registry.load().clusters
+    return explain(config, args, enrolled)
 
 
 def _tell_of(config: ArbiterConfig, names: list[str], as_json: bool, roll: Roll) -> int:

@@ -7,10 +7,10 @@ is known to be on disk. Times are monotonic, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from arbiter.choice import Side, best, side_of
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState
 
 FORMER_LIVES = 1024
@@ -48,15 +48,6 @@ class WakeAt:
 
 
 @dataclass(frozen=True, slots=True)
-class Explain:
-    text: str
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-
-ArbiterEffect: TypeAlias = Store | Answer | WakeAt | Explain
-
-
-@dataclass(frozen=True, slots=True)
 class NodeView:
     """One node as the arbiter sees it, for operators. heard_ago: seconds."""
 
@@ -67,6 +58,33 @@ class NodeView:
     report: ArbiterReport
 
 
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """What was decided and why, for operators. rule: which of the rules, in a word; VOTED for a vote. node, epoch:
+    whose claim it is about, and of what epoch. sides: those that were compared. knew: all that was known then."""
+
+    text: str
+    rule: str
+    node: str = ""
+    epoch: int = 0
+    sides: tuple[Side, ...] = ()
+    knew: tuple[NodeView, ...] = ()
+
+
+VOTED = "voted"
+
+ArbiterEffect: TypeAlias = Store | Answer | WakeAt | Explain
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    rule: str
+    text: str
+
+
+NOT_REFUSED = _Refusal("", "")
+
+
 @dataclass(slots=True)
 class _Peer:
     incarnation: int
@@ -74,7 +92,9 @@ class _Peer:
     heard: float
     connected: bool = True
     claiming_since: float | None = None
-    refused: str = ""
+    refused: _Refusal = NOT_REFUSED
+    told: set[str] = field(default_factory=set)
+    """The rules by which it was refused since the last vote, and which need not be told again."""
 
 
 class ClusterArbiter:
@@ -88,6 +108,8 @@ class ClusterArbiter:
         self._holder_life = 0
         self._born: float | None = None
         self._warned: set[str] = set()
+        self._why = (0, "")
+        """The epoch of the last vote that this life gave, and why it went where it went."""
 
     @property
     def book(self) -> VoteBook:
@@ -109,7 +131,7 @@ class ClusterArbiter:
             return []
         if node not in report.nodes:
             text = f"{node} is not one of the nodes in its own configuration ({', '.join(report.nodes)})"
-            return [Explain(text), Answer(node, replace(self._answer_of(report), refused=text))]
+            return [Explain(text, "stranger", node), Answer(node, replace(self._answer_of(report), refused=text))]
         peer = self._peers.get(node)
         if peer is None or peer.incarnation != incarnation:
             if peer is not None:
@@ -156,7 +178,7 @@ class ClusterArbiter:
         elif node not in self._warned:
             self._warned.add(node)
             text = f"{node} and {others[0]} are configured with different nodes or votes; compare their files"
-            return [Explain(text)]
+            return [Explain(text, "unlike", node)]
         return []
 
     def _known_epoch(self) -> int:
@@ -166,7 +188,7 @@ class ClusterArbiter:
 
     def _decide(self, now: float, notes: list[ArbiterEffect], reporter: str) -> list[ArbiterEffect]:
         before = self._book
-        said = {name: peer.refused for name, peer in self._peers.items()}
+        said = {name: peer.refused.text for name, peer in self._peers.items()}
         self._take_newest_state()
         self._step_back(notes)
         if not self._book.voter:
@@ -175,15 +197,25 @@ class ClusterArbiter:
         eligible = self._eligible(now, wakes) if self._book.voter else {}
         if eligible:
             self._contest(now, eligible, notes, wakes)
+        self._tell_refusals(now, notes)
         stored: list[ArbiterEffect] = [Store(self._book)] if self._book != before else []
         voted = self._book.vote_epoch != before.vote_epoch or self._book.voter != before.voter
         answers: list[ArbiterEffect] = [
             Answer(name, self._answer_to(name))
             for name, peer in self._peers.items()
-            if name == reporter or (peer.connected and (voted or peer.refused != said[name]))
+            if name == reporter or (peer.connected and (voted or peer.refused.text != said[name]))
         ]
         wake: list[ArbiterEffect] = [WakeAt(min(wakes))] if wakes else []
         return [*stored, *notes, *answers, *wake]
+
+    def _tell_refusals(self, now: float, notes: list[ArbiterEffect]) -> None:
+        """Each rule once a node and vote: a loser asks again all the time."""
+        for name, peer in self._peers.items():
+            refused = peer.refused
+            if refused.rule and refused.rule not in peer.told:
+                peer.told.add(refused.rule)
+                text = f"{name} does not get the vote of epoch {peer.report.claim}: {refused.text}"
+                notes.append(Explain(text, refused.rule, name, peer.report.claim, knew=self.describe(now)))
 
     def _take_newest_state(self) -> None:
         for peer in self._peers.values():
@@ -196,7 +228,8 @@ class ClusterArbiter:
         told, node = max(seen, default=(0, ""))
         if self._book.voter and told > max(self._book.vote_epoch, self._doubtful[0]):
             text = f"{node} was told of the vote of epoch {told}, and this record ends with {self._book.vote_epoch}"
-            notes.append(Explain(f"{text}: it is an old one that was put back, and learns again before it votes"))
+            text += ": it is an old one that was put back, and learns again before it votes"
+            notes.append(Explain(text, "learns", node))
             self._book = replace(self._book, voter=False)
 
     def _learn(self, notes: list[ArbiterEffect]) -> None:
@@ -207,7 +240,8 @@ class ClusterArbiter:
                 floor = max(max(r.epoch, r.claim, r.vote_seen, r.state.stamp.epoch) for r in known.values())
                 floor = max(floor, self._book.vote_epoch, self._book.state.stamp.epoch)
                 self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")
-                notes.append(Explain(f"learned the epoch from {', '.join(sorted(known))}: votes above {floor}"))
+                text = f"learned the epoch from {', '.join(sorted(known))}: votes above {floor}"
+                notes.append(Explain(text, "learned"))
                 return
 
     def _ours(self, report: ArbiterReport) -> bool:
@@ -221,10 +255,10 @@ class ClusterArbiter:
             claim = peer.report.claim
             fresh = now < peer.heard + peer.report.deadtime
             mine = (claim, name) == (self._book.vote_epoch, self._book.voted_for)
-            peer.refused = ""
+            peer.refused = NOT_REFUSED
             if claim and fresh and not mine:
                 peer.refused = self._refusal(now, name, peer, wakes)
-                if not peer.refused:
+                if peer.refused is NOT_REFUSED:
                     eligible[name] = peer
                     if peer.claiming_since is None:
                         peer.claiming_since = now
@@ -232,23 +266,39 @@ class ClusterArbiter:
                 peer.claiming_since = None
         return eligible
 
-    def _refusal(self, now: float, name: str, peer: _Peer, wakes: list[float]) -> str:
+    def _refusal(self, now: float, name: str, peer: _Peer, wakes: list[float]) -> _Refusal:
         claim, book = peer.report.claim, self._book
         if not peer.report.initialised:
-            return f"{name} has not learned the epoch yet, so it can't claim one"
+            return _Refusal("unlearned", f"{name} has not learned the epoch yet, so it can't claim one")
         if not self._ours(peer.report):
-            return f"the arbiter of {name}'s cluster is {peer.report.store}; this is {self._store}"
+            text = f"the arbiter of {name}'s cluster is {peer.report.store}; this is {self._store}"
+            return _Refusal("replaced", text)
         roster = [entry.node for entry in book.state.roster]
         if roster and name not in roster:
             # Nodes that were removed one by one, and come back with old files, must not be a quorum with this vote.
-            return f"{name} is none of the cluster's nodes ({', '.join(roster)}): it was removed, or is not added yet"
+            text = f"{name} is none of the cluster's nodes ({', '.join(roster)}): it was removed, or is not added yet"
+            return _Refusal("removed", text)
+        if unlike := self._counts_otherwise(now, name, peer.report):
+            return _Refusal("unlike", unlike)
         if claim <= book.vote_epoch:
-            return f"the vote of epoch {book.vote_epoch} is given to {book.voted_for or 'nobody'}; claim a newer one"
+            text = f"the vote of epoch {book.vote_epoch} is given to {book.voted_for or 'nobody'}; claim a newer one"
+            return _Refusal("given", text)
         if claim < self._known_epoch():
-            return f"epoch {claim} is over: epoch {self._known_epoch()} is known; claim a newer one"
+            text = f"epoch {claim} is over: epoch {self._known_epoch()} is known; claim a newer one"
+            return _Refusal("over", text)
         if claim < self._doubtful[0] or (claim == self._doubtful[0] and name != self._doubtful[1]):
-            return f"the vote of epoch {self._doubtful[0]} may be on disk for {self._doubtful[1]}; claim a newer one"
-        return self._held(now, name, peer, wakes)
+            text = f"the vote of epoch {self._doubtful[0]} may be on disk for {self._doubtful[1]}; claim a newer one"
+            return _Refusal("doubtful", text)
+        held = self._held(now, name, peer, wakes)
+        return _Refusal("held", held) if held else NOT_REFUSED
+
+    def _counts_otherwise(self, now: float, name: str, report: ArbiterReport) -> str:
+        """Nodes that count votes differently may each find a quorum: neither gets the vote with which it would."""
+        for other, theirs in self._fresh(now).items():
+            if not report.electorate.meets(theirs.electorate):
+                text = f"{name} counts {_counted(report)}, and {other} {_counted(theirs)}"
+                return f"{text}: compare their files ([quorum], votes of the nodes)"
+        return ""
 
     def _held(self, now: float, name: str, peer: _Peer, wakes: list[float]) -> str:
         """Stickiness: a loser can't flip a decision by claiming again. Yields to every sign that it is outdated."""
@@ -290,47 +340,26 @@ class ClusterArbiter:
         if now < decide_at:
             wakes.append(decide_at)
             return
-        order = sorted(eligible, key=lambda name: self._preference(name, eligible[name].report))
-        winner = order[0]
-        chosen = eligible[winner]
-        self._book = replace(self._book, vote_epoch=chosen.report.claim, voted_for=winner)
+        sides = [side_of(name, self._fresh(now)) for name in eligible]
+        winner, why = best(sides)
+        chosen = eligible[winner.claimant]
+        epoch = chosen.report.claim
+        self._book = replace(self._book, vote_epoch=epoch, voted_for=winner.claimant)
         self._holder_life = chosen.incarnation
-        why = (
-            f"{winner} is the only claimant"
-            if len(order) == 1
-            else self._why(winner, chosen.report, order[1], eligible[order[1]].report)
-        )
+        self._why = (epoch, why)
+        text = f"{winner.claimant} gets the vote of epoch {epoch}: {why}"
+        notes.append(Explain(text, VOTED, winner.claimant, epoch, tuple(sides), self.describe(now)))
+        for peer in self._peers.values():
+            peer.told.clear()
         for name, peer in eligible.items():
             peer.claiming_since = None
-            if name != winner:
-                peer.refused = f"{winner} got the vote of epoch {chosen.report.claim}: {why}"
-        facts = {
-            name: f"{_side(p.report)}, health {p.report.health}, load {p.report.load}" for name, p in eligible.items()
-        }
-        notes.append(Explain(f"{winner} gets the vote of epoch {chosen.report.claim}: {why}", facts))
+            if name != winner.claimant:
+                peer.refused = _Refusal("worse", f"{winner.claimant} got the vote of epoch {epoch}: {why}")
 
-    @staticmethod
-    def _preference(name: str, report: ArbiterReport) -> tuple[int, int, int, int, bool, int]:
-        return (
-            -report.electorate.count(report.alive),
-            -len(report.alive),
-            -report.health,
-            -report.load,
-            report.tie_breaker != name,
-            report.nodes.index(name),
-        )
-
-    @staticmethod
-    def _why(winner: str, best: ArbiterReport, loser: str, other: ArbiterReport) -> str:
-        for what, mine, theirs in (
-            ("has more votes on its side", best.electorate.count(best.alive), other.electorate.count(other.alive)),
-            ("hears more nodes", len(best.alive), len(other.alive)),
-            ("has the higher health", best.health, other.health),
-            ("runs more", best.load, other.load),
-        ):
-            if mine != theirs:
-                return f"{winner} {what} than {loser} ({mine}, {theirs})"
-        return f"{winner} is the tie-breaker" if best.tie_breaker == winner else f"{winner} is ranked before {loser}"
+    def _fresh(self, now: float) -> dict[str, ArbiterReport]:
+        """What those nodes say that it hears now."""
+        peers = self._peers.items()
+        return {name: peer.report for name, peer in peers if now < peer.heard + peer.report.deadtime}
 
     def _answer_of(self, report: ArbiterReport) -> ArbiterAnswer:
         book, epoch = self._book, self._known_epoch()
@@ -360,16 +389,15 @@ class ClusterArbiter:
         granted = (
             book.voter and peer.report.claim > 0 and (book.vote_epoch, book.voted_for) == (peer.report.claim, name)
         )
-        answer = replace(self._answer_of(peer.report), refused=peer.refused)
-        return replace(answer, state=book.state) if granted else answer
+        answer = replace(self._answer_of(peer.report), refused=peer.refused.text)
+        why = self._why[1] if self._why[0] == book.vote_epoch else ""
+        return replace(answer, state=book.state, why=why) if granted else answer
 
 
 def _voters(report: ArbiterReport) -> tuple[object, ...]:
     return (report.nodes, report.votes, report.arbiter_votes)
 
 
-def _side(report: ArbiterReport) -> str:
-    """How large a claimant's partition is, in nodes; in votes too where these are not the same."""
-    votes = report.electorate.count(report.alive)
-    alive = len(report.alive)
-    return f"alive {alive}" if votes == alive else f"alive {alive} with {votes} votes"
+def _counted(report: ArbiterReport) -> str:
+    nodes = ", ".join(f"{name} {votes}" for name, votes in report.electorate.nodes.items())
+    return f"{nodes} and the arbiter {report.arbiter_votes}"

@@ -45,10 +45,14 @@ class ClusterDesk:
     same life said, and a slow disk has no queue grow.
     """
 
-    def __init__(self, cluster: str, codec: Codec, keeper: Keeper) -> None:
+    def __init__(
+        self, cluster: str, codec: Codec, keeper: Keeper, explained: Callable[[str, Explain], None] | None = None
+    ) -> None:
+        """explained: hears of each explanation, and of what cluster it is."""
         self.codec = codec
         self._cluster = cluster
         self._keeper = keeper
+        self._explained = explained
         self._kept = VoteBook()
         self._arbiter: ClusterArbiter | None = None
         self._sessions: dict[str, NodeSession] = {}
@@ -119,8 +123,10 @@ class ClusterDesk:
                         self._timer.cancel()
                     loop = asyncio.get_running_loop()
                     self._timer = loop.call_later(max(0.0, at - time.monotonic()), self._tick)
-                case Explain(text, facts):
-                    told = "; ".join(f"{name}: {fact}" for name, fact in facts.items())
+                case Explain(text, sides=sides):
+                    if self._explained is not None:
+                        self._explained(self._cluster, effect)
+                    told = "; ".join(f"{side.claimant}: {side.facts}" for side in sides)
                     log.info("cluster %s: %s%s", self._cluster, text, f" ({told})" if told else "")
         return []
 

@@ -15,6 +15,7 @@ from arbiter.authority import OwnCertificate, own_certificate
 from arbiter.config import ArbiterConfig, host_of, load_all_keys, port_of
 from arbiter.control import Control
 from arbiter.door import Door
+from arbiter.explanations import Explanations
 from arbiter.handshakes import listen_to_grpc
 from arbiter.joining import JoinDesk, Terms
 from arbiter.joinport import JoinPort
@@ -94,7 +95,8 @@ class Host:
         self._turn = asyncio.Lock()
         self.refusals = Refusals()
         self._door = Door(keys, registry.load())
-        self._service = ArbiterService(keys, keeper, self._door, config.limits, self.refusals)
+        self._explanations = Explanations(config.state_dir)
+        self._service = ArbiterService(keys, keeper, self._door, config.limits, self.refusals, self._explanations)
         self._plain: grpc.aio.Server | None = None
         self._tls: grpc.aio.Server | None = None
         terms = Terms(int(port_of(config.tls_listen)), config.certificate_days, config.limits.nodes)
@@ -247,6 +249,7 @@ class Host:
             await asyncio.to_thread(self._registry.forget, cluster)
             ended = await self.refresh()
             await self._keeper.save(cluster, emptied(await self._keeper.load(cluster)))
+            await self._explanations.forget(cluster)
         except (RegistryError, StoreError) as error:
             return {"refused": str(error)}
         return {"ended": ended}

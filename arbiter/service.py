@@ -14,6 +14,7 @@ import grpc
 from arbiter.config import Limits
 from arbiter.desk import ClusterDesk, NodeSession
 from arbiter.door import Door, Guest, TurnedAway, certificate_of
+from arbiter.explanations import Explanations
 from arbiter.keeper import Keeper
 from arbiter.pace import Pace
 from arbiter.refusals import Refusals
@@ -48,8 +49,10 @@ class ArbiterService(pb_grpc.ArbiterServicer):
         door: Door | None = None,
         limits: Limits | None = None,
         refusals: Refusals | None = None,
+        explanations: Explanations | None = None,
     ) -> None:
         self._keeper = keeper
+        self._explanations = explanations
         self._door = door or Door(keys)
         self._limits = limits or Limits()
         self.refusals = refusals or Refusals()
@@ -213,7 +216,8 @@ class ArbiterService(pb_grpc.ArbiterServicer):
                 self._desks[cluster].codec.reload(found.keys, found.active)
             else:
                 codec = Codec(cluster, ARBITER, found.keys, found.active, self._incarnation)
-                self._desks[cluster] = ClusterDesk(cluster, codec, self._keeper)
+                explained = self._explanations.keep if self._explanations is not None else None
+                self._desks[cluster] = ClusterDesk(cluster, codec, self._keeper, explained)
 
     async def drop(self, clusters: Iterable[str]) -> None:
         """Serve these no longer. `look` has ended their streams before, if the door has no room for them any more."""
@@ -249,3 +253,5 @@ class ArbiterService(pb_grpc.ArbiterServicer):
         for desk in self._desks.values():
             await desk.close()
         await self._keeper.close()
+        if self._explanations is not None:
+            await self._explanations.close()

@@ -40,6 +40,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
             voter=arbiter.voter,
             detail=arbiter.detail,
             votes=arbiter.votes,
+            why=arbiter.why,
             address=arbiter.address,
             store=arbiter.store,
             accepted=arbiter.accepted,
@@ -127,6 +128,7 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
             arbiter.address,
             arbiter.store,
             arbiter.accepted,
+            arbiter.why,
         ),
         nodes=tuple(_node(x) for x in proto.nodes),
         groups=tuple(

@@ -159,7 +159,8 @@ def _arbiter(status: Status, weighted: bool) -> str:
     learning = "" if arbiter.voter else ", does not vote yet"
     where = f" at {arbiter.address}" if arbiter.address and arbiter.connected else ""
     detail = f": {arbiter.detail}" if arbiter.detail else ""
-    return state + where + _ago(arbiter.answered_ago) + learning + detail
+    why = f"; its vote is with {status.node}: {arbiter.why}" if arbiter.why else ""
+    return state + where + _ago(arbiter.answered_ago) + learning + detail + why
 
 
 def _guard(guard: GuardStatus) -> str:

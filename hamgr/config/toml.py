@@ -119,6 +119,9 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
     cluster_name = cluster.text("name", required=addresses.NAME, check=addresses.check_name)
     mode = Mode(cluster.choice("mode", "automatic", [mode.value for mode in Mode]))
     group_specs, group_configs = groups.read(root, node_tables, kinds, mode)
+    quorum_table = root.table("quorum")
+    algorithm = quorum.read_algorithm(quorum_table, has_arbiter)
+    quorum_table.finish()
     arbiter, tie_breaker = _arbiter(arbiter_table, node_tables) if has_arbiter else (None, "")
     on_quorum_loss = QuorumLoss(cluster.choice("on_quorum_loss", "stop", [policy.value for policy in QuorumLoss]))
     watchdogs = selffence.read_watchdogs(node_tables, on_quorum_loss)
@@ -148,6 +151,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             wait_for_all=cluster.flag("wait_for_all", True),
             on_quorum_loss=on_quorum_loss,
             tie_breaker=tie_breaker,
+            algorithm=algorithm,
             fence_delay=cluster.duration("fence_delay", 2.0, 0.0),
             fence_delay_random=cluster.duration("fence_delay_random", 0.0, 0.0),
             mode=mode,

@@ -62,6 +62,12 @@ def _votes(config: Config) -> Iterator[tuple[str, str]]:
                 f"{node.votes} of {electorate.votes} votes are a quorum alone: without {node.name} the others run"
                 " nothing, and if its state directory is lost nobody can tell it what it has to know",
             )
+    if electorate.arbiter > 1:
+        yield (
+            "quorum.algorithm",
+            f'with "lms" the arbiter has {electorate.arbiter} of {electorate.votes} votes: while it is away, all nodes'
+            " that have a vote must be there, or every group stops",
+        )
     if spec.arbiter and not spec.tie_breaker:
         yield (
             "arbiter.tie_breaker",

@@ -27,6 +27,8 @@ class Arbitration:
         self.connected = False
         self.detail = "no answer yet"
         self.refused_epoch = 0
+        self.granted = (0, "")
+        """The epoch whose vote it gave us last, and why, in its own words ("" if it does not say)."""
         self.vote_seen = 0
         self._told_foreign = ""
 
@@ -45,6 +47,10 @@ class Arbitration:
         if not self.connected or self.answer is None:
             return False
         return self.answer.voter and now - self.answered_at < node.spec.timing.deadtime
+
+    def why(self, epoch: int) -> str:
+        """Why we got its vote of this epoch; "" if we did not, or it did not say."""
+        return self.granted[1] if self.granted[0] == epoch else ""
 
     def report(self, now: float) -> None:
         node = self._node
@@ -105,6 +111,7 @@ class Arbitration:
         claim = node.election.claim
         if claim is not None and arbiter_voted(answer, node.name, claim.epoch):
             claim.arbiter = True
+            self.granted = (claim.epoch, answer.why)
             node.voting.merged = newest(node.voting.merged, answer.state)
         elif claim is not None and claim.arbiter_asked and answer.refused:
             self._refused(now, claim, answer)

@@ -48,6 +48,14 @@ class Mode(enum.Enum):
     MANUAL = "manual"
 
 
+class Algorithm(enum.Enum):
+    """What the arbiter's vote counts (the names are those of corosync-qdevice): one vote, which decides between two
+    halves; or one less than all nodes together, so that the last node that the arbiter gives it to is a quorum."""
+
+    FFSPLIT = "ffsplit"
+    LAST_MAN_STANDING = "lms"
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The cluster's deadlines, in seconds. `hamgr.config` checks them against one another.
@@ -158,6 +166,7 @@ class ClusterSpec:
     wait_for_all: bool = True
     on_quorum_loss: QuorumLoss = QuorumLoss.STOP
     tie_breaker: str = ""
+    algorithm: Algorithm = Algorithm.FFSPLIT
     fence_delay: float = 2.0
     fence_delay_random: float = 0.0
     mode: Mode = Mode.AUTOMATIC
@@ -190,7 +199,10 @@ class ClusterSpec:
     @property
     def electorate(self) -> Electorate:
         """The voters as they are configured."""
-        return Electorate({node.name: node.votes for node in self.nodes}, 1 if self.arbiter else 0, self.two_node)
+        votes = {node.name: node.votes for node in self.nodes}
+        many = self.algorithm is Algorithm.LAST_MAN_STANDING
+        of_arbiter = (sum(votes.values()) - 1 if many else 1) if self.arbiter else 0
+        return Electorate(votes, of_arbiter, self.two_node)
 
     @property
     def link_names(self) -> tuple[str, ...]:

@@ -399,7 +399,8 @@ class ArbiterAnswer:
     it or because that coordinator reported itself ("" for none).
     vote_epoch, voted_for: its last vote, on disk. stored: the stamp of the state it has on disk.
     refused: why a claim was not granted, in a sentence; "" when no claim is refused (it may still wait to settle).
-    state: the stored cluster state, sent with a granted claim (vote_epoch == claim and voted_for == you).
+    state: the stored cluster state, sent with a granted claim (vote_epoch == claim and voted_for == you). why: the
+    reason why it was granted, in a sentence; "" if the arbiter that gave the vote has been restarted since.
     """
 
     echo_us: int
@@ -411,6 +412,7 @@ class ArbiterAnswer:
     stored: Stamp = Stamp()
     refused: str = ""
     state: ClusterState = ClusterState()
+    why: str = ""
     store: str = ""
     """The identity of the store in which the votes are kept; "" when it is not told."""
 

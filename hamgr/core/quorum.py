@@ -55,22 +55,15 @@ def member_lease_basis(coordinator: Peer, epoch: int) -> float:
     return coordinator.echoed_us * MICROSECOND
 
 
-def deciding_votes(
-    electorate: Electorate,
-    me: str,
-    epoch: int,
-    peers: Iterable[Peer],
-    voted: Container[str],
-    answer: ArbiterAnswer | None,
-) -> int:
-    """Votes that entitle a coordinator to fence and to start: nodes that are heard now and follow it, or voted for it
-    and have not moved on, and an arbiter that *voted* in this epoch. An arbiter that merely goes along keeps the
-    lease, but has not yet decided between the two sides of a partition."""
-    decided = {me}
+def nodes_behind(me: str, epoch: int, peers: Iterable[Peer], voted: Container[str]) -> frozenset[str]:
+    """The nodes whose votes entitle a coordinator to fence and to start: itself, and those that are heard now and
+    follow it, or voted for it and have not moved on. Of the arbiter only a *vote* in this epoch does (`arbiter_voted`):
+    one that merely goes along keeps the lease, but has not yet decided between the two sides of a partition."""
+    behind = {me}
     for peer in peers:
         beat = peer.heartbeat
         if beat is None or not peer.heard:
             continue
         if supports(peer, me, epoch) or (peer.name in voted and beat.epoch <= epoch):
-            decided.add(peer.name)
-    return electorate.count(decided, arbiter_voted(answer, me, epoch))
+            behind.add(peer.name)
+    return frozenset(behind)

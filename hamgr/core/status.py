@@ -100,6 +100,8 @@ class ArbiterStatus:
     store: str = ""
     """The identity of its votes' store. accepted: whose votes count; "" until one has voted."""
     accepted: str = ""
+    why: str = ""
+    """Why it gave its vote to this node, which is coordinator by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ def status_of(node: Node, now: float) -> Status:
             voter=node.arbitration.answer is not None and node.arbitration.answer.voter,
             detail=node.arbitration.detail,
             votes=node.electorate.arbiter,
+            why=node.arbitration.why(node.election.epoch) if node.coordinator is not None else "",
             address=node.arbitration.where,
             store=node.arbitration.said.store if node.arbitration.said is not None else "",
             accepted=node.stored.arbiter,

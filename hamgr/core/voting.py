@@ -9,7 +9,7 @@ from hamgr.core.effects import Kind, VoteRecord
 from hamgr.core.election import Claim, newest
 from hamgr.core.membership import Liveness, Peer
 from hamgr.core.messages import VoteReply, VoteRequest
-from hamgr.core.quorum import deciding_votes
+from hamgr.core.quorum import arbiter_voted, nodes_behind
 
 if TYPE_CHECKING:
     from hamgr.core.node import Node
@@ -25,6 +25,8 @@ class Voting:
         self.vacant_since = now
         self.spent = 0
         """The epoch whose vote of the arbiter no longer decides."""
+        self._company: tuple[int, frozenset[str]] = (0, frozenset())
+        """The epoch that we won last, and the nodes that stood behind us at some time of it."""
 
     def requested(self, now: float, peer: Peer, epoch: int) -> None:
         node = self._node
@@ -129,23 +131,30 @@ class Voting:
         """The votes behind us that entitle to decide.
 
         The arbiter's counts for the partition that it was given in: once the nodes have been a majority by themselves
-        again, the next partition is put to it anew, for it may prefer the other side now.
+        again, or one of those behind us is lost, the next partition is put to it anew, for it may prefer the other side
+        now.
         """
         node = self._node
         epoch, electorate = node.election.epoch, node.electorate
-        by_nodes = self.votes_of_nodes()
-        if by_nodes >= electorate.majority:
+        peers = node.membership.peers
+        behind = self._nodes_behind()
+        by_nodes = electorate.count(behind)
+        company = behind | self._company[1] if self._company[0] == epoch else behind
+        self._company = (epoch, company)
+        # Who has no vote makes no partition larger or smaller.
+        lost = any(electorate.of(name) and peers[name].liveness is Liveness.DEAD for name in company - {node.name})
+        if by_nodes >= electorate.majority or lost:
             self.spent = epoch
-        if self.spent == epoch:
-            return by_nodes
-        peers = node.membership.peers.values()
-        return deciding_votes(electorate, node.name, epoch, peers, node.election.votes, node.arbitration.answer)
+        voted = self.spent != epoch and arbiter_voted(node.arbitration.answer, node.name, epoch)
+        return electorate.count(behind, voted)
 
     def votes_of_nodes(self) -> int:
         """Those of them that are nodes'."""
+        return self._node.electorate.count(self._nodes_behind())
+
+    def _nodes_behind(self) -> frozenset[str]:
         node = self._node
-        peers = node.membership.peers.values()
-        return deciding_votes(node.electorate, node.name, node.election.epoch, peers, node.election.votes, None)
+        return nodes_behind(node.name, node.election.epoch, node.membership.peers.values(), node.election.votes)
 
     def elect(self, now: float) -> None:
         node = self._node
@@ -229,7 +238,8 @@ class Voting:
         voters = sorted(claim.votes | {node.name}) + (["the arbiter"] if claim.arbiter else [])
         reign.voters = tuple(voters)
         text = f"{node.name} is coordinator of epoch {claim.epoch} by the votes of {', '.join(voters)}"
-        node.tell(Kind.COORDINATOR, text, node.name)
+        why = node.arbitration.why(claim.epoch) if claim.arbiter else ""
+        node.tell(Kind.COORDINATOR, f"{text} ({why})" if why else text, node.name)
         node.member.new_epoch(node.prompt)
         node.beat_soon = True
         node.dirty = True

@@ -231,6 +231,7 @@ def _arbiter_answer_out(body: core.ArbiterAnswer) -> pb.ArbiterAnswer:
         stored=_stamp_out(body.stored),
         refused=body.refused,
         state=_state_out(body.state),
+        why=body.why,
         store=bytes.fromhex(body.store),
     )
 
@@ -246,6 +247,7 @@ def _arbiter_answer_in(body: pb.ArbiterAnswer) -> core.ArbiterAnswer:
         _stamp_in(body.stored),
         body.refused,
         _state_in(body.state),
+        body.why,
         store=body.store.hex(),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hamgr.core.cluster import ClusterSpec, GroupSpec, LinkSpec, Mode, NodeSpec, QuorumLoss, Timing
+from hamgr.core.cluster import Algorithm, ClusterSpec, GroupSpec, LinkSpec, Mode, NodeSpec, QuorumLoss, Timing
 
 LINKS = (LinkSpec("link1"), LinkSpec("link2"))
 NAMES = "abcdefghijklmnop"
@@ -93,7 +93,9 @@ def with_policy(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
 
 
 def with_votes(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
-    """At times a cluster whose nodes have different numbers of votes, or none."""
+    """At times a cluster whose nodes have different numbers of votes, or none; and one whose arbiter has many."""
+    if spec.arbiter and rng.random() < 0.35:
+        spec = replace(spec, algorithm=Algorithm.LAST_MAN_STANDING)
     if spec.two_node or rng.random() < 0.75:
         return spec
     nodes = tuple(replace(node, votes=rng.choice((0, 1, 1, 1, 1, 2, 2, 3))) for node in spec.nodes)
@@ -161,6 +163,7 @@ _TOP = {
     "wait_for_all",
     "on_quorum_loss",
     "tie_breaker",
+    "algorithm",
     "fence_delay",
     "fence_delay_random",
     "fence_limit",
@@ -218,6 +221,11 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
             top["on_quorum_loss"] = QuorumLoss(top["on_quorum_loss"])
         except ValueError as error:
             raise ShapeError(f"{path}: on_quorum_loss: {error}; allowed: stop, freeze") from error
+    if "algorithm" in top:
+        try:
+            top["algorithm"] = Algorithm(top["algorithm"])
+        except ValueError as error:
+            raise ShapeError(f"{path}: algorithm: {error}; allowed: ffsplit, lms") from error
     spec = ClusterSpec(
         name="scenario",
         nodes=tuple(NodeSpec(name, levels.get(name, 1), watchdogs.get(name), votes.get(name, 1)) for name in names),
@@ -238,7 +246,7 @@ def spec_to_toml(spec: ClusterSpec) -> str:
     def value(found: object) -> str:
         if isinstance(found, bool):
             return str(found).lower()
-        if isinstance(found, Mode):
+        if isinstance(found, (Mode, Algorithm)):
             found = found.value
         if isinstance(found, str):
             return f'"{found}"'

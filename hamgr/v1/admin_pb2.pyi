@@ -115,13 +115,14 @@ class GuardStatus(_message.Message):
     def __init__(self, pid: _Optional[int] = ..., watchdog: _Optional[str] = ..., watchdog_timeout: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ArbiterStatus(_message.Message):
-    __slots__ = ("configured", "connected", "answered_ago", "voter", "detail", "votes", "address", "store", "accepted")
+    __slots__ = ("configured", "connected", "answered_ago", "voter", "detail", "votes", "why", "address", "store", "accepted")
     CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_AGO_FIELD_NUMBER: _ClassVar[int]
     VOTER_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     VOTES_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     STORE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
@@ -131,10 +132,11 @@ class ArbiterStatus(_message.Message):
     voter: bool
     detail: str
     votes: int
+    why: str
     address: str
     store: str
     accepted: str
-    def __init__(self, configured: _Optional[bool] = ..., connected: _Optional[bool] = ..., answered_ago: _Optional[float] = ..., voter: _Optional[bool] = ..., detail: _Optional[str] = ..., votes: _Optional[int] = ..., address: _Optional[str] = ..., store: _Optional[str] = ..., accepted: _Optional[str] = ...) -> None: ...
+    def __init__(self, configured: _Optional[bool] = ..., connected: _Optional[bool] = ..., answered_ago: _Optional[float] = ..., voter: _Optional[bool] = ..., detail: _Optional[str] = ..., votes: _Optional[int] = ..., why: _Optional[str] = ..., address: _Optional[str] = ..., store: _Optional[str] = ..., accepted: _Optional[str] = ...) -> None: ...
 
 class ClusterStatus(_message.Message):
     __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance", "pushing", "devices", "guard", "all_votes")

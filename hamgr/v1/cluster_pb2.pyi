@@ -520,7 +520,7 @@ class ArbiterReport(_message.Message):
     def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., initialised: _Optional[bool] = ..., claim: _Optional[int] = ..., alive: _Optional[_Iterable[str]] = ..., health: _Optional[int] = ..., load: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., nodes: _Optional[_Iterable[str]] = ..., tie_breaker: _Optional[str] = ..., deadtime: _Optional[float] = ..., settle: _Optional[float] = ..., vote_seen: _Optional[int] = ..., votes: _Optional[_Iterable[int]] = ..., arbiter_votes: _Optional[int] = ..., store: _Optional[bytes] = ...) -> None: ...
 
 class ArbiterAnswer(_message.Message):
-    __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state", "keys", "store")
+    __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state", "keys", "why", "store")
     ECHO_US_FIELD_NUMBER: _ClassVar[int]
     VOTER_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -531,6 +531,7 @@ class ArbiterAnswer(_message.Message):
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     STORE_FIELD_NUMBER: _ClassVar[int]
     echo_us: int
     voter: bool
@@ -542,8 +543,9 @@ class ArbiterAnswer(_message.Message):
     refused: str
     state: ClusterState
     keys: _containers.RepeatedCompositeFieldContainer[OpenKey]
+    why: str
     store: bytes
-    def __init__(self, echo_us: _Optional[int] = ..., voter: _Optional[bool] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., vote_epoch: _Optional[int] = ..., voted_for: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., refused: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., store: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, echo_us: _Optional[int] = ..., voter: _Optional[bool] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., vote_epoch: _Optional[int] = ..., voted_for: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., refused: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., why: _Optional[str] = ..., store: _Optional[bytes] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("data",)

@@ -87,7 +87,7 @@ def test_a_line_that_says_nothing_is_told_with_file_and_line(tmp_path: Path, lin
 @pytest.mark.parametrize(
     ("cluster", "says"),
     [
-        ("nodez = []", "unknown key 'nodez'; allowed: arbiter"),
+        ("nodez = []", "unknown key 'nodez'; allowed: algorithm, arbiter"),
         ("[timing]\nlives = 9", "[timing]: unknown key 'lives'"),
         ("[group.web]\nnode = 'a'", "[group.web]: unknown key 'node'"),
         ("[conditions]\nsun = 1", "[conditions]: unknown key 'sun'"),

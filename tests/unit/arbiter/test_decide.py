@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Store, VoteBook, WakeAt
+from arbiter.decide import VOTED, Answer, ArbiterEffect, ClusterArbiter, Explain, Store, VoteBook, WakeAt
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, RosterEntry, Stamp
 
 
@@ -170,6 +170,76 @@ def test_health_counts_before_load() -> None:
 
 def test_who_runs_more_counts_before_the_tie_breaker() -> None:
     assert contest(("a", {"tie_breaker": "a"}), ("b", {"load": 1, "tie_breaker": "a"})) == "b"
+
+
+def test_what_the_others_on_a_side_have_counts_for_it() -> None:
+    nodes = ("a", "b", "c", "d")
+    for what in ("health", "load"):
+        arbiter = ClusterArbiter(VoteBook(voter=True, vote_epoch=4))
+        arbiter.report(0.0, "d", 1, says(alive=("c", "d"), nodes=nodes, **{what: 1}))
+        arbiter.report(0.1, "a", 1, says(5, alive=("a", "b"), nodes=nodes, tie_breaker="a"))
+        arbiter.report(0.1, "c", 1, says(5, alive=("c", "d"), nodes=nodes, tie_breaker="a"))
+        arbiter.tick(1.2)
+        assert arbiter.book.voted_for == "c", what
+
+
+def test_a_side_has_the_tie_breaker_though_another_of_its_nodes_asks() -> None:
+    nodes = ("a", "b", "c", "d")
+    claims = (("a", {"alive": ("a", "b"), "tie_breaker": "d"}), ("c", {"alive": ("c", "d"), "tie_breaker": "d"}))
+    assert contest(*claims, nodes=nodes) == "c"
+
+
+def test_with_many_votes_it_gives_them_to_the_larger_of_two_sides_that_would_both_be_a_quorum() -> None:
+    nodes, many = ("a", "b", "c"), {"arbiter_votes": 2, "tie_breaker": "a"}
+    assert contest(("a", many), ("b", {"alive": ("b", "c"), **many}), nodes=nodes) == "b"
+
+
+def test_with_many_votes_a_new_record_learns_from_all_nodes() -> None:
+    arbiter = ClusterArbiter(VoteBook())
+    three = {"nodes": ("a", "b", "c"), "arbiter_votes": 2}
+    for node in "ab":
+        assert not answer(arbiter.report(0.0, node, 1, says(**three)), node).voter, "c alone may have won with us"
+    assert answer(arbiter.report(0.0, "c", 1, says(**three)), "c").voter
+
+
+def test_nodes_that_count_votes_so_that_each_finds_a_quorum_get_no_vote_while_both_live() -> None:
+    nodes = ("a", "b", "c", "d")
+    arbiter = voter()
+    arbiter.report(0.0, "b", 1, says(nodes=nodes, alive=("b", "c", "d")))
+    refused = answer(arbiter.report(9.0, "a", 1, says(5, nodes=nodes, arbiter_votes=3, settle=0.0)), "a").refused
+    assert refused.startswith("a counts a 1, b 1, c 1, d 1 and the arbiter 3, and b a 1, b 1, c 1, d 1 and")
+    arbiter.tick(10.0)
+    granted = answer(arbiter.report(10.5, "a", 1, says(5, nodes=nodes, arbiter_votes=3, settle=0.0)), "a")
+    assert granted.voted_for == "a", "b is dead, and its file with it"
+
+
+def explained(effects: list[ArbiterEffect]) -> list[Explain]:
+    return [effect for effect in effects if isinstance(effect, Explain)]
+
+
+def test_a_vote_is_explained_by_what_was_compared_and_known_and_its_winner_learns_why() -> None:
+    arbiter = voter()
+    arbiter.report(0.0, "a", 1, says(5))
+    decided = arbiter.report(0.1, "b", 1, says(5, alive=("b",), health=1))
+    vote, refusal = explained(decided)
+    assert (vote.rule, vote.node, vote.epoch) == (VOTED, "b", 5)
+    assert vote.text == "b gets the vote of epoch 5: b has the higher health than a (1, 0)"
+    assert [(side.claimant, side.health) for side in vote.sides] == [("a", 0), ("b", 1)]
+    assert [(view.node, round(view.heard_ago, 1)) for view in vote.knew] == [("a", 0.1), ("b", 0.0)]
+    assert (refusal.rule, refusal.node) == ("worse", "a")
+    assert answer(decided, "b").why == "b has the higher health than a (1, 0)"
+    assert answer(decided, "a").why == ""
+
+
+def test_a_refusal_is_explained_once_though_the_loser_asks_again_and_again() -> None:
+    arbiter = voter()
+    arbiter.report(0.0, "a", 1, says(5))
+    arbiter.report(0.1, "b", 1, says(5, alive=("b",), health=1))
+    told = []
+    for turn in range(20):
+        arbiter.report(1.0 + turn, "b", 1, says(alive=("b",), epoch=5, coordinator="b"))
+        told += explained(arbiter.report(1.0 + turn, "a", 1, says(6 + turn)))
+    assert [(one.rule, one.node) for one in told] == [("held", "a")]
 
 
 def test_then_the_tie_breaker_then_the_rank() -> None:

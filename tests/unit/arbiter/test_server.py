@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 import subprocess
@@ -54,6 +55,10 @@ def port_of(config: Path) -> int:
 def initialised(config: Path, *clusters: str) -> None:
     for cluster in clusters:
         subprocess.run([*COMMAND, "init", cluster, "--config", str(config)], check=True)
+
+
+def explain(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, "explain", *words, "--config", str(config)], capture_output=True, text=True)
 
 
 @contextmanager
@@ -135,6 +140,26 @@ async def test_it_learns_votes_once_and_remembers_over_a_kill(config: Path) -> N
             told = await late.answer(replace(REPORT, sent_us=3, claim=5))
             assert (told.vote_epoch, told.voted_for) == (5, "b")
             assert told.refused
+
+
+async def test_it_can_say_afterwards_why_it_voted_and_the_winner_knows_at_once(config: Path) -> None:
+    initialised(config, "one")
+    a, b = Node(config, "one", "a"), Node(config, "one", "b")
+    with running(config) as process:
+        async with nodes(a, b):
+            a.session.send(replace(REPORT, sent_us=2, claim=5))
+            b.session.send(replace(REPORT, sent_us=2, claim=5, alive=("b",), load=3))
+            assert (await b.until("b")).why == "b runs more than a (3, 0)"
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+    told = explain(config, "one")
+    assert "voted      b gets the vote of epoch 5: b runs more than a (3, 0)" in told.stdout
+    assert "worse      a does not get the vote of epoch 5: b got the vote" in told.stdout
+    vote, *_ = map(json.loads, explain(config, "one", "--json").stdout.splitlines())
+    assert (vote["rule"], vote["node"], vote["epoch"]) == ("voted", "b", 5)
+    assert {side["claimant"] for side in vote["knew"]["sides"]} == {"a", "b"}
+    other = explain(config, "none")
+    assert (other.returncode, "'none' is neither in" in other.stderr) == (1, True)
 
 
 async def test_killed_in_the_middle_of_a_contest_it_votes_once_afterwards(config: Path) -> None:

@@ -111,6 +111,22 @@ def test_votes_of_a_node(tmp_path: Path) -> None:
     assert load(file).spec.electorate == Electorate({"a": 0, "b": 1}, arbiter=1)
 
 
+def test_the_algorithm_of_the_arbiters_votes(tmp_path: Path) -> None:
+    assert changed(tmp_path, ("[arbiter]", '[quorum]\nalgorithm = "most"\n[arbiter]')) == [
+        'quorum.algorithm: found "most", allowed "ffsplit" or "lms"'
+    ]
+    assert changed(tmp_path, ("[arbiter]", '[quorum]\nalgoritm = "lms"\n[arbiter]'))[0].startswith("quorum.algoritm: ")
+    file = tmp_path / "hamgr.toml"
+    text = EXAMPLE.read_text().replace("[arbiter]", '[quorum]\nalgorithm = "lms"\n[arbiter]')
+    file.write_text(text.replace("[node.b]", "[node.b]\nvotes = 2"))
+    assert load(file).spec.electorate.arbiter == 2
+    before, _, rest = text.partition("[arbiter]")
+    file.write_text(before + rest[rest.index("[link.lan]") :])
+    with pytest.raises(ConfigError) as found:
+        load(file)
+    assert 'quorum.algorithm: found "lms", allowed nothing without [arbiter]' in str(found.value)
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
     (sentence,) = changed(tmp_path, ("priority = 10", "priorty = 10"))
     assert sentence.startswith("group.web.priorty: found an unknown key, allowed one of ")

@@ -127,5 +127,12 @@ def test_votes_that_leave_no_quorum_or_need_nobody_else(tmp_path: Path) -> None:
     assert "3 of 4 votes are a quorum alone" in warning
 
 
+def test_many_votes_of_the_arbiter_are_missed_while_it_is_away(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("[arbiter]", '[quorum]\nalgorithm = "lms"\n[arbiter]')
+    assert warned(tmp_path, text) == [], "of two nodes each is the other's last"
+    (warning,) = warned(tmp_path, text.replace("[node.b]\n", "[node.b]\nvotes = 2\n"))
+    assert warning.startswith('quorum.algorithm: warning: with "lms" the arbiter has 2 of 5 votes')
+
+
 def test_no_arbiter_with_two_nodes(tmp_path: Path) -> None:
     assert "whoever fences first wins" in warned(tmp_path, without(EXAMPLE, "arbiter"))[0]

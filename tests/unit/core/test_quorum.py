@@ -5,7 +5,7 @@ from __future__ import annotations
 from hamgr.core.cluster import ClusterSpec, NodeSpec
 from hamgr.core.membership import Liveness, Peer, microseconds
 from hamgr.core.messages import ArbiterAnswer, Heartbeat
-from hamgr.core.quorum import NEVER, coordinator_lease_basis, deciding_votes, member_lease_basis
+from hamgr.core.quorum import NEVER, arbiter_voted, coordinator_lease_basis, member_lease_basis, nodes_behind
 
 THREE = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b"), NodeSpec("c")))
 WITH_ARBITER = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), arbiter=True)
@@ -43,14 +43,14 @@ def test_the_arbiter_keeps_a_lease_as_long_as_it_goes_along() -> None:
 
 
 def test_only_a_vote_of_the_arbiter_decides() -> None:
-    assert deciding_votes(WITH_ARBITER.electorate, "a", 5, [], (), answer(9.9)) == 1
-    assert deciding_votes(WITH_ARBITER.electorate, "a", 5, [], (), answer(9.9, voted="a")) == 2
-    assert deciding_votes(WITH_ARBITER.electorate, "a", 5, [], (), answer(9.9, voted="b")) == 1
+    assert not arbiter_voted(answer(9.9), "a", 5)
+    assert arbiter_voted(answer(9.9, voted="a"), "a", 5)
+    assert not arbiter_voted(answer(9.9, voted="b"), "a", 5)
 
 
 def test_a_voter_decides_until_it_moves_on() -> None:
-    assert deciding_votes(THREE.electorate, "a", 5, [peer("b", 9.0, coordinator="", epoch=4)], {"b"}, None) == 2
-    assert deciding_votes(THREE.electorate, "a", 5, [peer("b", 9.0, coordinator="", epoch=6)], {"b"}, None) == 1
+    assert nodes_behind("a", 5, [peer("b", 9.0, coordinator="", epoch=4)], {"b"}) == {"a", "b"}
+    assert nodes_behind("a", 5, [peer("b", 9.0, coordinator="", epoch=6)], {"b"}) == {"a"}
 
 
 def test_a_lease_counts_from_the_oldest_of_the_votes_that_make_the_quorum_however_many_a_node_has() -> None:
