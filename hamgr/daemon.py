@@ -39,6 +39,7 @@ from hamgr.fencing.trials import FenceTrials
 from hamgr.fencing.watch import DeviceWatch
 from hamgr.guarding import Guarding, GuardSettings
 from hamgr.health import Health
+from hamgr.health_checks import HealthChecks
 from hamgr.host import Host, World
 from hamgr.links.arbiter import ArbiterSession
 from hamgr.links.codec import Codec
@@ -126,11 +127,12 @@ async def run(config: Config, node_name: str) -> int:
         host.failback_closed,
     )
     pinger = Pinger(config.pings, health.pinged)
+    checks = HealthChecks(config.health_checks, health.checked)
     kept_routes = KeptRoutes(
         [route for route in config.routes if route.node == node_name], functools.partial(host.group_told, "")
     )
     guard = _guarding(config, node_name, groups, host)
-    desk = LinksDesk(host.status, links, host.lateness, pinger)
+    desk = LinksDesk(host.status, links, host.lateness, pinger, checks)
     keys_desk = KeysDesk(host.status, codec, config.key_file, with_arbiter=identity is None)
     alerts = Alerts(
         config, node_name, lambda: node.election.following, functools.partial(host.group_told, "", Kind.WARNING)
@@ -146,6 +148,7 @@ async def run(config: Config, node_name: str) -> int:
         for group in groups.values():
             await group.prepare()
         await pinger.start()
+        checks.start()
         windows.start()
         if arbiter is not None:
             await arbiter.start()
@@ -188,6 +191,7 @@ async def run(config: Config, node_name: str) -> int:
         await pinger.close()
         if renewal is not None:
             await renewal.close()
+        await checks.close()
         if arbiter is not None:
             await arbiter.close()
         await links.close()

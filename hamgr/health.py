@@ -1,4 +1,4 @@
-"""How healthy this node is for its clients: the ping targets that answer, less what keeps clients from a resource.
+"""How healthy this node is: the ping targets that answer, the checks that succeed, less what keeps clients away.
 
 What hinders counts once, however many resources it hinders: two hundred addresses on one dead cable are one dead cable.
 """
@@ -14,12 +14,18 @@ class Health:
     def __init__(self, changed: Callable[[int, str, str], None]) -> None:
         self._changed = changed
         self._pings = (0, "")
+        self._checks = (0, "")
         self._hindrances: dict[tuple[str, str], str] = {}
         self._last = (0, "")
 
     def pinged(self, score: int, detail: str) -> None:
         """The ping targets give this score."""
         self._pings = score, detail
+        self._judge()
+
+    def checked(self, score: int, detail: str) -> None:
+        """The node's own checks give this score; detail: what is wrong, "" for nothing."""
+        self._checks = score, detail
         self._judge()
 
     def hindered(self, group: str, resource: str, reason: str) -> None:
@@ -31,9 +37,10 @@ class Health:
         self._judge()
 
     def _judge(self) -> None:
-        score, detail = self._pings
+        score = self._pings[0] + self._checks[0]
         reasons = dict.fromkeys(self._hindrances.values())
-        found = score - len(reasons), "; ".join([*reasons, *([detail] if detail else [])])
+        details = [detail for detail in (self._checks[1], self._pings[1]) if detail]
+        found = score - len(reasons), "; ".join([*reasons, *details])
         if found != self._last:
             self._last = found
             self._changed(found[0], found[1] or "nothing hinders clients", "; ".join(reasons))

@@ -18,23 +18,29 @@ UNTRUE = (RejectReason.UNAUTHENTICATED, RejectReason.OTHER_SPEAKER)
 """Frames of somebody who is not who he says to be."""
 
 
-class Pings(Protocol):
-    """The daemon's pinger."""
+class Scores(Protocol):
+    """The daemon's pinger, or its health checks."""
 
     def status(self) -> list[tuple[str, bool, int, str]]:
-        """Of each group of targets: name, whether it answers, weight, detail."""
+        """Of each group of targets, or check: name, whether it answers or succeeds, weight, detail."""
 
 
 class LinksDesk:
     """Gathers the report from the daemon's parts."""
 
     def __init__(
-        self, status: Callable[[], Status], transport: Transport, lateness: Lateness, pings: Pings | None = None
+        self,
+        status: Callable[[], Status],
+        transport: Transport,
+        lateness: Lateness,
+        pings: Scores | None = None,
+        checks: Scores | None = None,
     ) -> None:
         self._status = status
         self._transport = transport
         self._lateness = lateness
         self._pings = pings
+        self._checks = checks
         self.realtime = RealTime()
 
     def report(self) -> pb.LinksReport:
@@ -45,6 +51,10 @@ class LinksDesk:
             pb.PingTarget(name=name, reachable=reachable, weight=weight, detail=detail)
             for name, reachable, weight, detail in (self._pings.status() if self._pings is not None else ())
         ]
+        checks = [
+            pb.HealthCheck(name=name, good=good, weight=weight, detail=detail)
+            for name, good, weight, detail in (self._checks.status() if self._checks is not None else ())
+        ]
         return pb.LinksReport(
             node=status.node,
             links=[self._own(name, state) for name, state in transport.states.items()],
@@ -54,7 +64,9 @@ class LinksDesk:
             ],
             lateness=self._late(),
             pings=pings,
-            health=sum(ping.weight for ping in pings if ping.reachable),
+            checks=checks,
+            health=sum(ping.weight for ping in pings if ping.reachable)
+            + sum(check.weight for check in checks if check.good),
         )
 
     def _own(self, name: str, state: LinkState) -> pb.OwnLink:

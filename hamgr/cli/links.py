@@ -49,6 +49,12 @@ def render(report: pb.LinksReport) -> str:
         for ping in report.pings:
             state = "answers" if ping.reachable else "DOES NOT ANSWER"
             lines.append(f"  {ping.name}  {state}, weight {ping.weight}" + (f": {ping.detail}" if ping.detail else ""))
+    if report.checks:
+        lines += ["", f"health checks (health {report.health})"]
+        for check in report.checks:
+            state = "good" if check.good else "FAILED"
+            detail = f": {check.detail}" if check.detail else ""
+            lines.append(f"  {check.name}  {state}, weight {check.weight}{detail}")
     late = report.lateness
     lines += [
         "",
@@ -71,6 +77,9 @@ def _wrong(report: pb.LinksReport) -> Iterator[str]:
     for ping in report.pings:
         if not ping.reachable:
             yield f"ping target {ping.name} does not answer"
+    for check in report.checks:
+        if not check.good:
+            yield f"health check {check.name} {check.detail}"
 
 
 def _row(peer: pb.PeerLink) -> tuple[str, ...]:

@@ -89,6 +89,10 @@ def _not_here(config: Config, node: str) -> Iterator[tuple[str, str]]:
             yield f"link.{link.name}.device", f"{device} is not here: hamgrd waits for it"
     if config.arbiter is not None and config.arbiter.identity is not None and not config.arbiter.identity.exists():
         yield "arbiter.identity", f"{config.arbiter.identity} is not here: no vote from the arbiter before `hamgr join`"
+    for check in config.health_checks:
+        if not _executable(Path(check.command[0])):
+            fault = f"{check.command[0]} is not here, or not executable"
+            yield f"health.{check.name}.command", f"{fault}: this node counts as {check.weight} less well"
     for alert in config.alerts:
         for key, fault in _alert_faults(alert):
             yield f"alert.{alert.name}.{key}", f"{fault}: this alert will not get through"

@@ -69,6 +69,23 @@ class LinkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheckConfig:
+    """A command that ends with 0 while the node is well.
+
+    weight: what it adds to the health score. interval: seconds from its end to the next run. timeout: seconds after
+    which it counts as failed. fall, rise: so many failures, or successes, in a row count.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    weight: int = 1
+    interval: float = 10.0
+    timeout: float = 5.0
+    fall: int = 1
+    rise: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class PingConfig:
     """Addresses outside of the cluster that answer pings while our network works; any one of them is enough.
 
@@ -250,6 +267,7 @@ class Config:
     admin_socket: Path = DEFAULT_ADMIN_SOCKET
     agent_dirs: tuple[Path, ...] = (Path("/usr/sbin"), Path("/sbin"))
     pings: tuple[PingConfig, ...] = ()
+    health_checks: tuple[HealthCheckConfig, ...] = ()
     routes: tuple[RouteConfig, ...] = ()
     tls: TlsConfig | None = None
     alerts: tuple[AlertConfig, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from hamgr.config import addresses, alerts, groups, links, pings, quorum, routes, selffence, timing
+from hamgr.config import addresses, alerts, groups, health_checks, links, pings, quorum, routes, selffence, timing
 from hamgr.config.kinds import Kinds
 from hamgr.config.model import (
     DEFAULT_ADMIN_SOCKET,
@@ -170,6 +170,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         admin_socket=_socket(cluster),
         agent_dirs=_agent_dirs(cluster),
         pings=pings.read(root, times),
+        health_checks=health_checks.read(root),
         routes=routes.read(root, node_tables, all_links),
         tls=_tls(root),
         fence_check_interval=_fence_check_interval(cluster),

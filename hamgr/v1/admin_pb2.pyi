@@ -314,21 +314,35 @@ class PingTarget(_message.Message):
     detail: str
     def __init__(self, name: _Optional[str] = ..., reachable: _Optional[bool] = ..., weight: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
+class HealthCheck(_message.Message):
+    __slots__ = ("name", "good", "weight", "detail")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    good: bool
+    weight: int
+    detail: str
+    def __init__(self, name: _Optional[str] = ..., good: _Optional[bool] = ..., weight: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
+
 class LinksReport(_message.Message):
-    __slots__ = ("node", "links", "peers", "lateness", "pings", "health")
+    __slots__ = ("node", "links", "peers", "lateness", "pings", "health", "checks")
     NODE_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
     LATENESS_FIELD_NUMBER: _ClassVar[int]
     PINGS_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
     node: str
     links: _containers.RepeatedCompositeFieldContainer[OwnLink]
     peers: _containers.RepeatedCompositeFieldContainer[PeerLink]
     lateness: Lateness
     pings: _containers.RepeatedCompositeFieldContainer[PingTarget]
     health: int
-    def __init__(self, node: _Optional[str] = ..., links: _Optional[_Iterable[_Union[OwnLink, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerLink, _Mapping]]] = ..., lateness: _Optional[_Union[Lateness, _Mapping]] = ..., pings: _Optional[_Iterable[_Union[PingTarget, _Mapping]]] = ..., health: _Optional[int] = ...) -> None: ...
+    checks: _containers.RepeatedCompositeFieldContainer[HealthCheck]
+    def __init__(self, node: _Optional[str] = ..., links: _Optional[_Iterable[_Union[OwnLink, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerLink, _Mapping]]] = ..., lateness: _Optional[_Union[Lateness, _Mapping]] = ..., pings: _Optional[_Iterable[_Union[PingTarget, _Mapping]]] = ..., health: _Optional[int] = ..., checks: _Optional[_Iterable[_Union[HealthCheck, _Mapping]]] = ...) -> None: ...
 
 class KeysRequest(_message.Message):
     __slots__ = ()

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hamgr.config import durations
+from hamgr.config.model import HealthCheckConfig
 from hamgr.config.toml import ConfigError, load, warnings
 from hamgr.core.cluster import Mode
 from hamgr.core.electorate import Electorate
@@ -125,6 +126,22 @@ def test_the_algorithm_of_the_arbiters_votes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as found:
         load(file)
     assert 'quorum.algorithm: found "lms", allowed nothing without [arbiter]' in str(found.value)
+
+
+def test_health_checks_have_a_command_with_an_absolute_path(tmp_path: Path) -> None:
+    def with_check(keys: str) -> list[str]:
+        return changed(tmp_path, ("[arbiter]", f"[health.storage]\n{keys}\n[arbiter]"))
+
+    allowed = 'allowed an array of words, an absolute path first: ["/usr/local/bin/check-storage", "--quick"]'
+    assert with_check("") == [f"health.storage.command: found nothing, {allowed}"]
+    assert with_check('command = ["check"]') == [f'health.storage.command: found ["check"], {allowed}']
+    assert with_check('command = "/bin/check"') == [f'health.storage.command: found "/bin/check", {allowed}']
+    (weight,) = with_check('command = ["/bin/check"]\nweight = 0')
+    assert weight == "health.storage.weight: found 0, allowed a whole number from 1 to 1000"
+    file = tmp_path / "hamgr.toml"
+    keys = 'command = ["/bin/check", "-v", "-v"]\ninterval = "1s"\nfall = 3'
+    file.write_text(EXAMPLE.read_text().replace("[arbiter]", f"[health.storage]\n{keys}\n[arbiter]"))
+    assert load(file).health_checks == (HealthCheckConfig("storage", ("/bin/check", "-v", "-v"), 1, 1.0, 5.0, 3, 1),)
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:

@@ -35,6 +35,19 @@ def test_hindrances_are_taken_from_what_the_ping_targets_give() -> None:
     assert told == [(5, "every ping target answers"), (4, f"{DOWN}; every ping target answers")]
 
 
+def test_ping_targets_and_checks_are_added_up() -> None:
+    told: list[tuple[int, str]] = []
+    health = Health(lambda score, detail, _: told.append((score, detail)))
+    health.pinged(2, "every ping target answers")
+    health.checked(3, "")
+    health.checked(0, "check storage ended with 1")
+    assert told == [
+        (2, "every ping target answers"),
+        (5, "every ping target answers"),
+        (2, "check storage ended with 1; every ping target answers"),
+    ]
+
+
 def test_what_hinders_is_told_apart_from_the_ping_targets() -> None:
     hindrances: list[str] = []
     health = Health(lambda score, detail, hindrance: hindrances.append(hindrance))
