@@ -71,9 +71,9 @@ system:
 	need ganesha.nfsd "nfs-ganesha nfs-ganesha-vfs"; need nfs-cp libnfs-utils; \
 	need /lib/systemd/systemd systemd; need dbus-daemon dbus; \
 	need unshare util-linux; need mount mount; need sfdisk fdisk; need ping iputils-ping; need setpriv util-linux; need xmllint libxml2-utils; \
-	need socat socat; need sshfs sshfs; need fusermount3 fuse3; need /usr/lib/openssh/sftp-server openssh-sftp-server; \
+	need socat socat; need strace strace; need faketime faketime; need sshfs sshfs; need fusermount3 fuse3; need /usr/lib/openssh/sftp-server openssh-sftp-server; \
 	need ssh openssh-client; need fence_dummy fence-agents; need stonith cluster-glue; need xmllint libxml2-utils; \
-	[ -d /run/systemd/system ] || { need sshd openssh-server; need stonith_admin pacemaker-cli-utils; }; \
+	[ -d /run/systemd/system ] || { need sshd openssh-server; need etcd etcd-server; need etcdctl etcd-client; need stonith_admin pacemaker-cli-utils; }; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

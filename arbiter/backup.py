@@ -116,6 +116,8 @@ def _book_in(row: dict[str, Any]) -> VoteBook:
 
 def carry_out(config: ArbiterConfig, args: argparse.Namespace) -> int:
     try:
+        if config.etcd is not None:
+            raise Refused('with store = "etcd" nothing is kept here: see etcdctl snapshot save')
         return backup(config, args.file) if args.command == "backup" else restore(config, args)
     except (BadBackup, Refused, OSError) as error:
         print(f"hamgr-arbiter {args.command}: {error}", file=sys.stderr)

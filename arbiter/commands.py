@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arbiter.authority import fingerprint
 from arbiter.config import ArbiterConfig, port_of
@@ -28,6 +28,9 @@ from hamgr.config import durations
 from hamgr.config.addresses import check_address, check_name, check_node_name
 from hamgr.links.stream import target
 from hamgr.links.token import Token, digest, new_secret
+
+if TYPE_CHECKING:
+    from arbiter.etcdbooks import EtcdBooks
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -48,6 +51,8 @@ def carry_out(config: ArbiterConfig, args: argparse.Namespace) -> int:
         "explain": _explain,
     }
     try:
+        if config.etcd is not None and args.command in ("enroll", "revoke", "forget", "ca"):
+            raise Refused('with store = "etcd" nobody is enrolled: clusters have key files (and etcd its snapshots)')
         return commands[args.command](config, args)
     except Refused as refused:
         print(f"hamgr-arbiter {args.command}: refused: {refused}", file=sys.stderr)
@@ -245,6 +250,21 @@ def _list_authorities(roll: Roll, as_json: bool) -> None:
 # -- what is known ----------------------------------------------------------------------------------------------
 
 
+def _books(config: ArbiterConfig, shared: bool = True) -> SqliteStore | EtcdBooks:
+    """shared: others may have it open meanwhile, as etcd always lets them."""
+    if config.etcd is None:
+        return SqliteStore(config.state_dir, shared)
+    from arbiter.etcdbooks import EtcdBooks
+
+    return EtcdBooks(config.etcd)
+
+
+def _where(config: ArbiterConfig) -> str:
+    if config.etcd is None:
+        return str(config.state_dir)
+    return f"etcd {', '.join(config.etcd.endpoints)} below {config.etcd.prefix}"
+
+
 def _init(config: ArbiterConfig, args: argparse.Namespace) -> int:
     """An operator says that this cluster is new, or that its lost votes are known to be over."""
     cluster = args.cluster
@@ -252,7 +272,7 @@ def _init(config: ArbiterConfig, args: argparse.Namespace) -> int:
         enrolled = registry.load().clusters
     if cluster not in config.key_files and cluster not in enrolled:
         raise Refused(f"cluster {cluster!r} is neither in {config.path} nor enrolled")
-    store = SqliteStore(config.state_dir)
+    store = _books(config, shared=False)
     try:
         book = store.load(cluster)
         if book.voter:
@@ -275,7 +295,7 @@ def _live(config: ArbiterConfig, clusters: list[str]) -> dict[str, Any]:
 def _list(config: ArbiterConfig, args: argparse.Namespace) -> int:
     with _registry(config) as registry:
         roll = registry.load()
-    store = SqliteStore(config.state_dir, shared=True)
+    store = _books(config)
     try:
         names = sorted({*store.clusters(), *config.key_files, *roll.clusters})
     finally:
@@ -286,13 +306,13 @@ def _list(config: ArbiterConfig, args: argparse.Namespace) -> int:
 def _show(config: ArbiterConfig, args: argparse.Namespace) -> int:
     with _registry(config) as registry:
         roll = registry.load()
-    store = SqliteStore(config.state_dir, shared=True)
+    store = _books(config)
     try:
         known = args.cluster in {*store.clusters(), *roll.clusters}
     finally:
         store.close()
     if not known:
-        raise Refused(f"no record of cluster {args.cluster!r} in {config.state_dir}")
+        raise Refused(f"no record of cluster {args.cluster!r} in {_where(config)}")
     code = _tell_of(config, [args.cluster], args.json, roll)
     if not args.json:
         _tell_nodes(_live(config, [args.cluster]), args.cluster, roll)
@@ -308,7 +328,7 @@ def _explain(config: ArbiterConfig, args: argparse.Namespace) -> int:
 def _tell_of(config: ArbiterConfig, names: list[str], as_json: bool, roll: Roll) -> int:
     live = _live(config, names)
     now = time.time()
-    store = SqliteStore(config.state_dir, shared=True)
+    store = _books(config)
     try:
         books = {name: store.load(name) for name in names}
     finally:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arbiter import etcdconfig
+from arbiter.etcdconfig import EtcdConfig
 from hamgr.config.addresses import check_address, check_name
 from hamgr.config.model import DEFAULT_ARBITER_PORT, DEFAULT_ARBITER_TLS_PORT, DEFAULT_JOIN_PORT
 from hamgr.config.problems import ConfigError, Problem, describe
@@ -53,6 +55,7 @@ class ArbiterConfig:
     limits: Limits = Limits()
     addresses: tuple[str, ...] = ()
     certificate_days: int = 90
+    etcd: EtcdConfig | None = None
 
 
 def load_default(path: Path | None) -> ArbiterConfig:
@@ -88,10 +91,14 @@ def build(path: Path, tables: dict[str, Any]) -> ArbiterConfig:
         enroll.wrong("addresses", ADDRESSES)
     days = enroll.number("certificate_days", 90, 1, 3650)
     enroll.finish()
+    etcd = etcdconfig.read(root, listen)
+    if etcd is not None and not key_files:
+        root.mistakes.note("cluster", "no cluster", 'with store = "etcd" at least one [cluster.NAME] with its key_file')
     root.finish()
     if root.mistakes.problems:
         raise ConfigError(tuple(root.mistakes.problems))
-    return ArbiterConfig(path, listen, Path(state_dir), key_files, tls_listen, join_listen, limits, addresses, days)
+    ports = (tls_listen, join_listen)
+    return ArbiterConfig(path, listen, Path(state_dir), key_files, *ports, limits, addresses, days, etcd)
 
 
 def _limits(table: Table) -> Limits:

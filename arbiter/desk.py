@@ -96,15 +96,15 @@ class ClusterDesk:
         if self._arbiter is None or not self._keeper.alone:
             self._work([])
             return
-        if behind := self._serve(self._arbiter):
+        if behind := self._serve(self._arbiter, self._waiting):
             self._work(behind)
 
     # -- one after the other ------------------------------------------------------------------------------------
 
-    def _serve(self, arbiter: ClusterArbiter) -> list[ArbiterEffect]:
+    def _serve(self, arbiter: ClusterArbiter, waiting: dict[tuple[str, str, int], Call]) -> list[ArbiterEffect]:
         """Make the calls that wait; returns the effects that have a vote to be written in front."""
-        while self._waiting:
-            call = self._waiting.pop(next(iter(self._waiting)))
+        while waiting:
+            call = waiting.pop(next(iter(waiting)))
             if behind := self._perform(call(arbiter, time.monotonic())):
                 return behind
         return []
@@ -137,9 +137,13 @@ class ClusterDesk:
 
     async def _finish(self, effects: list[ArbiterEffect]) -> None:
         try:
-            while effects or self._waiting:
+            ready: dict[tuple[str, str, int], Call] = {}
+            while effects or ready or self._waiting:
+                if not effects and not ready:
+                    # What comes while we look is for the next look: an answer says what was true after its report came.
+                    ready, self._waiting = self._waiting, ready
                 arbiter = await self._up_to_date()
-                effects = effects or self._serve(arbiter)
+                effects = effects or self._serve(arbiter, ready)
                 if effects:
                     store, *effects = effects
                     assert isinstance(store, StoreEffect)
@@ -185,7 +189,12 @@ class ClusterDesk:
         self._waiting.clear()
         for session in self._sessions.values():
             session.end(f"the arbiter can't read its record: {error}")
-        if self._arbiter is not None and self._timer is None:
+        if not self._keeper.alone:
+            # While nobody could be served here, others may have heard what we did not: nobody's silence is known.
+            self._arbiter = None
+            if self._timer is not None:
+                self._timer.cancel()
+        elif self._arbiter is not None and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(AGAIN, self._tick)
 
     # -- what goes out ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import resource
 import signal
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from arbiter.explanations import Explanations
 from arbiter.handshakes import listen_to_grpc
 from arbiter.joining import JoinDesk, Terms
 from arbiter.joinport import JoinPort
-from arbiter.keeper import Keeper, SqliteKeeper
+from arbiter.keeper import SqliteKeeper
 from arbiter.monitoring import Monitoring
 from arbiter.notify import keep_telling, notify
 from arbiter.records import emptied
@@ -50,19 +51,12 @@ async def serve(config: ArbiterConfig) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigError, StoreError, RegistryError or ListenError before anything is
     served."""
     keys = load_all_keys(config)
-    store = SqliteStore(config.state_dir)
-    if store.put_back:
-        log.error(
-            "%s/votes.db is not the file that was written last here (%s): no cluster gets a vote before more than half"
-            " of its nodes have said what they know",
-            config.state_dir,
-            store.put_back,
-        )
+    service = service_of(config)
     _raise_limit()
     registry = Registry(config.state_dir)
     if not keys:
         registry.ensure_authority()
-    host = Host(config, keys, SqliteKeeper(store), registry)
+    host = Host(config, keys, service, registry)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -79,13 +73,37 @@ async def serve(config: ArbiterConfig) -> None:
         await host.close()
 
 
+MakeService = Callable[[Mapping[str, Keys], Door, Refusals, Explanations], ArbiterService]
+
+
+def service_of(config: ArbiterConfig) -> MakeService:
+    """Opens the store. Raises StoreError."""
+    if config.etcd is not None:
+        from arbiter.sharing import SharedService
+
+        etcd = config.etcd
+        return lambda keys, door, refusals, explanations: SharedService(
+            keys, etcd, door, config.limits, refusals, explanations
+        )
+    store = SqliteStore(config.state_dir)
+    if store.put_back:
+        log.error(
+            "%s/votes.db is not the file that was written last here (%s): no cluster gets a vote before more than half"
+            " of its nodes have said what they know",
+            config.state_dir,
+            store.put_back,
+        )
+    return lambda keys, door, refusals, explanations: ArbiterService(
+        keys, SqliteKeeper(store), door, config.limits, refusals, explanations
+    )
+
+
 class Host:
     """The ports, and all that is behind them."""
 
-    def __init__(self, config: ArbiterConfig, keys: dict[str, Keys], keeper: Keeper, registry: Registry) -> None:
+    def __init__(self, config: ArbiterConfig, keys: dict[str, Keys], make: MakeService, registry: Registry) -> None:
         self._config = config
         self._keys = keys
-        self._keeper = keeper
         self._registry = registry
         self._own: tuple[int, OwnCertificate] | None = None
         self._shown: grpc.ServerCertificateConfiguration | None = None
@@ -94,9 +112,9 @@ class Host:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._turn = asyncio.Lock()
         self.refusals = Refusals()
-        self._door = Door(keys, registry.load())
+        self._door = Door(keys, registry.load() if config.etcd is None else Roll())
         self._explanations = Explanations(config.state_dir)
-        self._service = ArbiterService(keys, keeper, self._door, config.limits, self.refusals, self._explanations)
+        self._service = make(keys, self._door, self.refusals, self._explanations)
         self._plain: grpc.aio.Server | None = None
         self._tls: grpc.aio.Server | None = None
         terms = Terms(int(port_of(config.tls_listen)), config.certificate_days, config.limits.nodes)
@@ -148,7 +166,7 @@ class Host:
         """Read the registry again; returns why streams were ended, if some were."""
         async with self._turn:
             try:
-                roll = await asyncio.to_thread(self._registry.load)
+                roll = await asyncio.to_thread(self._registry.load) if self._config.etcd is None else Roll()
             except RegistryError as error:
                 log.error("the registry is used as it was: %s", error)
                 return []
@@ -248,7 +266,8 @@ class Host:
         try:
             await asyncio.to_thread(self._registry.forget, cluster)
             ended = await self.refresh()
-            await self._keeper.save(cluster, emptied(await self._keeper.load(cluster)))
+            keeper = self._service.keeper
+            await keeper.save(cluster, emptied(await keeper.load(cluster)))
             await self._explanations.forget(cluster)
         except (RegistryError, StoreError) as error:
             return {"refused": str(error)}

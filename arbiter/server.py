@@ -46,6 +46,8 @@ def _check(config: ArbiterConfig) -> int:
 def _warnings(config: ArbiterConfig, roll: Roll) -> Iterator[str]:
     for name in sorted(roll.clusters.keys() & config.key_files.keys()):
         yield f"cluster.{name}: it is enrolled too; its key file is what counts, and its certificates are not"
+    if config.etcd is not None and roll.clusters:
+        yield f'store: with "etcd" the enrolled cluster(s) {", ".join(sorted(roll.clusters))} are not served'
     now = time.time()
     newest = roll.newest(now)
     for (cluster, node), certificate in sorted(newest.items()):

@@ -51,7 +51,7 @@ class ArbiterService(pb_grpc.ArbiterServicer):
         refusals: Refusals | None = None,
         explanations: Explanations | None = None,
     ) -> None:
-        self._keeper = keeper
+        self.keeper = keeper
         self._explanations = explanations
         self._door = door or Door(keys)
         self._limits = limits or Limits()
@@ -217,7 +217,7 @@ class ArbiterService(pb_grpc.ArbiterServicer):
             else:
                 codec = Codec(cluster, ARBITER, found.keys, found.active, self._incarnation)
                 explained = self._explanations.keep if self._explanations is not None else None
-                self._desks[cluster] = ClusterDesk(cluster, codec, self._keeper, explained)
+                self._desks[cluster] = ClusterDesk(cluster, codec, self.keeper, explained)
 
     async def drop(self, clusters: Iterable[str]) -> None:
         """Serve these no longer. `look` has ended their streams before, if the door has no room for them any more."""
@@ -252,6 +252,6 @@ class ArbiterService(pb_grpc.ArbiterServicer):
     async def close(self) -> None:
         for desk in self._desks.values():
             await desk.close()
-        await self._keeper.close()
+        await self.keeper.close()
         if self._explanations is not None:
             await self._explanations.close()

@@ -11,10 +11,8 @@ from pathlib import Path
 
 from arbiter import server
 from arbiter.config import ArbiterConfig, load
-from arbiter.hosting import Host
-from arbiter.keeper import SqliteKeeper
+from arbiter.hosting import Host, service_of
 from arbiter.registry import Registry
-from arbiter.store import SqliteStore
 from hamgr.config.addresses import split_port
 from hamgr.config.model import ArbiterConfig as NodesArbiter
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport
@@ -52,7 +50,7 @@ async def hosting(path: Path, **changes: object) -> AsyncIterator[Host]:
     config: ArbiterConfig = replace(load(path), **changes)  # type: ignore[arg-type]
     registry = Registry(config.state_dir)
     registry.ensure_authority()
-    host = Host(config, {}, SqliteKeeper(SqliteStore(config.state_dir)), registry)
+    host = Host(config, {}, service_of(config), registry)
     try:
         await host.open()
         yield host

@@ -29,7 +29,7 @@ async def test_a_lost_host_is_restored_and_votes_again_once_a_majority_has_told_
             await a.answer()
             await b.answer(replace(REPORT, alive=("b",)))
             assert await command(path, "backup", str(file)) == 0
-            store = host._keeper.identity
+            store = host._service.keeper.identity
             quick = replace(REPORT, deadtime=0.1, settle=0.0, claim=9)
             voted = await a.answer(quick)
             for _ in range(200):
@@ -42,7 +42,7 @@ async def test_a_lost_host_is_restored_and_votes_again_once_a_majority_has_told_
     assert await command(path, "restore", str(file)) == 0
     assert "must never serve again" in capsys.readouterr().out
     async with hosting(path) as host:
-        assert host._keeper.identity == store
+        assert host._service.keeper.identity == store
         a, b = (Member(tmp_path, identity, life=2) for identity in identities)
         async with speaking(a, b):
             # The vote of epoch 9 came after the backup: b may not have it, and doesn't before a was heard.

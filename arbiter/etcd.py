@@ -1,0 +1,173 @@
+"""Speaks to an etcd cluster: one request at a time to one member, and to the next one when that fails.
+
+aetcd's generated stubs over channels of our own: its client knows one endpoint, no TLS, and no deadline that tells a
+request that was refused from one whose outcome is unknown. (etcd3gw blocks, and its HTTP takes twice as long.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from arbiter.etcdconfig import EtcdConfig
+from arbiter.store import StoreError
+
+try:
+    from aetcd import rpc
+except ImportError as error:
+    raise StoreError(f'store "etcd" needs aetcd: pip install "hamgr[etcd]" ({error})') from error
+
+T = TypeVar("T")
+
+LEAST_TRIES = 2
+"""Members that are asked within the time allowed, if need be one of them twice."""
+
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # etcd takes a ping every 5 s at most (--grpc-keepalive-min-time); that a member is gone, the deadlines tell.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+class Unknown(StoreError):
+    """The request may have been carried out, may be carried out later, or never."""
+
+
+class _Member:
+    def __init__(self, endpoint: str, credentials: grpc.ChannelCredentials | None) -> None:
+        self.endpoint = endpoint
+        if credentials is None:
+            self.channel = grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+        else:
+            self.channel = grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS)
+        self.kv = rpc.KVStub(self.channel)
+        self.lease = rpc.LeaseStub(self.channel)
+        self.auth = rpc.AuthStub(self.channel)
+        self.token = ""
+
+
+class Etcd:
+    """Everything it reads is linearizable: true at a moment after it was asked."""
+
+    def __init__(self, config: EtcdConfig) -> None:
+        self.config = config
+        self.prefix = config.prefix.encode()
+        credentials = _credentials(config)
+        self._members = [_Member(endpoint, credentials) for endpoint in config.endpoints]
+        self._at = 0
+
+    async def get(self, *keys: bytes) -> list[Any]:
+        """The key-value pairs (`rpc.KeyValue`, or None) of these keys, all at one moment."""
+        request = rpc.TxnRequest(success=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for key in keys])
+        found = await self._ask(lambda member, **how: member.kv.Txn(request, **how))
+        answers = [response.response_range.kvs for response in found.responses]
+        return [kvs[0] if kvs else None for kvs in answers]
+
+    async def list(self, prefix: bytes) -> Sequence[Any]:
+        end = prefix[:-1] + bytes((prefix[-1] + 1,))
+        request = rpc.RangeRequest(key=prefix, range_end=end)
+        found = await self._ask(lambda member, **how: member.kv.Range(request, **how))
+        return list(found.kvs)
+
+    async def put(self, key: bytes, value: bytes, unchanged: Sequence[tuple[bytes, int]], lease: int = 0) -> int:
+        """Put the value if these keys have not been changed since these revisions (0: are not there); its revision,
+        or 0 if one was changed. Asks one member, once: raises Unknown if it does not say what came of it."""
+        compare = [
+            rpc.Compare(result=rpc.Compare.EQUAL, target=rpc.Compare.MOD, key=name, mod_revision=revision)
+            for name, revision in unchanged
+        ]
+        change = rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value, lease=lease))
+        request = rpc.TxnRequest(compare=compare, success=[change])
+        found = await self._ask(lambda member, **how: member.kv.Txn(request, **how), tries=1)
+        return int(found.header.revision) if found.succeeded else 0
+
+    async def grant(self, seconds: int) -> int:
+        """A lease."""
+        request = rpc.LeaseGrantRequest(TTL=seconds)
+        found = await self._ask(lambda member, **how: member.lease.LeaseGrant(request, **how))
+        return int(found.ID)
+
+    async def refresh(self, lease: int) -> bool:
+        """Does it still run? If so, it runs anew."""
+
+        async def keep_alive(member: _Member, **how: Any) -> Any:
+            call = member.lease.LeaseKeepAlive(**how)
+            await call.write(rpc.LeaseKeepAliveRequest(ID=lease))
+            answer = await call.read()
+            await call.done_writing()
+            call.cancel()
+            if not isinstance(answer, rpc.LeaseKeepAliveResponse):
+                raise StoreError(f"etcd {member.endpoint}: it ended the stream of a lease")
+            return answer
+
+        found = await self._ask(keep_alive)
+        return int(found.TTL) > 0
+
+    async def revoke(self, lease: int) -> None:
+        request = rpc.LeaseRevokeRequest(ID=lease)
+        await self._ask(lambda member, **how: member.lease.LeaseRevoke(request, **how))
+
+    async def _ask(self, request: Callable[..., Awaitable[T]], tries: int = 0) -> T:
+        """tries: 0 for all members, within the time allowed."""
+        most = tries or max(LEAST_TRIES, len(self._members))
+        each = self.config.timeout / (tries or most)
+        said = []
+        for _ in range(most):
+            member = self._members[self._at]
+            try:
+                return await self._authorised(member, request, each)
+            except grpc.aio.AioRpcError as error:
+                said.append(f"{member.endpoint}: {error.details() or error.code().name}")
+                self._at = (self._at + 1) % len(self._members)
+        raise Unknown(f"etcd does not answer ({'; '.join(said)})")
+
+    async def _authorised(self, member: _Member, request: Callable[..., Awaitable[T]], timeout: float) -> T:
+        if not self.config.user:
+            return await request(member, timeout=timeout)
+        for _ in range(2):
+            if not member.token:
+                member.token = await self._log_in(member, timeout)
+            try:
+                return await request(member, timeout=timeout, metadata=(("token", member.token),))
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                    raise
+                member.token = ""  # it ran out, or the member was started anew
+        raise StoreError(f"etcd {member.endpoint}: it takes no token that it has just given")
+
+    async def _log_in(self, member: _Member, timeout: float) -> str:
+        file = self.config.password_file
+        assert file is not None, "a user without a password file"
+        try:
+            password = (await asyncio.to_thread(file.read_text)).strip()
+        except OSError as error:
+            raise StoreError(f"etcd.password_file {file}: {error.strerror}") from error
+        request = rpc.AuthenticateRequest(name=self.config.user, password=password)
+        found = await member.auth.Authenticate(request, timeout=timeout)
+        return str(found.token)
+
+    async def close(self) -> None:
+        for member in self._members:
+            await member.channel.close(grace=None)
+
+
+def _credentials(config: EtcdConfig) -> grpc.ChannelCredentials | None:
+    if config.ca is None:
+        return None
+
+    def content(file: Path | None) -> bytes | None:
+        try:
+            return None if file is None else file.read_bytes()
+        except OSError as error:
+            raise StoreError(f"etcd: {file}: {error.strerror}") from error
+
+    return grpc.ssl_channel_credentials(content(config.ca), content(config.key), content(config.certificate))

@@ -1,0 +1,256 @@
+"""Three real etcd members and two real hamgr-arbiter processes, and what breaks of them: votes go on, or are refused.
+
+HAMGR_ETCD_ROUNDS: claims by both nodes under each fault (3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from etcds import NEEDS_ETCD, EtcdCluster, etcd, free_ports
+
+from hamgr.config.model import ArbiterConfig
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport
+from hamgr.links.arbiter import ArbiterSession
+from hamgr.links.codec import Codec
+from hamgr.links.keyfile import write_key_file
+from hamgr.links.keys import load_keys
+
+pytestmark = NEEDS_ETCD
+
+COMMAND = [str(Path(sys.executable).with_name("hamgr-arbiter"))]
+ROUNDS = int(os.environ.get("HAMGR_ETCD_ROUNDS", "3"))
+DEADLINE = 30.0
+DISK = 160
+"""Megabytes of a member's disk, when it is to be filled: etcd takes twice 64 for its log before it begins."""
+
+REPORT = ArbiterReport(1, 4, nodes=("a", "b"), alive=("a",), deadtime=1.0, settle=0.1)
+
+
+class Arbiters:
+    """Two processes, of a cluster "office"."""
+
+    def __init__(self, directory: Path, members: EtcdCluster) -> None:
+        self.ports = free_ports(2)
+        self.key = directory / "office.key"
+        write_key_file(self.key)
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+        self.configs = [directory / f"arbiter{number}.toml" for number in range(2)]
+        quoted = ", ".join(f'"{endpoint}"' for endpoint in members.endpoints)
+        for port, config in zip(self.ports, self.configs, strict=True):
+            config.write_text(
+                f'listen = "127.0.0.1:{port}"\nstate_dir = "{config.with_suffix("")}"\nstore = "etcd"\n'
+                f'[etcd]\nendpoints = [{quoted}]\ntimeout = "1.5s"\n[cluster.office]\nkey_file = "{self.key}"\n'
+            )
+        for number in range(2):
+            self.start(number)
+
+    def start(self, number: int) -> None:
+        words = [*COMMAND, "--config", str(self.configs[number])]
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        self._processes[number] = process
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "ready on" in line:
+                break
+        else:
+            raise AssertionError("hamgr-arbiter did not start")
+
+    def kill(self, number: int) -> None:
+        self._processes[number].kill()
+        self._processes[number].wait()
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+            process.communicate()
+
+
+class Node:
+    """A node that keeps on reporting, and notes every vote that it hears of."""
+
+    def __init__(self, name: str, key: Path, ports: list[int], votes: dict[int, str]) -> None:
+        self.name = name
+        self._votes = votes
+        self.report = replace(REPORT, alive=(name,))
+        self.answer: ArbiterAnswer | None = None
+        self.losses: list[str] = []
+        keys = load_keys(key)
+        more = tuple(("127.0.0.1", port) for port in ports[1:])
+        config = ArbiterConfig("127.0.0.1", ports[0], more)
+        codec = Codec("office", name, keys.keys, keys.active, ord(name))
+        self.session = ArbiterSession(config, codec, self._answered, self.losses.append, deadtime=1.0)
+
+    def _answered(self, answer: ArbiterAnswer, _where: str) -> None:
+        self.answer = answer
+        if answer.voted_for:
+            first = self._votes.setdefault(answer.vote_epoch, answer.voted_for)
+            assert first == answer.voted_for, f"{first} and {answer.voted_for} have the vote of {answer.vote_epoch}"
+
+    def claim(self, epoch: int) -> None:
+        self.report = replace(self.report, claim=epoch)
+
+    async def keep_on(self) -> None:
+        while True:
+            self.report = replace(self.report, sent_us=self.report.sent_us + 1)
+            self.session.send(self.report)
+            await asyncio.sleep(0.05)
+
+
+class Bench:
+    """All of it. votes: epoch -> who has it, as any node was ever told."""
+
+    def __init__(self, members: EtcdCluster, arbiters: Arbiters) -> None:
+        self.members = members
+        self.arbiters = arbiters
+        self.votes: dict[int, str] = {}
+        self.epoch = 4
+        # Each prefers another process.
+        self.nodes = [
+            Node("a", arbiters.key, arbiters.ports, self.votes),
+            Node("b", arbiters.key, arbiters.ports[::-1], self.votes),
+        ]
+
+    async def reached(self, what: Callable[[], bool], within: float = DEADLINE) -> None:
+        async with asyncio.timeout(within):
+            while not what():  # noqa: ASYNC110  # the nodes' answers come from another task
+                await asyncio.sleep(0.02)
+
+    async def contest(self) -> str:
+        """Both claim the next epoch until one has it."""
+        self.epoch += 1
+        for node in self.nodes:
+            node.claim(self.epoch)
+        with contextlib.suppress(TimeoutError):
+            await self.reached(lambda: self.epoch in self.votes, within=5.0)
+        while self.epoch not in self.votes:
+            self.epoch += 1
+            for node in self.nodes:
+                node.claim(self.epoch)
+            with contextlib.suppress(TimeoutError):
+                # The vote of an unknown outcome may be spent: then, as a node does, the next one is claimed.
+                await self.reached(lambda: self.epoch in self.votes, within=5.0)
+        return self.votes[self.epoch]
+
+
+@asynccontextmanager
+async def bench(directory: Path, data: dict[int, Path] | None = None) -> AsyncIterator[Bench]:
+    with ExitStack() as stack:
+        members = stack.enter_context(etcd(directory / "etcd", 3, data))
+        arbiters = Arbiters(directory, members)
+        stack.callback(arbiters.close)
+        made = Bench(members, arbiters)
+        async with AsyncExitStack() as sessions:
+            for node in made.nodes:
+                await node.session.start()
+                sessions.push_async_callback(node.session.close)
+            tasks = [asyncio.create_task(node.keep_on()) for node in made.nodes]
+            sessions.callback(lambda: [task.cancel() for task in tasks])
+            await made.reached(lambda: all(node.answer is not None and node.answer.voter for node in made.nodes))
+            yield made
+
+
+async def contests(made: Bench, count: int = ROUNDS) -> None:
+    async with asyncio.timeout(DEADLINE * count):
+        for _ in range(count):
+            await made.contest()
+
+
+async def test_votes_go_on_when_a_member_its_leader_or_an_arbiter_is_killed_or_freezes(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        members = made.members
+        await contests(made)
+        lost = members.leader()
+        members.kill(lost)
+        await contests(made)
+        members.start(lost)
+        await asyncio.to_thread(members.ready)
+        made.arbiters.kill(0)
+        await contests(made)
+        made.arbiters.start(0)
+        await contests(made, 1)
+        lost = members.leader()
+        members.freeze(lost)
+        await contests(made)
+        # Two of three: nobody can vote, and nobody says so by mistake.
+        second = next(member for member in range(3) if member != lost)
+        members.kill(second)
+        before = dict(made.votes)
+        for node in made.nodes:
+            node.losses.clear()
+            node.claim(made.epoch + 1)
+        # They turn from one process to the other; either ends the session, or says nothing in time.
+        await made.reached(lambda: all(len(node.losses) > 4 for node in made.nodes))
+        assert made.votes == before
+        members.thaw(lost)
+        members.start(second)
+        await contests(made, 1)
+        told = {node.answer.store for node in made.nodes if node.answer is not None}
+        assert len(told) == 1, "one store, whoever answers"
+
+
+@contextmanager
+def small_disk(directory: Path) -> Iterator[Path]:
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "none", str(directory)], check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+def fill_up(members: EtcdCluster, member: int) -> None:
+    """Write until this member needs a new file for its log, and ends."""
+    value = "x" * 1_000_000
+    for _ in range(200):
+        members.put("/filler", value)
+        if not members.runs(member):
+            return
+    raise AssertionError("a full disk did not stop the member")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+async def test_a_member_with_a_full_disk_is_done_without(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        async with bench(tmp_path, {1: disk / "m1"}) as made:
+            await contests(made, 1)
+            with contextlib.suppress(OSError), (disk / "filler").open("wb") as filler:
+                while True:
+                    filler.write(bytes(1 << 16))
+                    filler.flush()
+            await asyncio.to_thread(fill_up, made.members, 1)
+            await contests(made)
+
+
+async def test_commands_look_into_etcd_and_let_a_new_record_vote(tmp_path: Path) -> None:
+    with etcd(tmp_path / "etcd") as members:
+        arbiters = Arbiters(tmp_path, members)
+        try:
+            config = str(arbiters.configs[0])
+
+            def say(*words: str) -> subprocess.CompletedProcess[str]:
+                return subprocess.run([*COMMAND, *words, "--config", config], capture_output=True, text=True)
+
+            assert "office: has not learned the epoch" in say("list").stdout
+            assert say("init", "office").returncode == 0
+            assert "votes already" in say("init", "office").stderr
+            assert '"votes": true' in say("show", "office", "--json").stdout
+            assert "nobody is enrolled" in say("enroll", "shop").stderr
+            assert "etcdctl snapshot" in say("backup", str(tmp_path / "backup")).stderr
+            assert say("check").returncode == 0
+            members.kill(0)
+            done = say("list")
+            assert done.returncode == 2
+            assert "etcd does not answer" in done.stderr
+        finally:
+            arbiters.close()
