@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import ssl
+from collections import Counter
 from collections.abc import Callable
 
 from arbiter.authority import OwnCertificate, own_certificate
@@ -24,7 +25,7 @@ PATIENCE = 10.0
 """Seconds for a whole connection."""
 
 MOST = 32
-"""Connections at once; one more ends the oldest, so that strangers keep no node out."""
+"""Connections at once; one more ends the oldest of whoever has most, so that a stranger keeps no node out."""
 
 LONGEST = 16384
 """Bytes of a request: a certificate request has about 500."""
@@ -55,7 +56,7 @@ class JoinPort:
         self._server: asyncio.Server | None = None
         self._context: ssl.SSLContext | None = None
         self._greeting = b""
-        self._open: dict[asyncio.Task[None], None] = {}
+        self._open: dict[asyncio.Task[None], str] = {}
         self._asking = asyncio.Lock()
 
     def use(self, roll: Roll, own: OwnCertificate | None = None) -> None:
@@ -70,16 +71,17 @@ class JoinPort:
         self._server = await asyncio.start_server(self._accept, host, port, limit=LONGEST)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        source = str((writer.get_extra_info("peername") or ("?",))[0])
         if len(self._open) >= MOST:
-            oldest = next(iter(self._open))
+            ((greedy, _count),) = Counter(self._open.values()).most_common(1)
+            oldest = next(task for task, other in self._open.items() if other == greedy)
             del self._open[oldest]
             oldest.cancel()
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._open[task] = None
-        task.add_done_callback(lambda ended: self._open.pop(ended, None))
+        task = asyncio.create_task(self._serve(reader, writer, source))
+        self._open[task] = source
+        task.add_done_callback(lambda ended: self._open.pop(ended, ""))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source = str(writer.get_extra_info("peername", ("?",))[0])
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
                 assert self._context is not None

@@ -6,12 +6,14 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hamgr.cli import typed_name
 
 if TYPE_CHECKING:
+    from hamgr.config.problems import ConfigWarning
     from hamgr.config.source import Loaded, Places
     from hamgr.v1 import admin_pb2 as pb
 
@@ -170,6 +172,7 @@ def check(args: argparse.Namespace) -> int:
             ):
                 raise ConfigError(tuple(map(loaded.located, problems)))
             hurts += local_warnings(loaded.config, loaded.node)
+            hurts += _identity_warnings(loaded)
             hurts += examine_warnings(loaded.config, loaded.node, RESOURCE_KINDS)
     except ConfigError as error:
         mistakes = error.problems
@@ -188,6 +191,17 @@ def check(args: argparse.Namespace) -> int:
     if not mistakes:
         print(f"{file}: good" + (f", {len(hurts)} warnings" if hurts else ""))
     return USAGE if mistakes else DONE
+
+
+def _identity_warnings(loaded: Loaded) -> list[ConfigWarning]:
+    arbiter = loaded.config.arbiter
+    if arbiter is None or arbiter.identity is None:
+        return []
+    from hamgr.config.problems import ConfigWarning
+    from hamgr.links.identity import fault_of
+
+    fault = fault_of(arbiter.identity, loaded.config.spec.name, loaded.node, time.time())
+    return [ConfigWarning(loaded.config.path, "arbiter.identity", fault)] if fault else []
 
 
 def init(args: argparse.Namespace) -> int:

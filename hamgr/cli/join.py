@@ -7,12 +7,13 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hamgr.cli.commands import DONE, FAILED, USAGE, config_path, load
-from hamgr.config.addresses import check_node_name
-from hamgr.config.model import DEFAULT_CONFIG
+from hamgr.config.addresses import check_node_name, split_port
+from hamgr.config.model import DEFAULT_ARBITER_TLS_PORT, DEFAULT_CONFIG
 from hamgr.config.problems import ConfigError
 from hamgr.config.toml import known_node
 from hamgr.links.identity import (
@@ -23,6 +24,7 @@ from hamgr.links.identity import (
     write_identity,
     write_private,
 )
+from hamgr.links.stream import target
 from hamgr.links.token import TokenError, parse_token
 
 
@@ -43,7 +45,7 @@ def join(args: argparse.Namespace) -> int:
         if args.renew:
             return _renew(args, place.identity)
         return _join(args, place)
-    except (ConfigError, TokenError, IdentityError) as error:
+    except (ConfigError, TokenError, IdentityError, Unwritable) as error:
         print(f"hamgr join: {error}", file=sys.stderr)
         return USAGE
     except Refused as refused:
@@ -53,6 +55,10 @@ def join(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"hamgr join: {error}", file=sys.stderr)
     return FAILED
+
+
+class Unwritable(Exception):
+    """The configuration can't take the arbiter: why."""
 
 
 class _Place:
@@ -90,6 +96,9 @@ def _join(args: argparse.Namespace, place: _Place) -> int:
         print(f"hamgr join: found node {place.node!r}, allowed {allowed}: --node NODE", file=sys.stderr)
         return USAGE
     path: Path = place.identity
+    if args.write:
+        # Before anything is done: can the configuration take it at all?
+        _changed(args, [target(split_port(where)[0], DEFAULT_ARBITER_TLS_PORT) for where in token.joining], path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # If the answer is lost, the same key gets it again, and another one doesn't.
     waiting = path.with_name(f".{path.name}.key")
@@ -116,18 +125,29 @@ def _table(path: Path, identity: Identity) -> str:
     return f'    [arbiter]\n    {key} = {address}\n    identity = "{path}"'
 
 
-def _write(args: argparse.Namespace, path: Path, identity: Identity) -> str:
-    """Put it into the configuration, if the result is good. Raises ConfigError, OSError."""
-    from hamgr.config.edit import with_arbiter
+def _changed(args: argparse.Namespace, sessions: Sequence[str], path: Path) -> tuple[str, str]:
+    """The configuration's text now, and with this arbiter. Raises ConfigError, Unwritable, OSError."""
+    from hamgr.config.edit import EditError, with_arbiter
     from hamgr.config.toml import parse
     from hamgr.resources.kinds import RESOURCE_KINDS
 
     file = config_path(args)
+    if file.is_dir():
+        raise Unwritable(f"--write: {file} is a directory of Heartbeat's; put the lines into its hamgr.toml by hand")
     old = file.read_text()
-    new = with_arbiter(old, identity.sessions, str(path))
+    try:
+        new = with_arbiter(old, sessions, str(path))
+    except EditError as error:
+        raise Unwritable(f"--write: {file}: {error}") from None
+    parse(new.encode(), file, RESOURCE_KINDS)
+    return old, new
+
+
+def _write(args: argparse.Namespace, path: Path, identity: Identity) -> str:
+    file = config_path(args)
+    old, new = _changed(args, identity.sessions, path)
     if new == old:
         return f"{file} has it already"
-    parse(new.encode(), file, RESOURCE_KINDS)
     mode = file.stat().st_mode & 0o777
     write_private(file, new)
     os.chmod(file, mode)

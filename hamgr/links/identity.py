@@ -20,6 +20,8 @@ ARBITER_NAME = "hamgr-arbiter"
 
 DEFAULT_IDENTITY = Path("/etc/hamgr/arbiter.identity")
 FORMAT = 1
+ENDS_SOON = 14 * 86400.0
+"""Seconds. By then it should have been renewed, if it is one of 90 days."""
 
 
 class IdentityError(Exception):
@@ -73,6 +75,25 @@ def _check(identity: Identity) -> None:
     float(identity.ends)
     if len(bytes.fromhex(identity.seal)) < 32:
         raise ValueError("a short key")
+
+
+def fault_of(path: Path, cluster: str, node: str, now: float) -> str:
+    """Why this node gets no vote with this file, or soon won't; "" if all is well. now: seconds since 1970."""
+    if not path.exists():
+        return ""  # `hamgr.config.local` says that
+    try:
+        found = read_identity(path)
+    except IdentityError as error:
+        return str(error)
+    if (found.cluster, found.node) != (cluster, node):
+        return f"{path} is the identity of {found.node} of cluster {found.cluster}: no vote; `hamgr join` here"
+    left = found.ends - now
+    if left < 0:
+        return f"the certificate in {path} has expired: no vote; `hamgr join` with a token"
+    if left < ENDS_SOON:
+        ends = f"ends in {left / 86400:.1f} days and was not renewed"
+        return f"the certificate in {path} {ends}: `hamgr join --renew` says why"
+    return ""
 
 
 def write_identity(path: Path, identity: Identity) -> None:

@@ -129,3 +129,13 @@ def test_another_arbiter_takes_the_place_of_the_old_one() -> None:
         several
         == 'a = 1\n[arbiter]\nsettle = "1s"  # slow\nidentity = "/id"\naddresses = ["10.0.0.9:5412", "10.0.0.8:5412"]\n'
     )
+
+
+def test_a_configuration_that_can_not_take_it_is_told_before_the_token_is_used(
+    config: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "join", lambda *_: pytest.fail("it was used"))
+    config.write_text(CONFIG + '[arbiter]\naddress = "10.0.0.9"\ntie_breaker = "a"\n[cluster.x]\n')
+    assert run(config, TOKEN, "--node", "a", "--write") == 2
+    assert "cluster.x" in capsys.readouterr().err
+    assert sorted(path.name for path in config.parent.iterdir()) == ["hamgr.toml"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hamgr.links.identity import Identity, IdentityError, read_identity, write_identity
+from hamgr.links.identity import Identity, IdentityError, fault_of, read_identity, write_identity
 from hamgr.links.token import SECRET_BYTES, Token, TokenError, parse_token
 
 ME = Identity("office", "a", "CERT", "KEY", "CAS", "ab" * 32, 5.0, ("10.0.0.9:5412",), ("10.0.0.9:5413",))
@@ -66,3 +67,20 @@ def test_half_a_token_is_none_and_is_not_repeated(text: str) -> None:
     with pytest.raises(TokenError, match="allowed the whole text hamgr-join-") as error:
         parse_token(text)
     assert "AAAA" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "node", "days", "told"),
+    [
+        ("office", "a", 60, ""),
+        ("office", "b", 60, "is the identity of a of cluster office"),
+        ("shop", "a", 60, "is the identity of a of cluster office"),
+        ("office", "a", 3, "ends in 3.0 days and was not renewed"),
+        ("office", "a", -1, "has expired"),
+    ],
+)
+def test_a_check_says_what_is_wrong_with_it(tmp_path: Path, cluster: str, node: str, days: int, told: str) -> None:
+    write_identity(tmp_path / "id", replace(ME, ends=1000.0 + days * 86400))
+    fault = fault_of(tmp_path / "id", cluster, node, 1000.0)
+    assert told in fault
+    assert bool(told) == bool(fault)
