@@ -108,6 +108,7 @@ class ClusterArbiter:
         self._holder_life = 0
         self._born: float | None = None
         self._warned: set[str] = set()
+        self._strangers: set[str] = set()
         self._why = (0, "")
         """The epoch of the last vote that this life gave, and why it went where it went."""
 
@@ -131,7 +132,10 @@ class ClusterArbiter:
             return []
         if node not in report.nodes:
             text = f"{node} is not one of the nodes in its own configuration ({', '.join(report.nodes)})"
-            return [Explain(text, "stranger", node), Answer(node, replace(self._answer_of(report), refused=text))]
+            told: list[ArbiterEffect] = [] if node in self._strangers else [Explain(text, "stranger", node)]
+            self._strangers.add(node)
+            return [*told, Answer(node, replace(self._answer_of(report), refused=text))]
+        self._strangers.discard(node)
         peer = self._peers.get(node)
         if peer is None or peer.incarnation != incarnation:
             if peer is not None:

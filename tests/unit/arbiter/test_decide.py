@@ -231,6 +231,12 @@ def test_a_vote_is_explained_by_what_was_compared_and_known_and_its_winner_learn
     assert answer(decided, "a").why == ""
 
 
+def test_a_node_that_is_not_in_its_own_file_is_told_of_once() -> None:
+    arbiter = voter()
+    told = [one for turn in range(5) for one in explained(arbiter.report(float(turn), "x", 1, says(5)))]
+    assert [one.rule for one in told] == ["stranger"]
+
+
 def test_a_refusal_is_explained_once_though_the_loser_asks_again_and_again() -> None:
     arbiter = voter()
     arbiter.report(0.0, "a", 1, says(5))
