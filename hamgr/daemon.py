@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hamgr import __version__
 from hamgr.admin.drbd import DrbdDesk
@@ -39,7 +40,6 @@ from hamgr.fencing.trials import FenceTrials
 from hamgr.fencing.watch import DeviceWatch
 from hamgr.guarding import Guarding, GuardSettings
 from hamgr.health import Health
-from hamgr.health_checks import HealthChecks
 from hamgr.host import Host, World
 from hamgr.links.arbiter import ArbiterSession
 from hamgr.links.codec import Codec
@@ -57,6 +57,9 @@ from hamgr.resources.kinds import RESOURCE_KINDS
 from hamgr.resources.resource import Surroundings
 from hamgr.store import StateStore, StoreError, Writer
 from hamgr.windows import FailbackWindows
+
+if TYPE_CHECKING:
+    from hamgr.health_checks import HealthChecks
 
 log = logging.getLogger("hamgr")
 
@@ -127,7 +130,7 @@ async def run(config: Config, node_name: str) -> int:
         host.failback_closed,
     )
     pinger = Pinger(config.pings, health.pinged)
-    checks = HealthChecks(config.health_checks, health.checked)
+    checks = _health_checks(config, health)
     kept_routes = KeptRoutes(
         [route for route in config.routes if route.node == node_name], functools.partial(host.group_told, "")
     )
@@ -148,7 +151,8 @@ async def run(config: Config, node_name: str) -> int:
         for group in groups.values():
             await group.prepare()
         await pinger.start()
-        checks.start()
+        if checks is not None:
+            checks.start()
         windows.start()
         if arbiter is not None:
             await arbiter.start()
@@ -191,7 +195,8 @@ async def run(config: Config, node_name: str) -> int:
         await pinger.close()
         if renewal is not None:
             await renewal.close()
-        await checks.close()
+        if checks is not None:
+            await checks.close()
         if arbiter is not None:
             await arbiter.close()
         await links.close()
@@ -204,6 +209,15 @@ async def run(config: Config, node_name: str) -> int:
         await alerts.close()
         writer.close()
         store.close()
+
+
+def _health_checks(config: Config, health: Health) -> HealthChecks | None:
+    """Loaded with what it needs to run programs only where there is one to run."""
+    if not config.health_checks:
+        return None
+    from hamgr.health_checks import HealthChecks
+
+    return HealthChecks(config.health_checks, health.checked)
 
 
 def _guarding(config: Config, node: str, groups: Mapping[str, GroupRunner], host: Host) -> Guarding | None:
