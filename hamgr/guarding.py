@@ -173,9 +173,11 @@ class Guarding:
                     self._pid = pid
                     log.info("the guard of the last hamgrd goes on (pid %d)", pid)
                     return connection
-                connection.send(said.pack("bye"))
+                connection.send(said.pack("replace"))
                 # Until it has let go of the watchdog.
-                await asyncio.get_running_loop().sock_recv(connection, said.LARGEST)
+                refusal = await asyncio.get_running_loop().sock_recv(connection, said.LARGEST)
+                if refusal:
+                    raise ValueError(said.unpack(refusal)[-1])
         except TimeoutError:
             log.warning("the guard of the last hamgrd (pid %d) does not answer: it is killed", pid)
             with contextlib.suppress(OSError):

@@ -76,7 +76,9 @@ def state_to_json(state: ClusterState) -> str:
             "epoch": state.stamp.epoch,
             "view": state.stamp.view,
             "coordinator": state.coordinator,
-            "roster": [[entry.node, str(entry.incarnation), entry.standing.value] for entry in state.roster],
+            "roster": [
+                [entry.node, str(entry.incarnation), entry.standing.value, entry.reset_ms] for entry in state.roster
+            ],
             "pins": [list(pin) for pin in state.pins],
             "maintenance": state.maintenance,
             "config": astuple(state.config),
@@ -97,7 +99,10 @@ def state_from_json(text: str) -> ClusterState:
     return ClusterState(
         Stamp(found["epoch"], found["view"]),
         found["coordinator"],
-        tuple(RosterEntry(node, int(incarnation), Standing(word)) for node, incarnation, word in found["roster"]),
+        tuple(
+            RosterEntry(node, int(incarnation), Standing(word), *reset_ms)
+            for node, incarnation, word, *reset_ms in found["roster"]
+        ),
         tuple((group, node) for group, node in found["pins"]),
         found.get("maintenance", False),
         ConfigStamp(*found.get("config", ())),

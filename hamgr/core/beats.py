@@ -145,10 +145,12 @@ class Beats:
             applied=node.pushing.applied,
             hears=() if node.mesh.small else hears,
             mesh=() if node.mesh.small or len(node.mesh.best) == len(hears) else tuple(sorted(node.mesh.best)),
+            reset_ms=node.leases.reset_ms,
         )
 
 
 def _substance(beat: Heartbeat) -> tuple[object, ...]:
     """What of a heartbeat decisions depend on, beyond that it came."""
     pushed = (beat.staged, beat.applied)
-    return (beat.epoch, beat.coordinator, beat.stored, beat.initialised, beat.leaving, pushed, beat.hears, beat.mesh)
+    others = (beat.hears, beat.mesh)
+    return (beat.epoch, beat.coordinator, beat.stored, beat.initialised, beat.leaving, beat.reset_ms, pushed, others)

@@ -10,8 +10,9 @@ import dataclasses
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 
+from hamgr.core.asking import Asking
 from hamgr.core.circle import Circle, Merits
-from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Mode
+from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
 from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.fencing import Fencing, PlanState, delay_before
@@ -22,6 +23,7 @@ from hamgr.core.messages import ClusterState, GroupReport, Order, Report, Roster
 from hamgr.core.placement import Candidate, candidates_of, place
 from hamgr.core.shots import Shots
 from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
+from hamgr.core.watchdogs import Watchdogs
 
 SETTLED = frozenset({GroupState.STARTED, GroupState.STOPPED, GroupState.STOP_FAILED})
 
@@ -49,7 +51,6 @@ class Coordinator:
         self.voters: tuple[str, ...] = ()
         """By whose votes it was elected."""
         self._membership = membership
-        self._elected_at = now
         self._started_at = started_at
         self.fencing = Fencing(spec)
         self.shots = Shots(spec, inherited.shots, now)
@@ -61,19 +62,22 @@ class Coordinator:
             {entry.node: entry for entry in inherited.roster if entry.node in (*self._roster, *expected)}
         )
         self._pins = dict(inherited.pins)
-        asking = {group.name for group in spec.groups if group.asks}
-        self._owners = {group: node for group, node in inherited.owners if group in asking}
-        self.proposed_moves: dict[str, str] = {}
-        """Group -> the node on which it starts as soon as a human says so."""
-        self._questions: dict[str, str] = {}
-        self._lost_at: dict[str, float] = {}
-        """Group -> since when the node that ran it last is not in the view, while a human is given time."""
+        self.asking = Asking(
+            spec.groups,
+            inherited.owners,
+            self.members,
+            lambda node: self._roster[node].standing if node in self._roster else None,
+        )
+        self.watchdogs = Watchdogs(spec, self._roster, now)
         self.maintenance = inherited.maintenance
         self.config = inherited.config
         self.proposed = inherited.proposed
         self.pushing = inherited.pushing
         self.arbiter = inherited.arbiter
         self.next_arbiter = inherited.next_arbiter
+        self.own_stored = Stamp()
+        self.own_reset_ms = 0
+        """What our own heartbeats say of us."""
         self.state = ClusterState(Stamp(epoch, 0), me)
         self._number = 0
         self._now = now
@@ -156,6 +160,7 @@ class Coordinator:
             if self._follows(peer):
                 self._admit(peer.name, peer.incarnation)
         self._pins = {group: node for group, node in self._pins.items() if self._may_keep_pin(node)}
+        self._note_watchdogs()
         roster = tuple(self._roster.values())
         kept = tuple(sorted(self._pins.items()))
         new = ClusterState(
@@ -168,7 +173,7 @@ class Coordinator:
             self.proposed,
             self.pushing,
             self.shots.stamped(now),
-            tuple(sorted(self._owners.items())),
+            tuple(sorted(self.asking.owners.items())),
             arbiter=self.arbiter,
             next_arbiter=self.next_arbiter,
         )
@@ -178,6 +183,7 @@ class Coordinator:
         for member in self.members.values():
             if member.admitted == Stamp():
                 member.admitted = stamp
+        self.watchdogs.stamped(stamp, self.maintenance)
         before = {entry.node for entry in self.state.roster if entry.standing is Standing.MEMBER}
         self.state = dataclasses.replace(new, stamp=stamp)
         after = [entry.node for entry in roster if entry.standing is Standing.MEMBER]
@@ -185,6 +191,21 @@ class Coordinator:
             text = f"view {stamp.epoch}.{stamp.view}: {', '.join(self.members)}"
             out.append(Announce(Kind.VIEW, text, self._me, facts={"members": " ".join(self.members)}))
         return True
+
+    def _note_watchdogs(self) -> None:
+        if self.maintenance:
+            self.watchdogs.take_back()
+        else:
+            self.watchdogs.note(self._said_of_watchdogs())
+
+    def _said_of_watchdogs(self) -> Iterator[tuple[str, int, Stamp]]:
+        """Each member with what its heartbeats say of its watchdog, and of the state on its disk."""
+        for name in self.members:
+            beat = self._membership.peers[name].heartbeat if name != self._me else None
+            if name == self._me:
+                yield name, self.own_reset_ms, self.own_stored
+            elif beat is not None:
+                yield name, beat.reset_ms, beat.stored
 
     def _may_keep_pin(self, node: str) -> bool:
         if node != self._me and not self._membership.peers[node].heard:
@@ -194,9 +215,11 @@ class Coordinator:
 
     def _admit(self, node: str, incarnation: int) -> None:
         if node not in self.members:
-            entry = RosterEntry(node, incarnation, Standing.MEMBER)
+            last = self._roster[node]
+            counted = last.reset_ms if last.standing is Standing.MEMBER else 0
+            entry = RosterEntry(node, incarnation, Standing.MEMBER, counted)
             # A life that some view of this reign named already needs no new view.
-            known = self._roster[node] == entry and self.state.stamp.view > 0
+            known = last == entry and self.state.stamp.view > 0
             self._roster[node] = entry
             self.members[node] = MemberRecord(incarnation, self.state.stamp if known else Stamp())
             self.joined.append(node)
@@ -291,6 +314,8 @@ class Coordinator:
             fencing = f"it has no fence device; if you have made sure that it is off: hamgr fence ack {peer.name}"
         else:
             fencing = self.circle.held.get(peer.name, "")
+        if doubt := self.watchdogs.doubt(peer):
+            fencing = f"{fencing or 'it is not known to be off'}; {doubt}"
         return PeerFacts(
             node=peer.name,
             heard=peer.heard,
@@ -299,7 +324,7 @@ class Coordinator:
             standing=entry.standing,
             roster_incarnation=entry.incarnation,
             heard_incarnation=peer.incarnation,
-            watchdog_safe_at=self._watchdog_safe_at(peer),
+            watchdog_safe_at=self.watchdogs.safe_at(peer),
             fencing=fencing,
         )
 
@@ -309,18 +334,6 @@ class Coordinator:
             return False
         held = group in member.run or group in member.keep
         return not held and report.number >= self._run_sent.get((node, member.incarnation, group), 0)
-
-    def _watchdog_safe_at(self, peer: Peer) -> float | None:
-        timeout = self._spec.node(peer.name).watchdog_timeout
-        if timeout is None or self._spec.two_node:
-            # In a two_node cluster each node is a quorum alone: no lease ever runs out, and no watchdog bites for it.
-            return None
-        timing = self._spec.timing
-        # Another coordinator may have kept the node's lease alive: for one lease after our election at most, since
-        # its own had to run out by then; and the node's lasts one lease longer than that.
-        last_lease_began = max(self._elected_at + timing.lease, peer.heard_at)
-        stop = sum(group.stop_timeout for group in self._spec.groups)
-        return last_lease_began + timing.lease + stop + timeout + self._spec.watchdog_margin
 
     def verdict(self, group: str, taker: str) -> Verdict:
         facts = [self._facts(peer, group) for peer in self._membership.peers.values() if peer.name != taker]
@@ -474,7 +487,7 @@ class Coordinator:
                 for node, found in candidates.items()
                 if node in fits and found.fit and name not in found.barred and node not in away
             }
-            target = self._not_unasked(group, owner, pin, target, able, out)
+            target = self.asking.may_go(self._now, group, owner, pin, target, able, out)
         self.targets[name] = target
         first = to_be_moved(group, self.members, self.targets)
         needed = still_run(self._followers[name], self.members)
@@ -491,7 +504,8 @@ class Coordinator:
             grant.run.discard(name)
             grant.keep.discard(name)
         if not target:
-            self.waits[name] = (self._questions[name],) if name in self._questions else self._nobody(group)
+            questions = self.asking.questions
+            self.waits[name] = (questions[name],) if name in questions else self._nobody(group)
             return
         if first:
             self.waits[name] = tuple(f"waits for {leader} to move" for leader in first)
@@ -530,52 +544,7 @@ class Coordinator:
         grants[target].keep.discard(name)
         grants[target].run.add(name)
         if group.asks:
-            self._owners[name] = target
-
-    def _not_unasked(
-        self, group: GroupSpec, owner: str, pin: str, target: str, able: Collection[str], out: list[Effect]
-    ) -> str:
-        """Where the group may run without asking anybody: where it ran last, where a human wants it, or, when he put
-        that node on standby, anywhere; "" when a human must decide. It adds a condition, and takes none away."""
-        name = group.name
-        last = owner or self._owners.get(name, "")
-        if owner and self.members[owner].state(name) is GroupState.STARTED:
-            self._owners[name] = owner
-        question = ""
-        if group.mode is Mode.AUTOMATIC:
-            left = last in self._roster and self.standing(last) is Standing.LEFT
-            if left or last in ("", target) or last in self.members or target in ("", pin):
-                self._lost_at.pop(name, None)
-            elif self._now < self._lost_at.setdefault(name, self._now) + group.takeover_delay:
-                question = self._question(group, last, target)
-        elif last in able and target not in ("", pin):
-            target = last
-        elif target not in ("", pin, last) and last and not self._on_standby(last):
-            question = self._question(group, last, target)
-        if not question:
-            self._questions.pop(name, None)
-            self.proposed_moves.pop(name, None)
-            return target
-        if self.proposed_moves.get(name) != target:
-            out.append(Announce(Kind.TAKEOVER_ASKED, question, last, name, facts={"target": target}))
-        self.proposed_moves[name] = target
-        self._questions[name] = question
-        return ""
-
-    def _on_standby(self, node: str) -> bool:
-        member = self.members.get(node)
-        return member is not None and member.report is not None and member.report.standby
-
-    def _question(self, group: GroupSpec, last: str, target: str) -> str:
-        member = self.members.get(last)
-        why = "is not in the view" if member is None else "can't run it now"
-        command = f"hamgr confirm {group.name}"
-        if group.mode is Mode.MANUAL:
-            command = f"hamgr takeover {group.name} --node {target}"
-        so_far = f"waits for a human: {group.name} ran on {last}, which {why}; it starts on {target} after `{command}`"
-        if group.mode is Mode.AUTOMATIC:
-            return f"{so_far}, or {group.takeover_delay:g} s after {last} was lost"
-        return so_far
+            self.asking.owners[name] = target
 
     def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
         runs = self.members[node].state(group) not in (GroupState.UNKNOWN, GroupState.STOPPED)
@@ -642,7 +611,7 @@ class Coordinator:
         for peer in self._membership.peers.values():
             if peer.heard:
                 continue
-            safe = self._watchdog_safe_at(peer)
+            safe = self.watchdogs.safe_at(peer)
             if safe is not None:
                 yield safe
             if peer.liveness is Liveness.UNSEEN:

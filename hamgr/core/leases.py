@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import QuorumLoss
@@ -26,6 +27,25 @@ class Leases:
         self.until = now if self.watched else now + node.spec.timing.lease
         self.quorum_lost = False
         self._ever_quorate = False
+        self._armed = False
+
+    @property
+    def reset_ms(self) -> int:
+        """What others may count on (`Heartbeat.reset_ms`)."""
+        timeout = self._node.spec.node(self._node.name).watchdog_timeout
+        if timeout is None or not self._armed:
+            return 0
+        return math.ceil(1000 * (self._node.spec.timing.lease + self._stops + timeout))
+
+    @property
+    def _stops(self) -> float:
+        return sum(group.stop_timeout for group in self._node.spec.groups)
+
+    def fed(self) -> None:
+        """The guard is told until when groups may run. From then on the watchdog is armed as long as this life lasts:
+        only a clean end of it disarms it, and a guard that is lost later leaves it armed."""
+        if self.watched and not self._node.unguarded:
+            self._armed = True
 
     def may_start(self, now: float) -> bool:
         node = self._node
@@ -85,8 +105,8 @@ class Leases:
         freezes = node.spec.on_quorum_loss is QuorumLoss.FREEZE
         if node.member.all_stopped or (not self.watched and (node.member.hands_off or freezes)):
             return FOREVER
-        stop = sum(group.stop_timeout for group in node.spec.groups)
+        stop = self._stops
         if now < self.until:
-            # Never later than what `_watchdog_safe_at` of a coordinator counts.
+            # Never later than what `hamgr.core.watchdogs` counts.
             return self.until + min(stop, max(LATENESS, node.spec.timing.keepalive))
         return self.until + stop if self._ever_quorate or not self.watched else None

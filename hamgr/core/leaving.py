@@ -24,6 +24,7 @@ class Leaving:
         self.until: float | None = None
         self.heard: dict[str, int] = {}
         self._acknowledged: set[str] = set()
+        self._told = False
 
     def begin(self, restart: bool = False) -> None:
         node = self._node
@@ -37,6 +38,8 @@ class Leaving:
         """Give up what runs, then say farewell, then go."""
         node = self._node
         if node.stored.maintenance and self.until is None:
+            if not self._may_disarm():
+                return
             if self.restart:
                 node.beats.send(now)  # the others learn what is on disk here, and need not wait for that
             node.urgent.append(Exit(f"maintenance: {node.name} ends and leaves its groups as they are", self.restart))
@@ -56,6 +59,21 @@ class Leaving:
             node.send(name, Farewell())
         if node.coordinator is not None:
             node.lose_coordinator(now)
+
+    def _may_disarm(self) -> bool:
+        """The end of this daemon disarms its watchdog. While groups run here, whoever is coordinator later must know of
+        the maintenance, so as not to count on it."""
+        node = self._node
+        if not node.leases.watched or node.member.all_stopped or node.known_to_quorum():
+            return True
+        if not self._told:
+            self._told = True
+            text = (
+                f"{node.name} does not end yet: its watchdog stays armed until a quorum has this maintenance on disk;"
+                " without a quorum it resets the machine"
+            )
+            node.tell(Kind.WARNING, text, node.name)
+        return False
 
     def _groups_on_their_way(self) -> bool:
         """A coordinator that leaves sees its groups started elsewhere first, where that is possible."""

@@ -39,6 +39,8 @@ class RosterEntry:
     node: str
     incarnation: int = 0
     standing: Standing = Standing.UNKNOWN
+    reset_ms: int = 0
+    """While it is a member: what its heartbeats said under this name; 0 while nobody may count on its watchdog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,9 @@ class Heartbeat:
     staged: of the one that it has on disk and could switch to, as long as what that changes is stopped there. applied:
     the version of the last pushed one that its file was brought to. hears: the sender, and whom it hears
     and is heard by (empty: it does not say, as of two nodes). mesh: the largest set of nodes that all hear each other,
-    with the sender in it; empty when it is all that it hears.
+    with the sender in it; empty when it is all that it hears. reset_ms: milliseconds from the last proof of a
+    quorum behind it until its watchdog has surely reset the machine, whatever hangs there (its lease, its stops and the
+    time-out of the watchdog, as it runs with them); 0 when none is armed.
     """
 
     sent_us: int
@@ -125,6 +129,7 @@ class Heartbeat:
     applied: int = 0
     hears: tuple[str, ...] = ()
     mesh: tuple[str, ...] = ()
+    reset_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ the simulator. The order of the effects is part of the interface: see `hamgr.cor
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from hamgr.core.accepting import Accepting
 from hamgr.core.arbitration import Arbitration
@@ -595,6 +595,7 @@ class Node:
             return
         if until != self._fed_until or beat_due:
             self._fed_until = until
+            self.leases.fed()
             self.urgent.append(FeedWatchdog(until))
 
     def _send_order(self, node: str, order: Order) -> None:
@@ -651,6 +652,7 @@ class Node:
 
     def _renew_view(self, coordinator: Coordinator) -> None:
         """Take in who came and went; a new cluster state goes to our disk and to every member."""
+        coordinator.own_stored, coordinator.own_reset_ms = self.stored.stamp, self.leases.reset_ms
         news = coordinator.update_view(self.now, self.prompt)
         if news:
             self._store(coordinator.state)
@@ -659,21 +661,34 @@ class Node:
                 self.send(name, ViewUpdate(coordinator.state))
 
     def stored_by_quorum(self, stamp: Stamp) -> bool:
-        answer = self.arbitration.answer
-        by_arbiter = answer is not None and answer.voter and answer.stored >= stamp
-        return self.electorate.count(self._that_stored(stamp), by_arbiter) >= self.electorate.majority
+        return self._quorum_has(lambda _epoch, stored: stored >= stamp)
 
     def stored_by_nodes(self, stamp: Stamp) -> bool:
         """Nodes that are a quorum without any arbiter have this cluster state, or a newer one, on disk."""
-        return self.electorate.count(self._that_stored(stamp), False) >= self.electorate.majority
+        stored_by = self._nodes_with(lambda _epoch, stored: stored >= stamp)
+        return self.electorate.count(stored_by, False) >= self.electorate.majority
 
-    def _that_stored(self, stamp: Stamp) -> set[str]:
-        stored = {self.name} if self.stored.stamp >= stamp else set()
+    def known_to_quorum(self) -> bool:
+        """A quorum has the cluster state that is on disk here, or what the same coordinator made of it, and had that
+        before it voted for another: whoever is elected later knows what was in it."""
+        own = self.stored.stamp
+        return self._quorum_has(lambda epoch, stored: epoch == stored.epoch == own.epoch and stored >= own)
+
+    def _quorum_has(self, wanted: Callable[[int, Stamp], bool]) -> bool:
+        answer = self.arbitration.answer
+        by_arbiter = answer is not None and answer.voter
+        if answer is not None and by_arbiter:
+            by_arbiter = wanted(max(answer.epoch, answer.vote_epoch), answer.stored)
+        return self.electorate.count(self._nodes_with(wanted), by_arbiter) >= self.electorate.majority
+
+    def _nodes_with(self, wanted: Callable[[int, Stamp], bool]) -> set[str]:
+        """wanted: of the epoch in which a voter is, and of the cluster state on its disk."""
+        found = {self.name} if wanted(self.election.epoch, self.stored.stamp) else set()
         for peer in self.membership.peers.values():
             beat = peer.heartbeat
-            if peer.heard and beat is not None and beat.initialised and beat.stored >= stamp:
-                stored.add(peer.name)
-        return stored
+            if peer.heard and beat is not None and beat.initialised and wanted(beat.epoch, beat.stored):
+                found.add(peer.name)
+        return found
 
     def _stop_failures(self, now: float) -> None:
         """A stop that failed: the coordinator has us fenced; without another who could, we end it ourselves."""

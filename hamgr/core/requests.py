@@ -386,7 +386,7 @@ class Requests:
         plans = [
             plan for plan in coordinator.fencing.open_questions() if everything or plan.node == forward.node
         ]
-        proposed = coordinator.proposed_moves
+        proposed = coordinator.asking.proposed
         moves = {group: target for group, target in proposed.items() if everything or group == forward.group}
         by_hand = [plan.node for plan in plans if node.spec.mode is Mode.MANUAL]
         by_hand += [group for group in moves if node.spec.group(group).mode is Mode.MANUAL]

@@ -1,7 +1,8 @@
 """What hamgrd and the guard say to each other: messages of words, one a packet of their socket.
 
 hamgrd says `feed UNTIL` (seconds of CLOCK_BOOTTIME), `orders ...` and `more ...` (what to end when that time is over),
-`act REASON` (end it now) and `bye` (nothing is to be guarded any more). The guard says `guard PROTOCOL SETTINGS` first,
+`act REASON` (end it now), `bye` (nothing is to be guarded any more) and `replace` (make room for a guard with other
+settings; refused while a watchdog is to end what may be running). The guard says `guard PROTOCOL SETTINGS` first,
 or `refused REASON`; then `fed` to each feed, and `acted WHAT` when it did.
 """
 

@@ -152,7 +152,11 @@ class Guard:
         elif verb == "act":
             self._until = 0.0
             self._act(words[0])
-        elif verb == "bye":
+        elif verb == "replace" and self._watchdog is not None and self._until != FOREVER:
+            # The others count on it: what the last hamgrd ran may be running.
+            text = f"the guard of the last hamgrd keeps {self._watchdog.path} until the time that it was given is over"
+            self._say("refused", f"{text}: end hamgrd cleanly before its watchdog is changed")
+        elif verb in ("bye", "replace"):
             self._until = FOREVER
             if self._connection is not None:
                 self._connection.close()

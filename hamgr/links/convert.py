@@ -63,6 +63,7 @@ def _state_out(state: core.ClusterState) -> pb.ClusterState:
                 node=entry.node,
                 incarnation=entry.incarnation,
                 standing=_STANDINGS.index(entry.standing),  # type: ignore[arg-type]
+                reset_ms=entry.reset_ms,
             )
             for entry in state.roster
         ],
@@ -82,7 +83,10 @@ def _state_in(state: pb.ClusterState) -> core.ClusterState:
     return core.ClusterState(
         _stamp_in(state.stamp),
         state.coordinator,
-        tuple(core.RosterEntry(entry.node, entry.incarnation, _standing(entry.standing)) for entry in state.roster),
+        tuple(
+            core.RosterEntry(entry.node, entry.incarnation, _standing(entry.standing), entry.reset_ms)
+            for entry in state.roster
+        ),
         tuple((pin.group, pin.node) for pin in state.pins),
         state.maintenance,
         _config_in(state.config),
@@ -111,6 +115,7 @@ def _heartbeat_out(body: core.Heartbeat) -> pb.Heartbeat:
         applied=body.applied,
         hears=body.hears,
         mesh=body.mesh,
+        reset_ms=body.reset_ms,
     )
 
 
@@ -130,6 +135,7 @@ def _heartbeat_in(body: pb.Heartbeat) -> core.Heartbeat:
         body.applied,
         tuple(body.hears),
         tuple(body.mesh),
+        body.reset_ms,
     )
 
 

@@ -188,7 +188,8 @@ def _confirm(world: World, args: tuple[str, ...]) -> None:
 
 
 def _maintenance(world: World, args: tuple[str, ...]) -> None:
-    world.operators.ask(Verb.MAINTENANCE_ON if args[0] == "on" else Verb.MAINTENANCE_OFF)
+    verb = Verb.MAINTENANCE_ON if args[0] == "on" else Verb.MAINTENANCE_OFF
+    world.operators.ask(verb, at=args[1] if len(args) > 1 else "")
 
 
 def _push(world: World, args: tuple[str, ...]) -> None:
@@ -221,6 +222,11 @@ def _guard(world: World, args: tuple[str, ...]) -> None:
     world.machines[args[0]].set_guard(args[1] == "ok")
 
 
+def _watchdog_by_hand(world: World, args: tuple[str, ...]) -> None:
+    """Somebody edits the file of one node alone."""
+    world.machines[args[0]].watchdog_by_hand = None if args[1] == "none" else _seconds(args[1])
+
+
 def _own_link(world: World, args: tuple[str, ...]) -> None:
     """The kernel says so of a link, and may be wrong: nothing is cut by it."""
     world.machines[args[0]].set_link(args[1], args[2] == "up")
@@ -246,6 +252,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "failback": ("GROUP open|closed", _failback),
     "own-link": ("NODE LINK up|down", _own_link),
     "guard": ("NODE lost|ok", _guard),
+    "watchdog-by-hand": ("NODE TIME|none", _watchdog_by_hand),
     "fence-mode": ("NODE MODE", _fence_mode),
     "arbiter-down": ("", _arbiter(up=False)),
     "arbiter-up": ("", _arbiter(up=True)),
@@ -269,7 +276,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "fence-ack": ("NODE", _fence_ack),
     "confirm": ("[NODE|GROUP]", _confirm),
     "leave": ("NODE", _ask(Verb.LEAVE)),
-    "maintenance": ("on|off", _maintenance),
+    "maintenance": ("on|off [NODE]", _maintenance),
     "push": ("[GROUP]", _push),
     "node-add": ("NODE", _node_add),
     "node-remove": ("NODE", _node_remove),

@@ -115,11 +115,8 @@ class Checker:
         return said > NEVER and said >= other.services[group].last_active
 
     def _watchdog_was_due(self, other: Machine) -> bool:
-        timeout = self._world.spec.node(other.name).watchdog_timeout
-        if timeout is None:
-            return False
-        stop = sum(group.stop_timeout for group in self._world.spec.groups)
-        return self._world.engine.now - other.lease_end() >= (stop + timeout) * CLOCK_SLACK
+        hold_time = other.hold_time
+        return hold_time is not None and self._world.engine.now - other.lease_end() >= hold_time * CLOCK_SLACK
 
     def read_off(self, node: str) -> None:
         """A fence agent reads the node's power as off."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import ClusterSpec, GroupState
@@ -55,6 +56,8 @@ PAUSE_THRESHOLD = 0.050
 
 TIMER_LATENESS = 1e-6
 """A timer never fires before its time, whatever the rounding between two clocks."""
+
+UNEDITED = -1.0
 
 Work = Callable[[], None]
 
@@ -246,6 +249,8 @@ class Machine:
         self.disk = Disk(world.conditions, world.disk_rng)
         self.file = FIRST
         """The digest of its configuration file."""
+        self.watchdog_by_hand: float | None = UNEDITED
+        """What somebody wrote into that file as the time-out of its own watchdog; the next daemon reads it."""
         self.services = {group.name: Service(self, group) for group in world.spec.groups}
         self.process: Process | None = None
         self.powered = False
@@ -255,7 +260,13 @@ class Machine:
         self.boots = 0
         self.wall_offset = 0.0
         """Seconds by which somebody set the clock that shows the time of day, which is for people alone."""
+        self._watchdog_timeout = world.spec.node(name).watchdog_timeout
+        """Of the one that the guard has."""
+        self._foreign = False
+        """The guard is that of an earlier life, with another watchdog, and waits for its time."""
         self._fed = 0
+        self._fed_until = float("inf")
+        """When the guard feeds its watchdog for the last time, in true time."""
         self._armed = False
         self._guarded = True
         self._health = 0
@@ -267,7 +278,14 @@ class Machine:
     @property
     def spec(self) -> ClusterSpec:
         """The cluster as its file has it."""
-        return self.world.configs.specs[self.file]
+        spec = self.world.configs.specs[self.file]
+        if self.watchdog_by_hand is UNEDITED or self.name not in spec.names:
+            return spec
+        edited = [
+            replace(node, watchdog_timeout=self.watchdog_by_hand) if node.name == self.name else node
+            for node in spec.nodes
+        ]
+        return replace(spec, nodes=tuple(edited))
 
     def put_in_place(self) -> None:
         """What a daemon does first: a committed configuration that is not in the file yet is put there."""
@@ -315,11 +333,12 @@ class Machine:
             return False
         process = Process(self)
         self.process = process
+        self._has_guard(process.node.spec.node(self.name).watchdog_timeout)
         process.note(f"the daemon starts, life {process.incarnation:x}")
         if self._health:
             process.post(HealthChanged(self._health))
-        if not self._guarded:
-            process.post(GuardChanged("its guard is dead"))
+        if self._foreign or not self._guarded:
+            process.post(GuardChanged("the last guard does not give way" if self._foreign else "its guard is dead"))
         if self._closed:
             process.post(FailbackClosed(self._closed))
         for link in self._links_down:
@@ -394,24 +413,46 @@ class Machine:
             process.note("goes on")
             process.resume()
 
+    @property
+    def hold_time(self) -> float | None:
+        """Seconds from the end of its lease until its watchdog has reset it; None when it has none."""
+        spec = self.process.node.spec if self.process is not None else self.spec
+        if self._watchdog_timeout is None:
+            return None
+        return sum(group.stop_timeout for group in spec.groups) + self._watchdog_timeout
+
     # -- the watchdog -------------------------------------------------------------------------------------------
+
+    def _has_guard(self, timeout: float | None) -> None:
+        """A daemon starts and finds the last guard, or has one of its own."""
+        differs = timeout != self._watchdog_timeout
+        self._foreign = self._armed and differs and self._fed_until != float("inf")
+        if differs and not self._foreign:
+            self._armed = False
+            self._watchdog_timeout = timeout
 
     def feed_watchdog(self, until: float) -> None:
         """The guard, which outlives the daemon, feeds it until then; a last time right before it."""
-        timeout = self.world.spec.node(self.name).watchdog_timeout
-        if timeout is not None and self._guarded:
-            self._armed = True
-            self._fed += 1
-            if until != float("inf"):
-                last = max(self.world.engine.now, self.clock.true(until))
-                self.world.engine.at(last + timeout, self._hungry, self._fed, self.boots)
+        timeout = self._watchdog_timeout
+        now = self.world.engine.now
+        starves = self._armed and self._fed_until < now and until < self.local_now()
+        if timeout is None or not self._guarded or self._foreign or starves:
+            return
+        self._armed = True
+        self._fed += 1
+        self._fed_until = float("inf")
+        if until != float("inf"):
+            self._fed_until = max(now, self.clock.true(until))
+            self.world.engine.at(self._fed_until + timeout, self._hungry, self._fed, self.boots)
 
     def set_guard(self, there: bool) -> None:
         """The guard dies and can't be started again, or comes back: nobody else feeds the watchdog."""
+        if there == self._guarded:
+            return
         if not there and self._armed:
             self.feed_watchdog(self.local_now())
         self._guarded = there
-        if self.process is not None:
+        if self.process is not None and not self._foreign:
             self.process.post(GuardChanged("" if there else "its guard is dead"))
 
     def _hungry(self, fed: int, boot: int) -> None:

@@ -74,12 +74,12 @@ def _encourage(world: World) -> None:
 def _decide(world: World, coordinator: Coordinator) -> None:
     """Somebody says yes to what waits for a human: in one word, or step by step."""
     questions = coordinator.fencing.open_questions()
-    if questions or coordinator.proposed_moves:
+    if questions or coordinator.asking.proposed:
         world.operators.ask(Verb.CONFIRM)
     for plan in questions:
         if plan.state in (PlanState.LIMITED, PlanState.ASKED):
             world.operators.ask(Verb.FENCE, plan.node)
-    for group, target in list(coordinator.proposed_moves.items()):
+    for group, target in list(coordinator.asking.proposed.items()):
         if world.spec.group(group).mode is Mode.MANUAL:
             world.operators.ask(Verb.TAKEOVER, target, group)
 

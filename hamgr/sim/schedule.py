@@ -75,6 +75,8 @@ class _Drawn:
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
             found |= {self._arbiter_replaced: 1, self._astray: 2}
+        if any(node.watchdog_timeout is not None for node in self._spec.nodes):
+            found |= {self._disarmed: 3, self._watchdog_by_hand: 2, self._guard_lost: 1}
         return found
 
     def changes(self) -> dict[Callable[[], Lines], int]:
@@ -264,6 +266,32 @@ class _Drawn:
         yield end - 1.0, f"start {node}"
         yield end, "maintenance off"
         yield end + 5.0, "maintenance off"
+
+    def _disarmed(self) -> Lines:
+        """A daemon ends in maintenance, and disarms its watchdog, while the others are about to end that."""
+        node, end = self._node(), self._time(0.5, 6.0)
+        for other in self._rng.sample(self._spec.names, self._rng.randint(0, len(self._spec.names))):
+            yield 0.0, f"disk-slow {other}"
+            yield end + 5.0, f"disk-ok {other}"
+        yield 0.0, "maintenance on"
+        if self._rng.random() < 0.7:
+            yield end, "maintenance off"
+        yield max(0.1, end + self._rng.choice((0.0, 0.1, self._time(-3.0, 2.0)))), f"leave {node}"
+        yield end + self._time(20.0, 60.0), f"start {node}"
+        yield end + 62.0, "maintenance off"
+
+    def _watchdog_by_hand(self) -> Lines:
+        node = self._node()
+        yield 0.0, f"watchdog-by-hand {node} {self._rng.choice(('none', '1.0s', '20.0s'))}"
+        yield 0.0, self._rng.choice((f"kill {node}", f"leave {node}", f"power-off {node}"))
+        back = self._rng.choice((0.1, self._time(1.0, 20.0)))
+        yield back, f"start {node}"
+        yield back + self._time(2.0, 20.0), f"kill {node}"
+
+    def _guard_lost(self) -> Lines:
+        node = self._node()
+        yield 0.0, f"guard {node} lost"
+        yield self._time(0.1, 20.0), f"guard {node} ok"
 
     def _push(self) -> Lines:
         """A configuration is pushed, and mostly something happens meanwhile; to slow disks, so that it can."""

@@ -15,7 +15,7 @@ from hamgr.sim.configs import Configs
 from hamgr.sim.engine import Engine
 from hamgr.sim.faults import Fault
 from hamgr.sim.invariants import Checker
-from hamgr.sim.machine import Machine
+from hamgr.sim.machine import UNEDITED, Machine
 from hamgr.sim.network import Network
 from hamgr.sim.operators import Operators
 from hamgr.sim.power import FenceMode, Power
@@ -146,6 +146,8 @@ class World:
             self.power.modes[name] = FenceMode.OK
         for machine in self.machines.values():
             machine.disk.repair(conditions)
+            machine.watchdog_by_hand = UNEDITED
+            machine.set_guard(True)
             for service in machine.services.values():
                 service.trouble = Trouble.NONE
         self.tend()

@@ -124,14 +124,16 @@ class Stamp(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., view: _Optional[int] = ...) -> None: ...
 
 class RosterEntry(_message.Message):
-    __slots__ = ("node", "incarnation", "standing")
+    __slots__ = ("node", "incarnation", "standing", "reset_ms")
     NODE_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     STANDING_FIELD_NUMBER: _ClassVar[int]
+    RESET_MS_FIELD_NUMBER: _ClassVar[int]
     node: str
     incarnation: int
     standing: Standing
-    def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., standing: _Optional[_Union[Standing, str]] = ...) -> None: ...
+    reset_ms: int
+    def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., standing: _Optional[_Union[Standing, str]] = ..., reset_ms: _Optional[int] = ...) -> None: ...
 
 class Pin(_message.Message):
     __slots__ = ("group", "node")
@@ -198,7 +200,7 @@ class Echo(_message.Message):
     def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., sent_us: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("sent_us", "epoch", "coordinator", "stored", "initialised", "load", "leaving", "echoes", "running", "keys", "config", "staged", "applied", "hears", "mesh")
+    __slots__ = ("sent_us", "epoch", "coordinator", "stored", "initialised", "load", "leaving", "echoes", "running", "keys", "config", "staged", "applied", "hears", "mesh", "reset_ms")
     SENT_US_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
@@ -214,6 +216,7 @@ class Heartbeat(_message.Message):
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     HEARS_FIELD_NUMBER: _ClassVar[int]
     MESH_FIELD_NUMBER: _ClassVar[int]
+    RESET_MS_FIELD_NUMBER: _ClassVar[int]
     sent_us: int
     epoch: int
     coordinator: str
@@ -229,7 +232,8 @@ class Heartbeat(_message.Message):
     applied: int
     hears: _containers.RepeatedScalarFieldContainer[str]
     mesh: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., initialised: _Optional[bool] = ..., load: _Optional[int] = ..., leaving: _Optional[bool] = ..., echoes: _Optional[_Iterable[_Union[Echo, _Mapping]]] = ..., running: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., config: _Optional[bytes] = ..., staged: _Optional[bytes] = ..., applied: _Optional[int] = ..., hears: _Optional[_Iterable[str]] = ..., mesh: _Optional[_Iterable[str]] = ...) -> None: ...
+    reset_ms: int
+    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., initialised: _Optional[bool] = ..., load: _Optional[int] = ..., leaving: _Optional[bool] = ..., echoes: _Optional[_Iterable[_Union[Echo, _Mapping]]] = ..., running: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., config: _Optional[bytes] = ..., staged: _Optional[bytes] = ..., applied: _Optional[int] = ..., hears: _Optional[_Iterable[str]] = ..., mesh: _Optional[_Iterable[str]] = ..., reset_ms: _Optional[int] = ...) -> None: ...
 
 class OpenKey(_message.Message):
     __slots__ = ("number", "print")

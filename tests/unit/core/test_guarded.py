@@ -8,9 +8,9 @@ import pytest
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, LinkSpec, NodeSpec, QuorumLoss, Timing
 from hamgr.core.durable import Durable
-from hamgr.core.effects import Effect, FeedWatchdog
+from hamgr.core.effects import Effect, FeedWatchdog, Send
 from hamgr.core.events import GuardChanged, ResourceReported, Tick
-from hamgr.core.messages import ClusterState, Stamp
+from hamgr.core.messages import ClusterState, Heartbeat, Stamp
 from hamgr.core.node import Node
 
 FOREVER = float("inf")
@@ -106,3 +106,32 @@ def test_a_node_without_a_watchdog_goes_on_without_a_guard() -> None:
     node = a_of(ALONE)
     node.step(100.0, GuardChanged("no memory"))
     assert node.unfit == ""
+
+
+def said(effects: list[Effect]) -> list[int]:
+    """What heartbeats to b said of the watchdog."""
+    bodies = [effect.body for effect in effects if isinstance(effect, Send)]
+    return [body.reset_ms for body in bodies if isinstance(body, Heartbeat)]
+
+
+def test_a_node_says_within_what_time_its_watchdog_resets_it_once_that_is_armed() -> None:
+    node = a_of(watched(ALONE))
+    assert said(node.step(100.0, Tick())) == [0], "its guard was told nothing yet"
+    node.step(100.1, ResourceReported("web", GroupState.STOPPED, ""))
+    assert said(node.step(100.3, Tick())) == [1000 * (LEASE + STOP + 5.0)]
+    node.step(100.4, GuardChanged("it is dead"))
+    assert said(node.step(100.7, Tick())) == [1000 * (LEASE + STOP + 5.0)], "what was armed stays so"
+
+
+def test_a_node_whose_watchdog_was_never_fed_says_that_none_resets_it() -> None:
+    node = a_of(watched(ALONE))
+    node.step(100.0, GuardChanged("/dev/watchdog: Device or resource busy"))
+    node.step(100.1, ResourceReported("web", GroupState.STOPPED, ""))
+    assert said(node.step(100.3, Tick())) == [0]
+
+
+def test_a_node_without_a_watchdog_says_that_none_resets_it() -> None:
+    node = a_of(ALONE)
+    node.step(100.0, Tick())
+    node.step(100.1, ResourceReported("web", GroupState.STOPPED, ""))
+    assert said(node.step(100.3, Tick())) == [0]

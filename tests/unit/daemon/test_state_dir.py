@@ -21,7 +21,7 @@ from hamgr.store import StateStore, StoreError, Writer, initialise
 STATE = ClusterState(
     Stamp(4, 2),
     "a",
-    (RosterEntry("a", 2**63 + 1, Standing.MEMBER), RosterEntry("b", 5, Standing.FENCED)),
+    (RosterEntry("a", 2**63 + 1, Standing.MEMBER, 12_500), RosterEntry("b", 5, Standing.FENCED)),
     (("web", "b"),),
     shots=(Shot("b", 17),),
     owners=(("db", "b"),),

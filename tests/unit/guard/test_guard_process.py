@@ -201,6 +201,27 @@ async def test_a_guard_with_other_settings_is_replaced(guards, tmp_path: Path) -
     await until(lambda: gone(pid), "the first guard to end")
 
 
+async def test_a_guard_with_a_watchdog_gives_way_only_when_nothing_may_be_running(guards, tmp_path: Path) -> None:
+    device = tmp_path / "watchdog"
+    device.touch()
+    first = guards(device=str(device), timeout=60.0, ioctls=False)
+    await first.start()
+    pid = first.pid
+    first.feed(time.monotonic() + 3600)
+    await first.close()
+    told = Told()
+    second = guards(told=told, device=str(device), timeout=30.0, ioctls=False)
+    await second.start()
+    assert "end hamgrd cleanly before its watchdog is changed" in told.reasons[0]
+    assert not gone(pid)
+    assert "V" not in device.read_text(), "it is not disarmed"
+    again = guards(device=str(device), timeout=60.0, ioctls=False)
+    await again.start()
+    assert again.pid == pid
+    again.feed(float("inf"))
+    await until(lambda: second.pid not in (0, pid), "the guard with the other settings, once nothing runs")
+
+
 async def test_a_guard_that_dies_is_told_of_and_replaced_and_knows_the_time(guards, tmp_path: Path) -> None:
     file, told = tmp_path / "ended", Told()
     guarding = guards(touching(file), told=told)

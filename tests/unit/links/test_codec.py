@@ -25,7 +25,7 @@ A_LIFE, B_LIFE = 1 << 32 | 7, 3 << 32 | 9
 STATE = core.ClusterState(
     core.Stamp(4, 2),
     "a",
-    (core.RosterEntry("a", A_LIFE, core.Standing.MEMBER), core.RosterEntry("b", B_LIFE, core.Standing.FENCED)),
+    (core.RosterEntry("a", A_LIFE, core.Standing.MEMBER, 12_500), core.RosterEntry("b", B_LIFE, core.Standing.FENCED)),
     (("web", "b"),),
     False,
     core.ConfigStamp(3, "00ff00ff00ff00ff"),
@@ -35,8 +35,9 @@ STATE = core.ClusterState(
     (("db", "b"),),
 )
 HEARTBEAT = core.Heartbeat(
-    12345678, 4, "a", core.Stamp(4, 2), True, 9, False, (core.Echo("b", B_LIFE, 99),), ("web",), "00ff" * 4, "0f" * 8, 3
-)
+    12345678, 4, "a", core.Stamp(4, 2), True, 9, False, (core.Echo("b", B_LIFE, 99),), ("web",), "00ff" * 4, "0f" * 8,
+    3, 25_000,
+)  # fmt: skip
 BODIES: list[core.Body] = [
     HEARTBEAT,
     core.VoteRequest(5),
