@@ -21,6 +21,7 @@ DEFAULT_ARBITER_PORT = 5410
 DEFAULT_ARBITER_TLS_PORT = 5412
 DEFAULT_JOIN_PORT = 5413
 DEFAULT_BAUD = 19200
+DEFAULT_FENCE_DELAY = 2.0
 
 GUARD_SUFFIX = ".guard"
 """Of the guard's socket, which lies beside the admin socket."""
@@ -146,7 +147,8 @@ class FenceDeviceConfig:
 
     level: tried in order, from 1. options: handed to the agent on stdin. timeout: seconds for one call of the
     agent. attempts: calls before the device counts as failed. warm: run in the warm worker (our own agents).
-    unfence: its node has itself let in by the device's `on` before it runs groups.
+    unfence: its node has itself let in by the device's `on` before it runs groups. delay: seconds before its level is
+    tried for the first time.
     """
 
     name: str
@@ -157,6 +159,7 @@ class FenceDeviceConfig:
     attempts: int = 3
     options: dict[str, str] = field(default_factory=dict)
     unfence: bool = False
+    delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from hamgr.config.model import (
     DEFAULT_ADMIN_SOCKET,
     DEFAULT_ARBITER_PORT,
     DEFAULT_ARBITER_TLS_PORT,
+    DEFAULT_FENCE_DELAY,
     DEFAULT_STATE_DIR,
     DEFAULT_SYSRQ_TRIGGER,
     GUARD_SUFFIX,
@@ -132,6 +133,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             fence_levels=len({device.level for device in devices if device.node == node}),
             watchdog_timeout=watchdogs[node].timeout if node in watchdogs else None,
             votes=votes[node],
+            fence_delays=_fence_delays(devices, node),
         )
         for node in node_tables
     )
@@ -152,7 +154,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             on_quorum_loss=on_quorum_loss,
             tie_breaker=tie_breaker,
             algorithm=algorithm,
-            fence_delay=cluster.duration("fence_delay", 2.0, 0.0),
+            fence_delay=cluster.duration("fence_delay", DEFAULT_FENCE_DELAY, 0.0),
             fence_delay_random=cluster.duration("fence_delay_random", 0.0, 0.0),
             mode=mode,
             takeover_delay=groups.takeover_delay(cluster, mode),
@@ -289,10 +291,18 @@ def _fence_devices(root: Table, nodes: Collection[str]) -> tuple[FenceDeviceConf
                 attempts=table.number("attempts", 3, 1, MOST_ATTEMPTS),
                 options=_fence_options(table.table("options")),
                 unfence=table.flag("unfence", False),
+                delay=table.duration("delay", 0.0, 0.0),
             )
         )
         table.finish()
     return tuple(devices)
+
+
+def _fence_delays(devices: Collection[FenceDeviceConfig], node: str) -> tuple[float, ...]:
+    """Of each fence level of the node: the longest of its devices, which are all to wait."""
+    own = [device for device in devices if device.node == node]
+    levels = sorted({device.level for device in own})
+    return tuple(max(device.delay for device in own if device.level == level) for level in levels)
 
 
 def _agent(value: str) -> str:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from hamgr.config.durations import show
-from hamgr.config.model import Config, FenceDeviceConfig, LinkConfig, SelfFence
+from hamgr.config.model import DEFAULT_FENCE_DELAY, Config, FenceDeviceConfig, LinkConfig, SelfFence
 from hamgr.config.problems import ConfigWarning
 
 _COMMON_PREFIX = {4: 24, 6: 64}
@@ -38,10 +38,16 @@ _WEAK_AGENTS = {
 
 _MANUAL = "fence_hamgr_manual"
 
+PROOF_TIME = 4.0
+"""Seconds: the default of fence_hamgr_ssh's option proof_time."""
+
+PROVEN_DEADTIMES = 2
+"""Of a shared disk, as `hamgr disk init` makes it."""
+
 
 def warnings(config: Config) -> list[ConfigWarning]:
     """All of them, in the order of the file's sections."""
-    found = (_votes, _timing, _links, _self_fencing, _fencing, _groups)
+    found = (_votes, _timing, _links, _self_fencing, _fencing, _fence_delay, _groups)
     return [ConfigWarning(config.path, key, text) for check in found for key, text in check(config)]
 
 
@@ -173,6 +179,51 @@ def _fencing(config: Config) -> Iterator[tuple[str, str]]:
                     f"{device.node} are in one network, and when that fails the node is both silent and can't be "
                     "fenced, so its groups stay down; put the device on another network",
                 )
+
+
+def _fence_delay(config: Config) -> Iterator[tuple[str, str]]:
+    """It keeps two nodes from switching each other off, if no device is slower."""
+    spec = config.spec
+    if not spec.two_node:
+        if spec.fence_delay != DEFAULT_FENCE_DELAY or spec.fence_delay_random:
+            yield (
+                "cluster.fence_delay",
+                "has no effect: only one side of this cluster can have a majority, and no other fences; leave it out",
+            )
+        return
+    if not (spec.fence_delay or spec.fence_delay_random or any(node.level_delay(0) for node in spec.nodes)):
+        yield (
+            "cluster.fence_delay",
+            "nobody waits: two nodes that lose each other shoot at once, and both go; set fence_delay, or a delay for"
+            " the devices of the node that shall survive",
+        )
+    for device in config.fence_devices:
+        least = _least_time(config, device)
+        lead = max((spec.lead(node, device.node) for node in spec.names if node != device.node), default=0.0)
+        if 0 < lead <= least:
+            yield (
+                f"fence.{device.name}",
+                f"an off takes at least {show(least)}, and {device.node} waits {show(lead)} before it shoots: when the"
+                " nodes lose each other, it gives its order before it is off, and both go; set cluster.fence_delay"
+                f" above {show(least)}, or add [arbiter] on a third host",
+            )
+
+
+def _least_time(config: Config, device: FenceDeviceConfig) -> float:
+    """Seconds that an off surely takes, by what is configured."""
+    agent = device.agent.rpartition("/")[2]
+    if agent == "fence_hamgr_disk":
+        return PROVEN_DEADTIMES * config.spec.timing.deadtime
+    waits = ("proof_time",) if agent == "fence_hamgr_ssh" else ("delay", "power_wait")
+    known = {"proof_time": str(PROOF_TIME)} | device.options
+    return sum(_number(known.get(option, "0")) for option in waits)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0  # the agent says so itself
 
 
 def _manual(config: Config, device: FenceDeviceConfig) -> Iterator[tuple[str, str]]:

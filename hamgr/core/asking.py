@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from hamgr.core.cluster import GroupSpec, GroupState, Mode
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.members import MemberRecord
-from hamgr.core.messages import Standing
+from hamgr.core.messages import Stamp, Standing
 
 
 class Asking:
@@ -31,6 +31,8 @@ class Asking:
         self.questions: dict[str, str] = {}
         self._lost_at: dict[str, float] = {}
         """Group -> since when the node that ran it last is not in the view, while a human is given time."""
+        self._named: dict[str, Stamp] = {}
+        """Group -> the first cluster state of this reign that names its owner."""
         self._members = members
         self._standing = standing
 
@@ -49,7 +51,7 @@ class Asking:
         name = group.name
         last = owner or self.owners.get(name, "")
         if owner and self._members[owner].state(name) is GroupState.STARTED:
-            self.owners[name] = owner
+            self._owned(name, owner)
         question = ""
         if group.mode is Mode.AUTOMATIC:
             left = self._standing(last) is Standing.LEFT
@@ -70,6 +72,28 @@ class Asking:
         self.proposed[name] = target
         self.questions[name] = question
         return ""
+
+    def may_start(self, group: str, node: str, known: Callable[[Stamp], bool]) -> bool:
+        """Whether it is known to whoever may be coordinator next that the group runs there from now on: else that
+        one would start it where it ran before, without asking anybody."""
+        self._owned(group, node)
+        stamp = self._named.get(group)
+        return stamp is not None and known(stamp)
+
+    def _owned(self, group: str, node: str) -> None:
+        if self.owners.get(group) != node:
+            self.owners[group] = node
+            self._named.pop(group, None)
+
+    @property
+    def unsaid(self) -> bool:
+        """The cluster state does not name all owners yet."""
+        return any(group not in self._named for group in self.owners)
+
+    def stamped(self, stamp: Stamp) -> None:
+        """This cluster state names them."""
+        for group in self.owners:
+            self._named.setdefault(group, stamp)
 
     def _on_standby(self, node: str) -> bool:
         member = self._members.get(node)

@@ -80,12 +80,18 @@ class NodeSpec:
 
     watchdog_timeout: seconds after which its hardware watchdog resets it when not fed; None without one. Where it is
     set, nothing may be started before the watchdog is fed (`GuardChanged`): a reset that never comes is relied on.
+    fence_delays: of each of its fence levels, seconds before it is tried for the first time; not given is none.
     """
 
     name: str
     fence_levels: int = 1
     watchdog_timeout: float | None = None
     votes: int = 1
+    fence_delays: tuple[float, ...] = ()
+
+    def level_delay(self, level: int) -> float:
+        """level: from 0."""
+        return self.fence_delays[level] if level < len(self.fence_delays) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,13 @@ class ClusterSpec:
         many = self.algorithm is Algorithm.LAST_MAN_STANDING
         of_arbiter = (sum(votes.values()) - 1 if many else 1) if self.arbiter else 0
         return Electorate(votes, of_arbiter, self.two_node)
+
+    def lead(self, shooter: str, victim: str) -> float:
+        """Seconds by which a node shoots before the other of two, when it is to be the first; 0 if it never is, or if
+        there is no race."""
+        if not self.two_node:
+            return 0.0
+        return max(0.0, self.fence_delay + self.node(shooter).level_delay(0) - self.node(victim).level_delay(0))
 
     @property
     def link_names(self) -> tuple[str, ...]:

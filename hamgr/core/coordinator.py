@@ -184,6 +184,7 @@ class Coordinator:
             if member.admitted == Stamp():
                 member.admitted = stamp
         self.watchdogs.stamped(stamp, self.maintenance)
+        self.asking.stamped(stamp)
         before = {entry.node for entry in self.state.roster if entry.standing is Standing.MEMBER}
         self.state = dataclasses.replace(new, stamp=stamp)
         after = [entry.node for entry in roster if entry.standing is Standing.MEMBER]
@@ -196,9 +197,9 @@ class Coordinator:
         if self.maintenance:
             self.watchdogs.take_back()
         else:
-            self.watchdogs.note(self._said_of_watchdogs())
+            self.watchdogs.note(self._said_of_disks())
 
-    def _said_of_watchdogs(self) -> Iterator[tuple[str, int, Stamp]]:
+    def _said_of_disks(self) -> Iterator[tuple[str, int, Stamp]]:
         """Each member with what its heartbeats say of its watchdog, and of the state on its disk."""
         for name in self.members:
             beat = self._membership.peers[name].heartbeat if name != self._me else None
@@ -274,13 +275,13 @@ class Coordinator:
                 continue
             if peer.heard or peer.name in self.circle.held or self.verdict_standing(peer) is not None:
                 continue
+            delay = self._delay(peer, load)
             if peer.liveness is Liveness.DEAD:
-                delay = self._delay(peer, load)
                 self.fencing.want(now, peer.name, peer.incarnation, f"{peer.name} is dead: no link hears it", delay)
             elif now >= self._started_at + self._spec.timing.initdead:
                 reason = f"{peer.name} was never heard since {self._me} started"
                 incarnation = peer.incarnation or self._roster[peer.name].incarnation
-                self.fencing.want(now, peer.name, incarnation, reason)
+                self.fencing.want(now, peer.name, incarnation, reason, delay)
 
     def _outside(self, member: MemberRecord, node: str) -> str:
         """Why a member must be fenced though it is heard: it is outside the circle, and was in it or runs something."""
@@ -299,7 +300,8 @@ class Coordinator:
     def _delay(self, peer: Peer, load: int) -> float:
         # Chance, yet the same events make the same run: each life of a node draws other numbers.
         chance = random.Random(f"{self._incarnation} {self.epoch}").random()
-        return delay_before(self._spec, self._me, load, peer.name, peer.load, chance)
+        between = delay_before(self._spec, self._me, load, peer.name, peer.load, chance)
+        return between + self._spec.node(peer.name).level_delay(0)
 
     # -- the rule -----------------------------------------------------------------------------------------------
 
@@ -535,6 +537,9 @@ class Coordinator:
         if not verdict.allowed:
             self.waits[name] = () if name in grants[target].keep else verdict.missing
             return
+        if group.asks and not self.asking.may_start(name, target, lambda at: self._stored_by_all(at, stored_by_quorum)):
+            self.waits[name] = (f"waits until all members have stored that {name} runs on {target}",)
+            return
         self.waits[name] = ()
         for node, _clause in verdict.held:
             if (name, node) in self._asked_release:
@@ -543,8 +548,10 @@ class Coordinator:
                 out.append(Announce(Kind.IP_REQUEST_RESP, text, node, name))
         grants[target].keep.discard(name)
         grants[target].run.add(name)
-        if group.asks:
-            self.asking.owners[name] = target
+
+    def _stored_by_all(self, stamp: Stamp, stored_by_quorum: Callable[[Stamp], bool]) -> bool:
+        """By every member, and a quorum. (In a two_node cluster each node is one alone.)"""
+        return stored_by_quorum(stamp) and all(stored >= stamp for _name, _reset, stored in self._said_of_disks())
 
     def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
         runs = self.members[node].state(group) not in (GroupState.UNKNOWN, GroupState.STOPPED)

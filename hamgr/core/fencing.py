@@ -37,6 +37,7 @@ class Plan:
     """The fencing of one node. incarnation: the life it is aimed at (0: one that we never heard).
 
     due: when to act next, seconds. attempts: level runs started. requests: operators who wait for the result.
+    limit: why it is held back. results: level -> what came of it when it was tried last.
     """
 
     node: str
@@ -47,18 +48,35 @@ class Plan:
     level: int = 0
     fence: int = 0
     attempts: int = 0
-    detail: str = ""
+    limit: str = ""
+    results: dict[int, str] = field(default_factory=dict)
     by_operator: bool = False
     operator: str = ""
     requests: list[Requester] = field(default_factory=list)
     earliest: float = 0.0
     """When it may begin if a human wants it at once."""
+    began: float = 0.0
+    """When the level that is tried now, or was last, began."""
     told: bool = False
     """That it waits for a human was announced."""
 
+    def begin(self, now: float, fence: int) -> None:
+        """A level is tried now."""
+        self.fence, self.state, self.limit, self.began = fence, PlanState.RUNNING, "", now
+        self.attempts += 1
+
+    @property
+    def detail(self) -> str:
+        """Why it is held back, or else what came of every level that was tried."""
+        if self.limit:
+            return self.limit
+        if len(self.results) > 1:
+            return "; ".join(f"level {level + 1}: {self.results[level]}" for level in sorted(self.results))
+        return "".join(self.results.values())
+
     def describe(self, now: float) -> str:
         """For the takeover rule's explanation."""
-        tried = f" (last: {self.detail})" if self.detail else ""
+        tried = f" ({self.detail})" if self.detail else ""
         if self.state is PlanState.DELAYED:
             return f"fencing begins in {max(0.0, self.due - now):.1f} s"
         if self.state is PlanState.RUNNING:
@@ -70,7 +88,7 @@ class Plan:
             )
         if self.state is PlanState.LIMITED:
             return (
-                f"{self.detail}: no more before {max(0.0, self.due - now):.0f} s; hamgr fence {self.node} does it now,"
+                f"{self.limit}: no more before {max(0.0, self.due - now):.0f} s; hamgr fence {self.node} does it now,"
                 f" or if you have made sure that it is off: hamgr fence ack {self.node}"
             )
         if self.state is PlanState.RETRY:
@@ -88,6 +106,18 @@ def delay_before(spec: ClusterSpec, me: str, load: int, other: str, others_load:
         return 0.0
     first = load > others_load or (load == others_load and spec.rank(me) < spec.rank(other))
     return (0.0 if first else spec.fence_delay) + chance * spec.fence_delay_random
+
+
+def too_slow(spec: ClusterSpec, me: str, node: str, took: float) -> str:
+    """What to say of a fencing that took longer than the other of two nodes waits before it shoots back; "" if it did
+    not. took: seconds."""
+    lead = spec.lead(me, node)
+    if not 0 < lead <= took:
+        return ""
+    return (
+        f"it took {took:.1f} s to fence {node}, which waits {lead:g} s before it shoots: had it lived, both could have"
+        " gone; make fence_delay longer than that, or add an arbiter"
+    )
 
 
 class Fencing:
@@ -143,7 +173,7 @@ class Fencing:
                 self.forget(plan.node)
 
     def hold_back(self, plan: Plan, until: float, why: str) -> None:
-        plan.state, plan.due, plan.detail = PlanState.LIMITED, until, why
+        plan.state, plan.due, plan.limit = PlanState.LIMITED, until, why
 
     def asked_for(self, now: float, plan: Plan, operator: str) -> None:
         """An operator wants it: he knows how often it was done."""
@@ -154,9 +184,11 @@ class Fencing:
         """A human has nothing against it: it begins as soon as it may."""
         plan.operator = plan.operator or operator
         if plan.state in (PlanState.ASKED, PlanState.LIMITED):
-            plan.state, plan.due, plan.detail = PlanState.DELAYED, max(now, plan.earliest), ""
+            plan.state, plan.due, plan.limit = PlanState.DELAYED, max(now, plan.earliest), ""
         elif plan.state is PlanState.DELAYED:
             plan.due = min(plan.due, max(now, plan.earliest))
+        elif plan.state is PlanState.RETRY:
+            plan.due = now
 
     def due(self, now: float) -> list[Plan]:
         return [
@@ -168,17 +200,23 @@ class Fencing:
         ]
 
     def finished(self, now: float, fence: int, node: str, outcome: FenceOutcome, detail: str) -> Plan | None:
-        """A level came to an end: confirmed, or the next level at once, or all again after `fence_retry`."""
+        """A level came to an end: confirmed, or the next level (the first time after its own delay), or all again after
+        `fence_retry`."""
         plan = self.plans.get(node)
         if plan is None or plan.fence != fence or plan.state is not PlanState.RUNNING:
             return None
-        plan.detail = detail
+        plan.results[plan.level] = detail
         if outcome is FenceOutcome.CONFIRMED:
             plan.state = PlanState.CONFIRMED
             return plan
         plan.state = PlanState.RETRY
         plan.level = (plan.level + 1) % max(1, self._spec.node(node).fence_levels)
-        plan.due = now if plan.level else now + self._spec.fence_retry
+        if plan.level == 0:
+            plan.due = now + self._spec.fence_retry
+        elif plan.by_operator or plan.level in plan.results:
+            plan.due = now
+        else:
+            plan.due = now + self._spec.node(node).level_delay(plan.level)
         return plan
 
     def deadlines(self) -> Iterator[float]:

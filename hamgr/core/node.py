@@ -52,7 +52,7 @@ from hamgr.core.events import (
     ResourceReported,
     Tick,
 )
-from hamgr.core.fencing import PlanState
+from hamgr.core.fencing import PlanState, too_slow
 from hamgr.core.leases import Leases
 from hamgr.core.leaving import Leaving
 from hamgr.core.member import Member
@@ -428,9 +428,7 @@ class Node:
                 self.tell(Kind.FENCE_LIMITED, text, plan.node)
                 continue
             self._next_fence += 1
-            plan.fence = self._next_fence
-            plan.state = PlanState.RUNNING
-            plan.attempts += 1
+            plan.begin(now, self._next_fence)
             record = FenceRecord(
                 plan.fence,
                 plan.node,
@@ -462,6 +460,8 @@ class Node:
             self.membership.fenced(event.node, now)
             coordinator.fence_confirmed(now, event.node, plan.incarnation)
             self.tell(Kind.NODE_FENCED, f"{event.node} counts as fenced", event.node)
+            if slow := too_slow(self.spec, self.name, event.node, now - plan.began):
+                self.tell(Kind.WARNING, slow, event.node)
             # At once: if the node's own vote was needed, this reign ends here, and the next one must know.
             self._renew_view(coordinator)
         if plan is not None and coordinator is not None:
@@ -630,6 +630,7 @@ class Node:
         self._run_fences(now, coordinator)
         coordinator.failback_closed = self.failback_closed
         coordinator.decide(now, self.stored_by_quorum, self._send_order, self.prompt)
+        self.dirty = self.dirty or coordinator.asking.unsaid
         return self.dirty or self.report_due or self.member.changed
 
     def enough(self, some: Collection[str]) -> bool:

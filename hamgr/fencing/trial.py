@@ -26,6 +26,9 @@ CHECKS = ("agent", "secrets", "metadata", "answers", "status", "plug", "time")
 SLOW_SHARE = 0.5
 """Of the time allowed: a device that needs more for a reading may not get an order done in time."""
 
+READINGS = 3
+"""An order, between two readings, takes about as long as so many of them at least."""
+
 _SECRET_FILE = re.compile("(pass|secret|token|key|identity).*_(file|path)$")
 _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -117,9 +120,9 @@ async def try_device(
             found += [Finding(check, Verdict.SKIPPED, "the device does not answer") for check in CHECKS[4:]]
         elif actions is not None and "status" not in actions:
             found += [Finding(check, Verdict.SKIPPED, "the agent has no status action") for check in CHECKS[4:6]]
-            found.append(_time(device, monitor.seconds))
+            found.append(_time(config, tester, device, monitor.seconds))
         else:
-            power, more = await _power(runner, device, tester, hearing, monitor.seconds)
+            power, more = await _power(runner, config, device, tester, hearing, monitor.seconds)
             found += more
     return Trial(device.name, device.node, tester, device.level, device.agent, power, tuple(found))
 
@@ -189,7 +192,7 @@ def _metadata(device: FenceDeviceConfig, answer: Answer) -> tuple[set[str] | Non
 
 
 async def _power(
-    runner: FenceRunner, device: FenceDeviceConfig, tester: str, hearing: Hearing, longest: float
+    runner: FenceRunner, config: Config, device: FenceDeviceConfig, tester: str, hearing: Hearing, longest: float
 ) -> tuple[str, list[Finding]]:
     """Two readings, what they mean, and how long the longest call took."""
     first, second = await runner.ask(device, "status"), await runner.ask(device, "status")
@@ -202,9 +205,10 @@ async def _power(
     else:
         status = Finding("status", Verdict.GOOD, f"{first.power}, twice", longest)
     if status.verdict is Verdict.FAILED:
-        return "", [status, Finding("plug", Verdict.SKIPPED, "its power state is not known"), _time(device, longest)]
+        plug = Finding("plug", Verdict.SKIPPED, "its power state is not known")
+        return "", [status, plug, _time(config, tester, device, longest)]
     hearing = Hearing.HEARD if device.node == tester else hearing
-    return first.power, [status, _plug(device, first.power, hearing), _time(device, longest)]
+    return first.power, [status, _plug(device, first.power, hearing), _time(config, tester, device, longest)]
 
 
 def _plug(device: FenceDeviceConfig, power: str, hearing: Hearing) -> Finding:
@@ -230,9 +234,16 @@ def _plug(device: FenceDeviceConfig, power: str, hearing: Hearing) -> Finding:
             return Finding("plug", Verdict.SKIPPED, f"says {power}; whether {device.node} runs is not known here")
 
 
-def _time(device: FenceDeviceConfig, longest: float) -> Finding:
+def _time(config: Config, tester: str, device: FenceDeviceConfig, longest: float) -> Finding:
     """Calls that had no end in time failed before."""
     text = f"{longest * 1000:.0f} ms of {device.timeout:g} s"
     if longest > SLOW_SHARE * device.timeout:
         return Finding("time", Verdict.WARNING, f"{text}: more than half; set a longer timeout", longest)
+    lead = config.spec.lead(tester, device.node) if tester != device.node else 0.0
+    if 0 < lead <= READINGS * longest:
+        text = (
+            f"{text}: an off takes about {READINGS} times as long, and {device.node} waits {lead:g} s before it shoots:"
+            " two nodes that lose each other would both be switched off; make fence_delay longer, or add an arbiter"
+        )
+        return Finding("time", Verdict.WARNING, text, longest)
     return Finding("time", Verdict.GOOD, text, longest)

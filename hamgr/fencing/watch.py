@@ -34,13 +34,14 @@ Tell = Callable[[FenceDeviceConfig, Kind, str], None]
 
 @dataclass(slots=True)
 class _Watched:
-    """due: of the loop's clock. doubted: it failed once. broken: "" or how it failed, as was told."""
+    """due: of the loop's clock. doubted: it failed once. broken: "" or how it failed, slow: that it is; as was told."""
 
     device: FenceDeviceConfig
     share: float
     due: float
     doubted: bool = False
     broken: str = ""
+    slow: bool = False
     tried_at: float | None = None
 
 
@@ -109,6 +110,11 @@ class DeviceWatch:
             self._failed(one, failed)
             return
         one.doubted = False
+        time = next((finding for finding in trial.findings if finding.check == "time"), None)
+        slow = time is not None and time.verdict is Verdict.WARNING
+        if time is not None and slow and not one.slow:
+            self._tell(one.device, Kind.WARNING, f"{_named(one.device)} is slow from {self._node}: {time.text}")
+        one.slow = slow
         one.due = self._next(one.share, now)
         if one.broken:
             one.broken = ""

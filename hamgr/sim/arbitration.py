@@ -144,6 +144,8 @@ class Arbitration:
                 self._disk = book
             self._note("could not store its vote")
             arbiter.restore(self._known)
+            self._known = self._disk  # it is read again
+            arbiter.restore(self._known)
         else:
             self._disk = self._known = book
             self._perform(behind)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import ClusterSpec, GroupState
-from hamgr.core.effects import Announce, Fence, Kind, Record, StateRecord, VoteRecord
+from hamgr.core.effects import Announce, Fence, Kind, Record, StandbyRecord, StateRecord, VoteRecord
 from hamgr.core.messages import ArbiterAnswer, Body, Farewell, Heartbeat, Report, VoteReply
 from hamgr.sim.configs import FIRST
+from hamgr.sim.words import Words
 
 if TYPE_CHECKING:
     from hamgr.sim.machine import Machine, Process
@@ -43,6 +44,8 @@ class Checker:
         self._coordinators: dict[int, str] = {}
         self._votes: dict[tuple[str, int], str] = {}
         self._arbiter_votes: dict[tuple[str, int], str] = {}
+        self._arbiter_told: set[tuple[int, str]] = set()
+        """Epoch and winner of every vote that it ever told of. The winner may count it though the arbiter was wiped."""
         self._said_stopped_at: dict[tuple[str, str, int], float] = {}
         self._read_off: dict[str, float] = dict.fromkeys(names, NEVER)
         self._left: dict[str, float] = dict.fromkeys(names, NEVER)
@@ -50,6 +53,7 @@ class Checker:
         self.configs: dict[int, str] = {0: FIRST}
         self.starts = 0
         self._liars: set[str] = set()
+        self.words = Words(world)
 
     # -- one owner ----------------------------------------------------------------------------------------------
 
@@ -75,6 +79,7 @@ class Checker:
         if process.node.pushing.pending:
             text = f"{machine.name} starts {group} with a configuration that it knows to be replaced"
             raise Violation("configuration", text)
+        self._is_wanted(process, group)
         epoch = process.node.election.epoch
         for other in self._world.machines.values():
             if other is machine:
@@ -90,6 +95,13 @@ class Checker:
                     " that epoch, nor was read off, nor left, nor lost its lease to a watchdog, nor was confirmed off",
                 )
 
+    def _is_wanted(self, process: Process, group: str) -> None:
+        name = process.machine.name
+        if last := self.words.missing_for_start(process.node.spec.group(group), name):
+            text = f"{name} starts {group}, which ran on {last}, and no human said that it may move"
+            raise Violation("human", text)
+        self.words.starts(group, name)
+
     def _fault_of(self, name: str, nodes: list[str], text: str) -> Violation:
         """The violation, laid to the fence device if one of these nodes' lied."""
         liars = [node for node in nodes if node in self._liars]
@@ -100,6 +112,7 @@ class Checker:
     def lied(self, node: str) -> None:
         """The fence device of this node says that it is off, while it is on."""
         self._liars.add(node)
+        self.words.is_off(node)
 
     def _accounted_for(self, other: Machine, group: str, epoch: int) -> bool:
         gone = max(self._read_off[other.name], self._left[other.name], self._acknowledged[other.name])
@@ -121,6 +134,7 @@ class Checker:
     def read_off(self, node: str) -> None:
         """A fence agent reads the node's power as off."""
         self._read_off[node] = self._world.engine.now
+        self.words.is_off(node)
 
     def acknowledged(self, node: str) -> None:
         """An operator saw that the node is off, and says so."""
@@ -175,6 +189,8 @@ class Checker:
     def persisted(self, process: Process, record: Record) -> None:
         if isinstance(record, VoteRecord) and record.candidate == process.machine.name:
             self._votes_for(process.machine.name, record.epoch, record.candidate)
+        elif isinstance(record, StandbyRecord):
+            self.words.standby(process.machine, record)
         elif isinstance(record, StateRecord) and record.state.config.version:
             config = record.state.config
             if config.version not in self.configs and config.added:
@@ -212,6 +228,8 @@ class Checker:
         }
 
     def announces(self, process: Process, announce: Announce) -> None:
+        if announce.kind is Kind.VIEW:
+            self.words.view(frozenset(announce.facts["members"].split()))
         if announce.kind is Kind.SPLIT_BRAIN and len(self._active[announce.group]) < 2:
             raise Violation("split-brain", f"{process.machine.name} says {announce.text!r}, and that is not so")
         if announce.kind is Kind.COORDINATOR and announce.node == process.machine.name:
@@ -223,20 +241,21 @@ class Checker:
         if intent is None:
             raise Violation("fence-intent", f"{name} fences {order.node} without a record of it on its disk")
         self._elected(name, intent.epoch, order.node, process.node.spec)
+        if self.words.missing_for_fencing(order.node):
+            raise Violation("human", f"{name} fences {order.node}, and no human said that it shall be")
 
     def _elected(self, name: str, epoch: int, victim: str, spec: ClusterSpec) -> None:
         """Whoever fences was voted for by a majority in the epoch of its decision."""
         electorate = spec.electorate
         voters = [voter for voter in spec.names if self._votes.get((voter, epoch)) == name]
-        given = [to for (_store, of), to in self._arbiter_votes.items() if of == epoch]
-        by_arbiter = name in given
-        votes = electorate.count(voters, by_arbiter)
+        votes = electorate.count(voters, (epoch, name) in self._arbiter_told)
         if votes < electorate.majority:
             text = f"{name} fences {victim} in epoch {epoch} by {votes} votes, and {electorate.majority} are a majority"
             raise Violation("fence-quorum", text)
 
     def arbiter_answers(self, store: str, answer: ArbiterAnswer) -> None:
         if answer.voted_for:
+            self._arbiter_told.add((answer.vote_epoch, answer.voted_for))
             other = self._arbiter_votes.setdefault((store, answer.vote_epoch), answer.voted_for)
             if other != answer.voted_for:
                 raise Violation(

@@ -39,6 +39,7 @@ class Operators:
         if machine is None or machine.process is None:
             return False
         process = machine.process
+        self._world.checker.words.said(verb, node, group)
         request = next(process.requests)
         process.note(f"an operator asks: {' '.join(word for word in (verb.value, group, node, config) if word)}")
         if then is not None:

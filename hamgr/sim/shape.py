@@ -89,6 +89,7 @@ def with_policy(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
             replace(group, mode=rng.choice((mode, mode, *_MODES)), takeover_delay=rng.choice((0.0, 0.0, 0.0, 10.0)))
             for group in spec.groups
         ),
+        nodes=tuple(replace(node, fence_delays=rng.choice(((), (), (), (1.5,), (0.0, 2.0)))) for node in spec.nodes),
     )
 
 
@@ -155,6 +156,9 @@ def _group(rng: random.Random, index: int, names: str) -> GroupSpec:
 
 # -- cluster.toml -----------------------------------------------------------------------------------------------
 
+_OF_NODES = ("fence_levels", "watchdog", "votes", "fence_delays")
+"""Tables with a value a node."""
+
 _TIMING = {field.name for field in fields(Timing)}
 _GROUP = {field.name for field in fields(GroupSpec)} - {"name"}
 _TOP = {
@@ -205,16 +209,16 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
     run, conditions = table.pop("run", {}), table.pop("conditions", {})
     names = table.pop("nodes", ["a", "b"])
     timing = known_table(f"{path}: [timing]", table.pop("timing", {}), _TIMING)
-    levels, watchdogs, votes = (table.pop(key, {}) for key in ("fence_levels", "watchdog", "votes"))
+    levels, watchdogs, votes, delays = (table.pop(key, {}) for key in _OF_NODES)
     groups = table.pop("group", {"web": {}})
     for name, group in groups.items():
         known_table(f"{path}: [group.{name}]", group, _GROUP)
         _take_mode(f"{path}: [group.{name}]", group)
     top = known_table(str(path), table, _TOP)
     _take_mode(str(path), top)
-    for name in (*levels, *watchdogs, *votes):
+    for name in (*levels, *watchdogs, *votes, *delays):
         if name not in names:
-            where = f"{path}: [fence_levels], [watchdog] and [votes]"
+            where = f"{path}: {', '.join(f'[{key}]' for key in _OF_NODES)}"
             raise ShapeError(f"{where}: {name!r} is no node; allowed: {', '.join(names)}")
     if "on_quorum_loss" in top:
         try:
@@ -228,7 +232,10 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
             raise ShapeError(f"{path}: algorithm: {error}; allowed: ffsplit, lms") from error
     spec = ClusterSpec(
         name="scenario",
-        nodes=tuple(NodeSpec(name, levels.get(name, 1), watchdogs.get(name), votes.get(name, 1)) for name in names),
+        nodes=tuple(
+            NodeSpec(name, levels.get(name, 1), watchdogs.get(name), votes.get(name, 1), tuple(delays.get(name, ())))
+            for name in names
+        ),
         groups=tuple(
             GroupSpec(name, **BRISK_GROUP | {k: tuple(v) if isinstance(v, list) else v for k, v in group.items()})
             for name, group in groups.items()
@@ -264,6 +271,8 @@ def spec_to_toml(spec: ClusterSpec) -> str:
         lines += ["", "[watchdog]", *(f"{node.name} = {node.watchdog_timeout}" for node in watched)]
     if any(node.votes != 1 for node in spec.nodes):
         lines += ["", "[votes]", *(f"{node.name} = {node.votes}" for node in spec.nodes)]
+    if any(node.fence_delays for node in spec.nodes):
+        lines += ["", "[fence_delays]", *(f"{node.name} = {list(node.fence_delays)}" for node in spec.nodes)]
     for group in spec.groups:
         lines += ["", f"[group.{group.name}]"]
         lines += [f"{key} = {value(getattr(group, key))}" for key in sorted(_GROUP)]

@@ -165,3 +165,20 @@ def test_a_killed_guard_is_replaced_before_the_watchdog_bites_and_a_clean_end_di
     cluster.wait(lambda: not cluster.layout.daemon_pid("a").exists(), 10, "hamgrd to end")
     node.start_daemon()
     cluster.wait_for_owner("a")
+
+
+def test_a_clean_end_in_maintenance_disarms_the_watchdog_and_leaves_the_group(lab) -> None:
+    cluster: Lab = lab(**WATCHED)
+    cluster.wait_for_owner("a")
+    node = cluster.node("a")
+    insist(cluster, "b", "maintenance", "on")
+    node.kill_daemon(signal.SIGTERM)
+    cluster.wait(lambda: not cluster.layout.daemon_pid("a").exists(), 10, "hamgrd to end")
+    cluster.wait(lambda: guard(node) == 0, 10, "the guard to end")
+    cluster.wait(lambda: "node-dead" in kinds(cluster, "b"), 10, "b to miss a")
+    assert cluster.owners() == ["a"]
+    node.start_daemon()
+    insist(cluster, "b", "maintenance", "off")
+    cluster.wait_for_owner("a")
+    assert node.is_on()
+    assert "group-stopped" not in kinds(cluster, "a")

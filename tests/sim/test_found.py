@@ -76,3 +76,35 @@ def test_a_request_of_a_new_life_is_not_taken_for_one_of_the_life_before() -> No
         world.engine.run_until(at + 4.0)
         assert world.checker.owners("web") == [to]
     assert world.trace.counts["coordinator"] == 3, "a all the time: told by both, and by the second life of b"
+
+
+def test_a_vote_counts_though_the_arbiter_was_wiped_right_after_it() -> None:
+    """The checker held that against the winner, who fenced by a vote that it knew no more."""
+    world = universe(
+        dataclasses.replace(TWO, two_node=False, arbiter=True),
+        15.0,
+        "10s power-off a",
+        "12.0032s arbiter-down",
+        "12.0033s wipe arbiter",
+    )
+    assert world.power.fenced == {"a"}
+
+
+def test_an_arbiter_votes_when_the_record_of_that_failed_and_yet_is_on_its_disk() -> None:
+    """It went on by what it knew before, so that with a node wiped as well nobody could ever lead."""
+    world = universe(
+        dataclasses.replace(TWO, two_node=False, arbiter=True),
+        60.0,
+        "10s arbiter-down",
+        "10.1s wipe arbiter",
+        "10.2s arbiter-disk full",
+        "10.3s arbiter-up",
+        "15s kill a",
+        "15.1s wipe a",
+        "15.2s start a",
+        "15.3s arbiter-disk ok",
+    )
+    assert world.arbitration is not None
+    assert world.arbitration.voter
+    assert world.machines["a"].disk.durable.initialised
+    assert len(world.checker.owners("web")) == 1

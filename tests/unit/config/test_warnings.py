@@ -136,3 +136,34 @@ def test_many_votes_of_the_arbiter_are_missed_while_it_is_away(tmp_path: Path) -
 
 def test_no_arbiter_with_two_nodes(tmp_path: Path) -> None:
     assert "whoever fences first wins" in warned(tmp_path, without(EXAMPLE, "arbiter"))[0]
+
+
+def test_two_nodes_whose_devices_are_slower_than_the_delay_shoot_each_other(tmp_path: Path) -> None:
+    two = without(EXAMPLE, "arbiter")
+    key, delay = "fence.bmc-b: warning: an off takes at least", '[cluster]\nfence_delay = "DELAY"'
+    slow = two.replace('ip = "10.77.9.22"', 'ip = "10.77.9.22", power_wait = 2.5')
+    assert not [text for text in warned(tmp_path, two) if text.startswith(key)]
+    (text,) = [text for text in warned(tmp_path, slow) if text.startswith(key)]
+    assert text.startswith(f"{key} 2.5s, and b waits 2s before it shoots: when the nodes lose each other")
+    patient = slow.replace("[cluster]", delay.replace("DELAY", "3s"))
+    assert not [text for text in warned(tmp_path, patient) if text.startswith(key)]
+
+
+def test_the_proof_of_ssh_takes_longer_than_the_delay(tmp_path: Path) -> None:
+    keys = 'agent = "fence_hamgr_ssh"\noptions = { ip = "10.77.1.2", proof_addresses = "10.77.2.2" }'
+    two = with_device(keys).split("[arbiter]")
+    text = two[0] + two[1][two[1].index("\n[") :]
+    assert [line for line in warned(tmp_path, text) if line.startswith("fence.more: warning: an off takes at least 4s")]
+
+
+def test_a_delay_that_holds_nobody_back_is_said(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("[cluster]", '[cluster]\nfence_delay = "5s"')
+    (line,) = warned(tmp_path, text)
+    assert line.startswith("cluster.fence_delay: warning: has no effect: only one side of this cluster")
+
+
+def test_two_nodes_that_shoot_at_once_are_said(tmp_path: Path) -> None:
+    text = without(EXAMPLE, "arbiter").replace("[cluster]", '[cluster]\nfence_delay = "0s"')
+    assert [line for line in warned(tmp_path, text) if line.startswith("cluster.fence_delay: warning: nobody waits")]
+    apart = text.replace('node = "a"\nagent', 'node = "a"\ndelay = "3s"\nagent')
+    assert not [line for line in warned(tmp_path, apart) if "nobody waits" in line]

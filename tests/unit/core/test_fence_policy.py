@@ -7,7 +7,7 @@ from wholenodes import TIMING, Cluster
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Mode, NodeSpec
 from hamgr.core.effects import ACKNOWLEDGED, FenceRecord, Kind
 from hamgr.core.events import FenceOutcome, OperatorAsked, ResourceReported, Verb
-from hamgr.core.fencing import delay_before
+from hamgr.core.fencing import Fencing, delay_before, too_slow
 
 
 def fence_records(cluster: Cluster) -> list[FenceRecord]:
@@ -150,3 +150,62 @@ def test_in_mode_ask_a_group_that_failed_too_often_waits_for_a_human() -> None:
     cluster.post("c", OperatorAsked(1, Verb.CONFIRM, group="web"))
     cluster.run(1.0)
     assert cluster.owners("web") == ["b"]
+
+
+def test_a_plan_tells_of_every_level_that_was_tried() -> None:
+    spec = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b", fence_levels=2)), fence_retry=5.0)
+    fencing = Fencing(spec)
+    plan = fencing.want(0.0, "b", 7, "b is dead")
+    for number, wrong in enumerate(("no answer", "login refused"), 1):
+        plan.begin(0.0, number)
+        fencing.finished(1.0, number, "b", FenceOutcome.FAILED, wrong)
+    assert plan.describe(1.0).startswith(
+        "fencing failed (level 1: no answer; level 2: login refused), next try in 5.0 s;"
+    )
+    plan.begin(6.0, 3)
+    assert plan.describe(6.0) == (
+        "fencing at level 1 is under way (level 1: no answer; level 2: login refused)"
+    )
+    fencing.finished(7.0, 3, "b", FenceOutcome.FAILED, "reads on")
+    assert plan.detail == "level 1: reads on; level 2: login refused"
+
+
+def test_a_level_waits_for_its_delay_the_first_time() -> None:
+    spec = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b", 2, fence_delays=(0.0, 3.0))), fence_retry=5.0)
+    fencing = Fencing(spec)
+    plan = fencing.want(0.0, "b", 7, "b is dead")
+    dues = []
+    for number in range(1, 5):
+        plan.begin(plan.due, number)
+        fencing.finished(plan.began, number, "b", FenceOutcome.FAILED, "no")
+        dues.append(plan.due - plan.began)
+    assert dues == [3.0, 5.0, 0.0, 5.0]
+
+
+def test_the_delays_of_devices_hold_back_what_the_cluster_wants_and_not_an_operator() -> None:
+    for asked, waited in ((False, 2.0), (True, 0.0)):
+        cluster = Cluster(GroupSpec("web"), delays={"c": (2.0,)})
+        cluster.run(2.0)
+        began = cluster.now
+        if asked:
+            cluster.post("a", OperatorAsked(1, Verb.FENCE, "c", operator="eve@a"))
+        else:
+            cluster.power_off("c")
+        cluster.run(6.0)
+        (at,) = [time for time, _name, announce in cluster.told if announce.kind is Kind.FENCE_ASKED]
+        assert 0 <= at - began - waited - (0.0 if asked else TIMING.deadtime) < TIMING.keepalive
+
+
+def test_of_two_nodes_a_fencing_that_took_longer_than_the_other_waits_is_told_of() -> None:
+    two = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), two_node=True, fence_delay=2.0)
+    assert too_slow(two, "a", "b", 1.9) == ""
+    assert "it took 2.5 s to fence b, which waits 2 s before it shoots" in too_slow(two, "a", "b", 2.5)
+    assert too_slow(ClusterSpec("t", two.nodes, arbiter=True), "a", "b", 9.0) == ""
+
+
+def test_the_delay_of_a_device_is_a_lead_for_the_node_that_it_switches() -> None:
+    nodes = (NodeSpec("a", fence_delays=(3.0,)), NodeSpec("b"))
+    two = ClusterSpec("t", nodes, two_node=True, fence_delay=0.0)
+    assert (two.lead("a", "b"), two.lead("b", "a")) == (3.0, 0.0)
+    assert "which waits 3 s before it shoots" in too_slow(two, "a", "b", 3.5)
+    assert too_slow(two, "b", "a", 3.5) == "", "it is not to be the first"

@@ -43,8 +43,10 @@ class Cluster:
     """Three nodes on one link, with 1 ms a packet, 2 ms a write and 5 ms a script."""
 
     def __init__(self, *groups: GroupSpec, configs: Mapping[str, str] = MappingProxyType({}), **policy: Any) -> None:
-        """configs: node name -> the digest of its configuration. policy: more of the `ClusterSpec`."""
-        nodes = tuple(NodeSpec(name) for name in "abc")
+        """configs: node name -> the digest of its configuration. policy: more of the `ClusterSpec`; delays: of nodes'
+        fence levels."""
+        delays = policy.pop("delays", {})
+        nodes = tuple(NodeSpec(name, fence_delays=delays.get(name, ())) for name in "abc")
         self.spec = ClusterSpec("t", nodes, groups, TIMING, links=(LinkSpec("ha"),), **policy)
         self.now = 0.0
         self.told: list[tuple[float, str, Announce]] = []

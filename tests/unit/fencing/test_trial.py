@@ -31,8 +31,9 @@ XML = (
 async def tried(
     agent: str, hearing: Hearing = Hearing.UNKNOWN, path: Path = Path("test.toml"), tester: str = "a", **more: Any
 ) -> Trial:
+    lead = more.pop("lead", 0.0)
+    spec: Any = SimpleNamespace(name="test", lead=lambda shooter, victim: lead)
     device = FenceDeviceConfig("dev", "b", agent, **{"timeout": 3.0, "attempts": 1} | more)
-    spec: Any = SimpleNamespace(name="test")
     config = Config(path, spec, Path("key"), (), (device,), ())
     runner = FenceRunner(config, tester)
     await runner.start()
@@ -196,6 +197,14 @@ async def test_a_device_that_needs_more_than_half_its_time_is_a_warning(tmp_path
     trial = await tried(agent(tmp_path, status="sleep 0.6"), timeout=1.0)
     assert trial.finding("time").verdict is Verdict.WARNING
     assert "of 1 s: more than half; set a longer timeout" in trial.finding("time").text
+
+
+async def test_of_two_nodes_a_device_that_is_slower_than_the_other_waits_is_a_warning(tmp_path: Path) -> None:
+    slow = agent(tmp_path, status="sleep 0.4")
+    assert (await tried(slow)).finding("time").verdict is Verdict.GOOD
+    found = (await tried(slow, lead=1.0)).finding("time")
+    assert found.verdict is Verdict.WARNING
+    assert "an off takes about 3 times as long, and b waits 1 s before it shoots" in found.text
 
 
 async def test_a_device_that_hangs_fails_after_its_time(tmp_path: Path) -> None:

@@ -22,15 +22,17 @@ DEVICES = tuple(FenceDeviceConfig(f"bmc-{node}", node, "fence_x") for node in "a
 INTERVAL = 0.02
 
 
-def result(device: FenceDeviceConfig, wrong: str = "") -> Trial:
+def result(device: FenceDeviceConfig, wrong: str = "", slow: bool = False) -> Trial:
     found = Finding("answers", Verdict.FAILED if wrong else Verdict.GOOD, wrong)
-    return Trial(device.name, device.node, "a", 1, device.agent, "on", (Finding("agent", Verdict.GOOD), found))
+    time = Finding("time", Verdict.WARNING if slow else Verdict.GOOD, "3 s of 4 s" if slow else "")
+    return Trial(device.name, device.node, "a", 1, device.agent, "on", (Finding("agent", Verdict.GOOD), found, time))
 
 
 class Bench:
     def __init__(self) -> None:
         self.wrong: dict[str, str] = {}
         self.busy: set[str] = set()
+        self.slow: set[str] = set()
         self.tried: asyncio.Queue[str] = asyncio.Queue()
         self.told: asyncio.Queue[tuple[str, Kind, str]] = asyncio.Queue()
         self.at_once = self.most_at_once = 0
@@ -41,7 +43,8 @@ class Bench:
         await asyncio.sleep(0)
         self.at_once -= 1
         self.tried.put_nowait(device.name)
-        return None if device.name in self.busy else result(device, self.wrong.get(device.name, ""))
+        wrong, slow = self.wrong.get(device.name, ""), device.name in self.slow
+        return None if device.name in self.busy else result(device, wrong, slow)
 
     def tell(self, device: FenceDeviceConfig, kind: Kind, text: str) -> None:
         self.told.put_nowait((device.name, kind, text))
@@ -89,6 +92,17 @@ async def test_a_device_that_stops_answering_is_told_once_and_again_when_it_is_m
         assert bench.told.empty()
         bench.wrong.clear()
         assert (await bench.hears())[:2] == ("bmc-b", Kind.FENCE_DEVICE_OK)
+        assert all(one.good for one in watch.status())
+
+
+async def test_a_device_that_is_slow_is_told_once_and_goes_on_being_good() -> None:
+    bench = Bench()
+    bench.slow.add("bmc-c")
+    async with watching(bench) as watch:
+        name, kind, text = await bench.hears()
+        assert (name, kind, text) == ("bmc-c", Kind.WARNING, "fence device bmc-c of c is slow from a: 3 s of 4 s")
+        await bench.tries(bench.tried.qsize() + 6)
+        assert bench.told.empty()
         assert all(one.good for one in watch.status())
 
 

@@ -36,7 +36,7 @@ STATE = core.ClusterState(
 )
 HEARTBEAT = core.Heartbeat(
     12345678, 4, "a", core.Stamp(4, 2), True, 9, False, (core.Echo("b", B_LIFE, 99),), ("web",), "00ff" * 4, "0f" * 8,
-    3, 25_000,
+    3, ("a", "b"), ("a",), 25_000,
 )  # fmt: skip
 BODIES: list[core.Body] = [
     HEARTBEAT,
