@@ -70,7 +70,8 @@ class Device(Protocol):
 class Agent:
     """One agent's declaration. open: makes the device of checked options, and talks to nobody yet.
 
-    validate: what validate-all does beyond that, on this machine alone.
+    validate: what validate-all does beyond that, on this machine alone. lets_in: its `on` is called by the machine that
+    it lets in, before that one is used.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Agent:
     actions: tuple[Action, ...]
     open: Callable[[Mapping[str, str]], Device]
     validate: Callable[[Device], None] | None = None
+    lets_in: bool = False
 
     @property
     def default_action(self) -> Action:
@@ -231,7 +233,11 @@ def run(
             allowed = ", ".join(action.value for action in agent.actions)
             raise UsageError(f"unknown action {wanted!r}; allowed: {allowed}")
         if action is Action.METADATA:
-            stdout.write(metadata_xml(agent.name, agent.shortdesc, agent.longdesc, agent.all_options, agent.actions))
+            stdout.write(
+                metadata_xml(
+                    agent.name, agent.shortdesc, agent.longdesc, agent.all_options, agent.actions, agent.lets_in
+                )
+            )
             return EXIT_OK
         return _perform(agent, action, _checked(agent, given, environ), stdout, stderr)
     except OutcomeUnknown as error:

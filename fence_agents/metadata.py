@@ -36,8 +36,10 @@ def _described(option: Option, attributes: str) -> list[str]:
     return lines
 
 
-def metadata_xml(name: str, shortdesc: str, longdesc: str, options: Sequence[Option], actions: Sequence[Action]) -> str:
-    """The answer to `-o metadata`."""
+def metadata_xml(
+    name: str, shortdesc: str, longdesc: str, options: Sequence[Option], actions: Sequence[Action], lets_in: bool
+) -> str:
+    """The answer to `-o metadata`. lets_in: `on` is called by the machine that it is for, before that one is used."""
     lines = [
         '<?xml version="1.0" ?>',
         f"<resource-agent name={quoteattr(name)} shortdesc={quoteattr(shortdesc)}>",
@@ -49,7 +51,8 @@ def metadata_xml(name: str, shortdesc: str, longdesc: str, options: Sequence[Opt
         lines += _parameter(option)
     lines += ["</parameters>", "<actions>"]
     for action in actions:
-        automatic = ' automatic="0"' if action is Action.ON else ""
+        when = ' on_target="1" automatic="1"' if lets_in else ' automatic="0"'
+        automatic = when if action is Action.ON else ""
         lines.append(f'\t<action name="{action.value}"{automatic} />')
     lines += ["</actions>", "</resource-agent>", ""]
     return "\n".join(lines)
