@@ -34,6 +34,7 @@ from hamgr.core.effects import Kind
 from hamgr.core.events import Verb
 from hamgr.core.messages import Packet
 from hamgr.core.node import Node
+from hamgr.fencing.lockout import LockoutWatch
 from hamgr.fencing.poweron import Rebooter, Unfencing
 from hamgr.fencing.runner import FenceRunner
 from hamgr.fencing.trials import FenceTrials
@@ -113,12 +114,15 @@ async def run(config: Config, node_name: str) -> int:
     )
     host.fence_devices = device_watch.status
     rebooter = Rebooter(config, fencer, host.device_told)
+    letting_in = [device for device in config.fence_devices if device.unfence and device.node == node_name]
+    lockout = LockoutWatch(letting_in, fencer, lambda: node.member.hands_off, host.shut_out)
     unfencing = Unfencing(
-        [device for device in config.fence_devices if device.unfence and device.node == node_name],
+        letting_in,
         [group.name for group in config.groups],
         fencer,
         lambda group, reason: host.group_unready(group, "unfencing", reason, True),
         host.device_told,
+        lockout.start,
     )
     health = Health(host.health_changed)
     groups = {
@@ -202,6 +206,7 @@ async def run(config: Config, node_name: str) -> int:
         await links.close()
         await device_watch.close()
         await unfencing.close()
+        await lockout.close()
         await rebooter.close()
         await fence_desk.close()
         await fencer.close()

@@ -53,6 +53,7 @@ from hamgr.core.events import (
     Persisted,
     PersistFailed,
     ResourceReported,
+    ShutOut,
     Tick,
     Verb,
 )
@@ -254,6 +255,10 @@ class Host:
             text = f"nothing guards what {self.node.name} runs: {reason}"
             self._announce(Announce(Kind.WARNING, text, self.node.name))
         self.post(GuardChanged(reason))
+
+    def shut_out(self, reason: str) -> None:
+        """A fence device that leaves its victim running has fenced this node."""
+        self.post(ShutOut(reason))
 
     def group_told(self, group: str, kind: Kind, text: str) -> None:
         """A resource of the group has something to say to the operators; it changes nothing."""

@@ -147,8 +147,9 @@ class FenceDeviceConfig:
 
     level: tried in order, from 1. options: handed to the agent on stdin. timeout: seconds for one call of the
     agent. attempts: calls before the device counts as failed. warm: run in the warm worker (our own agents).
-    unfence: its node has itself let in by the device's `on` before it runs groups. delay: seconds before its level is
-    tried for the first time.
+    unfence: its node has itself let in by the device's `on` before it runs groups. unfence_check: seconds between two
+    looks of the node whether the device has shut it out; 0 for none. delay: seconds before its level is tried for
+    the first time.
     """
 
     name: str
@@ -160,6 +161,7 @@ class FenceDeviceConfig:
     options: dict[str, str] = field(default_factory=dict)
     unfence: bool = False
     delay: float = 0.0
+    unfence_check: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,19 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from hamgr.config import addresses, alerts, groups, health_checks, links, pings, quorum, routes, selffence, timing
+from hamgr.config import (
+    addresses,
+    alerts,
+    groups,
+    health_checks,
+    links,
+    pings,
+    quorum,
+    routes,
+    selffence,
+    shutout,
+    timing,
+)
 from hamgr.config.kinds import Kinds
 from hamgr.config.model import (
     DEFAULT_ADMIN_SOCKET,
@@ -187,6 +199,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         realtime_priority=cluster.number("realtime_priority", 1, 1, HIGHEST_PRIORITY),
     )
     _check_owned_addresses(root, all_links, group_configs)
+    shutout.check(config, root.mistakes)
     cluster.finish()
     root.finish()
     return config
@@ -281,6 +294,7 @@ def _fence_devices(root: Table, nodes: Collection[str]) -> tuple[FenceDeviceConf
     for name, table in root.tables("fence").items():
         if allowed := addresses.check_name(name):
             root.mistakes.note(table.path, describe(name), allowed)
+        unfence = table.flag("unfence", False)
         devices.append(
             FenceDeviceConfig(
                 name=name,
@@ -290,7 +304,8 @@ def _fence_devices(root: Table, nodes: Collection[str]) -> tuple[FenceDeviceConf
                 timeout=table.duration("timeout", 20.0),
                 attempts=table.number("attempts", 3, 1, MOST_ATTEMPTS),
                 options=_fence_options(table.table("options")),
-                unfence=table.flag("unfence", False),
+                unfence=unfence,
+                unfence_check=shutout.read_check(table, unfence),
                 delay=table.duration("delay", 0.0, 0.0),
             )
         )

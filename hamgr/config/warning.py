@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hamgr.config.durations import show
 from hamgr.config.model import DEFAULT_FENCE_DELAY, Config, FenceDeviceConfig, LinkConfig, SelfFence
 from hamgr.config.problems import ConfigWarning
+from hamgr.config.shutout import SCSI, alone, shuts_out_only
 
 _COMMON_PREFIX = {4: 24, 6: 64}
 """Link addresses have no prefix in the file; these are the usual ones, good enough for a warning."""
@@ -166,6 +167,8 @@ def _fencing(config: Config) -> Iterator[tuple[str, str]]:
                 f"node {device.node} would do nothing for a poison pill: it has no link of kind disk with `reset`; add "
                 'reset = "/proc/sysrq-trigger" to the link with the same device',
             )
+        if shuts_out_only(device) and alone(config, device):
+            yield f"fence.{device.name}.agent", _shut_out(device)
         if agent == "fence_hamgr_ssh":
             yield from _proof(config, device)
             continue  # it must be on the victim's own links
@@ -224,6 +227,15 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return 0.0  # the agent says so itself
+
+
+def _shut_out(device: FenceDeviceConfig) -> str:
+    agent, node = device.agent.rpartition("/")[2], device.node
+    weaker = f"{agent} is weaker than a power switch: it shuts node {node} out of its disks, and {node} runs on"
+    ends = f"its addresses and services end only when {node} sees that, or by its guard"
+    if agent != SCSI:
+        ends = "nothing waits until its addresses and services have ended there"
+    return f"{weaker}; {ends}; put a power switch into the same level, or give {node} a watchdog"
 
 
 def _manual(config: Config, device: FenceDeviceConfig) -> Iterator[tuple[str, str]]:

@@ -179,8 +179,16 @@ class GuardChanged:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ShutOut:
+    """This node was fenced by a device that leaves it running: it found out by itself that it was. Nothing of what it
+    runs may go on."""
+
+    reason: str
+
+
 Event: TypeAlias = (
     Tick | PacketReceived | ArbiterAnswered | ArbiterLost | FenceFinished | ResourceReported | OperatorAsked | Paused
-    | LinkChanged | HealthChanged | GroupUnready | GuardChanged | FailbackClosed | ConfigStaged | Persisted
-    | PersistFailed
+    | LinkChanged | HealthChanged | GroupUnready | GuardChanged | ShutOut | FailbackClosed | ConfigStaged
+    | Persisted | PersistFailed
 )

@@ -50,6 +50,7 @@ from hamgr.core.events import (
     Persisted,
     PersistFailed,
     ResourceReported,
+    ShutOut,
     Tick,
 )
 from hamgr.core.fencing import PlanState, too_slow
@@ -202,6 +203,9 @@ class Node:
             case GuardChanged(reason):
                 self.unguarded = reason
                 self.report_due = True
+            case ShutOut(reason):
+                self._condemn(reason)
+                return [*self.urgent, *self.prompt]
             case ConfigStaged():
                 self.pushing.staged(event)
             case FailbackClosed(groups):
@@ -700,9 +704,13 @@ class Node:
                 reason = f"{', '.join(failed)} can't be stopped on the coordinator {self.name}"
             elif not self.leases.quorum_lost:
                 return
-            self.tell(Kind.SELF_FENCE, f"{self.name} fences itself: {reason}", self.name)
-            self.urgent.append(SelfFence(reason))
-            self.condemned = reason
+            self._condemn(reason)
+
+    def _condemn(self, reason: str) -> None:
+        """Nothing is done or said any more: what runs here is ended by the guard, and the others take over."""
+        self.tell(Kind.SELF_FENCE, f"{self.name} fences itself: {reason}", self.name)
+        self.urgent.append(SelfFence(reason))
+        self.condemned = reason
 
     def _wake_up(self, now: float, event: Event) -> None:
         if self.condemned:

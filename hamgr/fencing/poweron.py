@@ -51,8 +51,9 @@ class Rebooter:
         return result
 
     async def _raise(self, node: str, devices: Sequence[FenceDeviceConfig]) -> None:
-        """The last device first; one that fails keeps the others from nothing."""
-        for device in reversed(devices):
+        """The last device first; one that fails keeps the others from nothing. Those that a node has itself let in by
+        would let in the caller."""
+        for device in reversed([device for device in devices if not device.unfence]):
             wrong = "never tried"
             for attempt in range(device.attempts):
                 if attempt:
@@ -80,7 +81,7 @@ class Rebooter:
 class Unfencing:
     """Before a group is started on this node, the devices that shut it out let it in (`unfence = true`).
 
-    unready: is told of each group why it can't be started here yet.
+    unready: is told of each group why it can't be started here yet. done: is told when all have.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class Unfencing:
         runner: Runner,
         unready: Callable[[str, str], None],
         told: Told,
+        done: Callable[[], None],
     ) -> None:
         self._devices = tuple(devices)
         self._groups = tuple(groups)
         self._runner = runner
         self._unready = unready
         self._told = told
+        self._done = done
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -119,6 +122,7 @@ class Unfencing:
                 told = wrong
                 await asyncio.sleep(PAUSE)
         self._say("")
+        self._done()
 
     def _say(self, reason: str) -> None:
         for group in self._groups:

@@ -34,7 +34,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 METADATA_TIMEOUT = 5.0
 _DETAIL_LIMIT = 400
-READS_BACK_ITSELF = frozenset({"fence_hamgr_ipmi", "fence_hamgr_ssh", "fence_hamgr_disk"})
+READS_BACK_ITSELF = frozenset({"fence_hamgr_ipmi", "fence_hamgr_ssh", "fence_hamgr_disk", "fence_hamgr_scsi"})
 """Our agents whose `off` succeeds only with proof, and says with which. After IPMI's, asking again would cost 20 ms; a
 victim of SSH can't be asked any more."""
 

@@ -227,6 +227,11 @@ def _watchdog_by_hand(world: World, args: tuple[str, ...]) -> None:
     world.machines[args[0]].watchdog_by_hand = None if args[1] == "none" else _seconds(args[1])
 
 
+def _shut_out(world: World, args: tuple[str, ...]) -> None:
+    """Its fence device has shut the node out, and left it running."""
+    world.machines[args[0]].shut_out()
+
+
 def _own_link(world: World, args: tuple[str, ...]) -> None:
     """The kernel says so of a link, and may be wrong: nothing is cut by it."""
     world.machines[args[0]].set_link(args[1], args[2] == "up")
@@ -253,6 +258,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "own-link": ("NODE LINK up|down", _own_link),
     "guard": ("NODE lost|ok", _guard),
     "watchdog-by-hand": ("NODE TIME|none", _watchdog_by_hand),
+    "shut-out": ("NODE", _shut_out),
     "fence-mode": ("NODE MODE", _fence_mode),
     "arbiter-down": ("", _arbiter(up=False)),
     "arbiter-up": ("", _arbiter(up=True)),

@@ -39,6 +39,7 @@ from hamgr.core.events import (
     Persisted,
     PersistFailed,
     ResourceReported,
+    ShutOut,
     Tick,
 )
 from hamgr.core.messages import Packet
@@ -454,6 +455,10 @@ class Machine:
         self._guarded = there
         if self.process is not None and not self._foreign:
             self.process.post(GuardChanged("" if there else "its guard is dead"))
+
+    def shut_out(self) -> None:
+        if self.process is not None:
+            self.process.post(ShutOut("its key on the disk is gone"))
 
     def _hungry(self, fed: int, boot: int) -> None:
         if self._armed and fed == self._fed and boot == self.boots and self.powered:

@@ -75,8 +75,8 @@ def hindrance(config: Config, status: Status, node: str) -> str:
     """Why the node can't be switched off now; "" if it can."""
     if node == status.node:
         return "say it on another node, which stays on"
-    if config.spec.node(node).fence_levels == 0:
-        return f"{node} has no fence device"
+    if not any(_of(config, node)):
+        return f"{node} has no fence device that switches it off"
     found = next((one for one in status.nodes if one.name == node), None)
     if found is None or found.state != "online":
         return f"{node} is {found.state if found else 'not known'}; it must be online"
@@ -131,7 +131,8 @@ async def _identify(args: argparse.Namespace, config: Config, own: str, socket: 
 
 
 def _of(config: Config, node: str) -> Iterator[FenceDeviceConfig]:
-    return (device for device in config.fence_devices if device.node == node)
+    """Its devices that switch power; one that only lets it in shows nothing of that."""
+    return (device for device in config.fence_devices if device.node == node and not device.unfence)
 
 
 def _state(status: Status, node: str) -> str:

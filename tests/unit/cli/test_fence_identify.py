@@ -81,7 +81,7 @@ def test_a_node_that_runs_something_is_left_alone(config: Config) -> None:
     good = Status("c", "a", 1, "coordinator", 1, "a", True, 2, 2, 1.0, False, arbiter, nodes, (web,), ())
     assert hindrance(config, good, "b") == ""
     assert "say it on another node" in hindrance(config, good, "a")
-    assert hindrance(config, good, "c") == "c has no fence device"
+    assert hindrance(config, good, "c") == "c has no fence device that switches it off"
     running = replace(web, owner="b", states={"b": "started"})
     assert hindrance(config, replace(good, groups=(running,)), "b") == "b runs web: hamgr standby b"
     active = (nodes[0], replace(nodes[1], standby=False), nodes[2])

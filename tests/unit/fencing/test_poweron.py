@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,16 @@ async def test_a_device_that_can_not_switch_on_is_told_of_and_keeps_the_other_fr
     await rebooter.close()
 
 
+async def test_a_device_that_a_node_has_itself_let_in_by_is_not_asked_to_by_another(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    own, power = replace(bench.devices[0], unfence=True), bench.devices[1]
+    rebooter = Rebooter(replace(bench.config, fence_devices=(own, power)), bench.runner, bench.tell)
+    assert (await rebooter.fence("b", 0)).outcome is FenceOutcome.CONFIRMED
+    await bench.until_told(1)
+    await rebooter.close()
+    assert bench.asked("on") == ["two"]
+
+
 async def test_a_node_that_is_not_confirmed_off_is_not_switched_on(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     Path(bench.devices[1].agent).write_text("#!/bin/sh\nexit 1\n")
@@ -127,7 +138,10 @@ async def test_groups_wait_until_every_device_has_let_the_node_in(tmp_path: Path
         if not reason:
             done.set()
 
-    unfencing = Unfencing(bench.devices, ["web"], bench.runner, unready, bench.tell)
+    let_in: list[bool] = []
+    unfencing = Unfencing(
+        bench.devices, ["web"], bench.runner, unready, bench.tell, lambda: let_in.append(done.is_set())
+    )
     unfencing.start()
     assert said == [("web", "waits for one to let this node in")]
     await bench.until_told(1)
@@ -137,12 +151,13 @@ async def test_groups_wait_until_every_device_has_let_the_node_in(tmp_path: Path
     async with asyncio.timeout(10):
         await done.wait()
     assert bench.asked("on")[-2:] == ["one", "two"]
+    assert let_in == [True]
     await unfencing.close()
 
 
 async def test_a_node_without_such_devices_waits_for_nothing(tmp_path: Path) -> None:
     said: list[str] = []
-    unfencing = Unfencing([], ["web"], Bench(tmp_path).runner, lambda group, reason: said.append(group), print)
+    unfencing = Unfencing([], ["web"], Bench(tmp_path).runner, lambda group, _: said.append(group), print, print)
     unfencing.start()
     await unfencing.close()
     assert said == []
