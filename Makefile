@@ -14,13 +14,27 @@ PROTO := proto/hamgr/v1/cluster.proto proto/hamgr/v1/arbiter.proto proto/hamgr/v
 PROTOC = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) \
   --mypy_grpc_out=quiet:$(1) $(PROTO)
 
-.PHONY: all test lint stubs sim lab demo bench clean system
+NEED = missing=; need() { command -v "$$1" >/dev/null || missing="$$missing $$2"; }
+define INSTALL
+if [ -z "$$missing" ]; then :; \
+elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  echo "Installing system packages:$$missing"; \
+  { apt-get -qq -o Acquire::Retries=3 update && \
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Acquire::Retries=3 install --no-install-recommends $$missing; } >/dev/null; \
+else echo "Missing system packages, what needs them is skipped:$$missing"; fi
+endef
+
+.PHONY: all test test-vm lint stubs sim lab demo bench clean system system-vm
 all: test
 
 test: lint
-	$(BIN)/pytest tests --ignore=tests/lab -n 2 --dist loadfile --reruns 1 -raR
+	$(BIN)/pytest tests --ignore=tests/lab --ignore=tests/vm -n 2 --dist loadfile --reruns 1 -raR
 	$(BIN)/python -m hamgr.sim --seeds $(SEEDS)
 	$(LAB_TESTS)
+
+# What no container can show: a kernel of its own with SCSI reservations, a watchdog, DRBD (tests/vm). Some minutes; not in `test`.
+test-vm: $(READY) | system-vm
+	$(BIN)/pytest tests/vm
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -63,8 +77,7 @@ $(READY): pyproject.toml | system
 # it is said, and the tests that need it are skipped by name. (RUNLEVEL=1: nginx is not started on this machine. Where
 # systemd runs, no sshd and no second cluster manager are installed: they would be started one day.)
 system:
-	@missing=; \
-	need() { command -v "$$1" >/dev/null || missing="$$missing $$2"; }; \
+	@$(NEED); \
 	need ip iproute2; need nft nftables; need ipmi_sim openipmi; need ipmitool ipmitool; need nginx nginx-light; need haproxy haproxy; \
 	need /usr/lib/ocf/resource.d/heartbeat/Dummy resource-agents; need drbdadm drbd-utils; need curl curl; need apache2 apache2-bin; need wget wget; need mkfs.ext4 e2fsprogs; need fuser psmisc; need modprobe kmod; \
 	need mariadbd mariadb-server-core; need mariadb mariadb-client-core; \
@@ -75,9 +88,11 @@ system:
 	need ssh openssh-client; need fence_dummy fence-agents; need stonith cluster-glue; need xmllint libxml2-utils; \
 	[ -d /run/systemd/system ] || { need sshd openssh-server; need etcd etcd-server; need etcdctl etcd-client; need stonith_admin pacemaker-cli-utils; }; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
-	if [ -z "$$missing" ]; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing system packages:$$missing"; \
-	  { apt-get -qq -o Acquire::Retries=3 update && \
-	    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Acquire::Retries=3 install --no-install-recommends $$missing; } >/dev/null; \
-	else echo "Missing system packages, what needs them is skipped:$$missing"; fi
+	$(INSTALL)
+
+# The kernel itself, and a few programs, are only unpacked, by the tests (tests/vm/debian_kernel.py).
+system-vm:
+	@$(NEED); \
+	need qemu-system-x86_64 qemu-system-x86; need busybox busybox-static; need depmod kmod; need sg_persist sg3-utils; need drbdadm drbd-utils; \
+	need mkfs.ext4 e2fsprogs; \
+	$(INSTALL)
