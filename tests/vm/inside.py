@@ -92,6 +92,9 @@ def bury_orphans() -> None:
 
 def settle() -> None:
     mount()
+    Path("/run/lock").mkdir()
+    for name, place in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        os.symlink(f"/proc/self/fd{place}", f"/dev/{name}")
     words = dict(word.split("=", 1) for word in Path("/proc/cmdline").read_text().split() if "=" in word)
     Path("/proc/sys/kernel/hostname").write_text(words["hamgr.name"])
     # modprobe looks there; the tree is this machine's own, in memory.
