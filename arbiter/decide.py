@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from arbiter.choice import Side, best, side_of
-from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState
+from hamgr.core.membership import MICROSECOND
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, Standing
 
 FORMER_LIVES = 1024
 """Past incarnations of all nodes together whose late reports are still told from new ones."""
@@ -73,6 +74,8 @@ class Explain:
 
 VOTED = "voted"
 
+COUNTS_AS_OFF = frozenset({Standing.FENCED, Standing.ACKNOWLEDGED})
+
 ArbiterEffect: TypeAlias = Store | Answer | WakeAt | Explain
 
 
@@ -95,6 +98,12 @@ class _Peer:
     refused: _Refusal = NOT_REFUSED
     told: set[str] = field(default_factory=set)
     """The rules by which it was refused since the last vote, and which need not be told again."""
+    offset: float = float("inf")
+    """Of its clock to ours, seconds, at least: that of its fastest report."""
+    off_since: float | None = None
+    """When it was first known here that this life of it counts as off."""
+    lives: bool = False
+    """It said that it runs groups, surely after that."""
 
 
 class ClusterArbiter:
@@ -146,6 +155,7 @@ class ClusterArbiter:
             if node == self._book.voted_for and self._holder_life == 0:
                 self._holder_life = incarnation
         peer.report, peer.heard, peer.connected = report, now, True
+        peer.offset = min(peer.offset, now - report.sent_us * MICROSECOND)
         notes = self._compare_nodes(node, report)
         return self._decide(now, notes, node)
 
@@ -194,6 +204,7 @@ class ClusterArbiter:
         before = self._book
         said = {name: peer.refused.text for name, peer in self._peers.items()}
         self._take_newest_state()
+        self._look_for_the_undead(now, notes)
         self._step_back(notes)
         if not self._book.voter:
             self._learn(notes)
@@ -225,6 +236,22 @@ class ClusterArbiter:
         for peer in self._peers.values():
             if peer.report.initialised and peer.report.state.stamp > self._book.state.stamp:
                 self._book = replace(self._book, state=peer.report.state)
+
+    def _look_for_the_undead(self, now: float, notes: list[ArbiterEffect]) -> None:
+        """A node that counts as off, and goes on saying that it runs groups: a fence device lied, or a human was wrong.
+        Reports that were under way for long say nothing: what counts is when they were sent, plus a deadtime."""
+        off = {entry.node: entry.incarnation for entry in self._book.state.roster if entry.standing in COUNTS_AS_OFF}
+        for name, peer in self._peers.items():
+            if off.get(name) != peer.incarnation:
+                peer.off_since, peer.lives = None, False
+                continue
+            if peer.off_since is None:
+                peer.off_since = now
+            sent = peer.report.sent_us * MICROSECOND + peer.offset
+            if not peer.lives and peer.report.load > 0 and sent > peer.off_since + peer.report.deadtime:
+                peer.lives = True
+                text = f"{name} counts as off, and reported {sent - peer.off_since:.1f} s later that it runs groups"
+                notes.append(Explain(text, "undead", name, knew=self.describe(now)))
 
     def _step_back(self, notes: list[ArbiterEffect]) -> None:
         """What a node was told is on disk. If the record does not know of it, it is an old one that was put back."""
@@ -386,6 +413,7 @@ class ClusterArbiter:
             book.voted_for,
             book.state.stamp,
             store=self._store,
+            undead=tuple(name for name, peer in self._peers.items() if peer.lives),
         )
 
     def _answer_to(self, name: str) -> ArbiterAnswer:

@@ -31,6 +31,7 @@ class Arbitration:
         """The epoch whose vote it gave us last, and why, in its own words ("" if it does not say)."""
         self.vote_seen = 0
         self._told_foreign = ""
+        self._undead: tuple[str, ...] = ()
 
     @property
     def answer(self) -> ArbiterAnswer | None:
@@ -105,6 +106,7 @@ class Arbitration:
             self._foreign(answer)
             return
         self._told_foreign = ""
+        self._tell_of_the_undead(answer)
         self.vote_seen = max(self.vote_seen, answer.vote_epoch)
         if answer.stored != stored_before:
             node.dirty = True
@@ -117,6 +119,19 @@ class Arbitration:
             self._refused(now, claim, answer)
         elif answer.voter and node.election.initialised:
             node.later_epoch(now, answer.epoch)
+
+    def _tell_of_the_undead(self, answer: ArbiterAnswer) -> None:
+        node = self._node
+        if node.coordinator is None:
+            return
+        for name in answer.undead:
+            if name in node.spec.names and name not in self._undead:
+                text = (
+                    f"{name} counts as off, but the arbiter hears from it that it runs groups: its fence device lied,"
+                    f" or somebody said `hamgr fence ack {name}` while it was on; switch it off, and check the data"
+                )
+                node.tell(Kind.SPLIT_BRAIN, text, name)
+        self._undead = answer.undead
 
     def _foreign(self, answer: ArbiterAnswer) -> None:
         """Votes that are kept elsewhere say nothing: two stores could vote for two."""

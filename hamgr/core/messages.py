@@ -420,6 +420,8 @@ class ArbiterAnswer:
     why: str = ""
     store: str = ""
     """The identity of the store in which the votes are kept; "" when it is not told."""
+    undead: tuple[str, ...] = ()
+    """The nodes that count as off, and told the arbiter after that that they run groups."""
 
 
 Body: TypeAlias = (

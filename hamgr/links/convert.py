@@ -239,6 +239,7 @@ def _arbiter_answer_out(body: core.ArbiterAnswer) -> pb.ArbiterAnswer:
         state=_state_out(body.state),
         why=body.why,
         store=bytes.fromhex(body.store),
+        undead=body.undead,
     )
 
 
@@ -255,6 +256,7 @@ def _arbiter_answer_in(body: pb.ArbiterAnswer) -> core.ArbiterAnswer:
         _state_in(body.state),
         body.why,
         store=body.store.hex(),
+        undead=tuple(body.undead),
     )
 
 

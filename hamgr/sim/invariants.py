@@ -230,7 +230,9 @@ class Checker:
     def announces(self, process: Process, announce: Announce) -> None:
         if announce.kind is Kind.VIEW:
             self.words.view(frozenset(announce.facts["members"].split()))
-        if announce.kind is Kind.SPLIT_BRAIN and len(self._active[announce.group]) < 2:
+        if announce.kind is Kind.SPLIT_BRAIN and not announce.group and announce.node not in self._liars:
+            raise Violation("split-brain", f"{process.machine.name} says {announce.text!r}, and no device lied")
+        if announce.kind is Kind.SPLIT_BRAIN and announce.group and len(self._active[announce.group]) < 2:
             raise Violation("split-brain", f"{process.machine.name} says {announce.text!r}, and that is not so")
         if announce.kind is Kind.COORDINATOR and announce.node == process.machine.name:
             self._coordinates(process.machine.name, process.node.election.epoch)

@@ -524,7 +524,7 @@ class ArbiterReport(_message.Message):
     def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., initialised: _Optional[bool] = ..., claim: _Optional[int] = ..., alive: _Optional[_Iterable[str]] = ..., health: _Optional[int] = ..., load: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., nodes: _Optional[_Iterable[str]] = ..., tie_breaker: _Optional[str] = ..., deadtime: _Optional[float] = ..., settle: _Optional[float] = ..., vote_seen: _Optional[int] = ..., votes: _Optional[_Iterable[int]] = ..., arbiter_votes: _Optional[int] = ..., store: _Optional[bytes] = ...) -> None: ...
 
 class ArbiterAnswer(_message.Message):
-    __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state", "keys", "why", "store")
+    __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state", "keys", "why", "store", "undead")
     ECHO_US_FIELD_NUMBER: _ClassVar[int]
     VOTER_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -537,6 +537,7 @@ class ArbiterAnswer(_message.Message):
     KEYS_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
     STORE_FIELD_NUMBER: _ClassVar[int]
+    UNDEAD_FIELD_NUMBER: _ClassVar[int]
     echo_us: int
     voter: bool
     epoch: int
@@ -549,7 +550,8 @@ class ArbiterAnswer(_message.Message):
     keys: _containers.RepeatedCompositeFieldContainer[OpenKey]
     why: str
     store: bytes
-    def __init__(self, echo_us: _Optional[int] = ..., voter: _Optional[bool] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., vote_epoch: _Optional[int] = ..., voted_for: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., refused: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., why: _Optional[str] = ..., store: _Optional[bytes] = ...) -> None: ...
+    undead: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, echo_us: _Optional[int] = ..., voter: _Optional[bool] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., vote_epoch: _Optional[int] = ..., voted_for: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., refused: _Optional[str] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., why: _Optional[str] = ..., store: _Optional[bytes] = ..., undead: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("data",)

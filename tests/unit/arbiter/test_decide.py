@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbiter.decide import VOTED, Answer, ArbiterEffect, ClusterArbiter, Explain, Store, VoteBook, WakeAt
-from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, RosterEntry, Stamp
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, RosterEntry, Stamp, Standing
 
 
 def says(claim: int = 0, **more: object) -> ArbiterReport:
@@ -369,3 +369,36 @@ def test_three_nodes_and_the_clock_never_get_two_votes_in_an_epoch(steps: list[t
             if isinstance(effect, Answer) and effect.answer.voted_for:
                 epoch = effect.answer.vote_epoch
                 assert given_votes.setdefault(epoch, effect.answer.voted_for) == effect.answer.voted_for
+
+
+def undead(arbiter: ClusterArbiter, until: float, load: int = 1, last_sent: float = 100.0) -> list[tuple[str, ...]]:
+    """a and b report each second, on a clock that is 7 s behind ours; at 3 s b's state says that a is fenced."""
+    fenced = ClusterState(Stamp(5, 2), "b", (RosterEntry("a", 1, Standing.FENCED), RosterEntry("b", 1)))
+    found = []
+    for second in range(int(until)):
+        now, sent_us = 7.0 + second, second * 1_000_000
+        state = fenced if second >= 3 else ClusterState()
+        sent_by_a = min(sent_us, int(last_sent * 1e6))
+        arbiter.report(now, "a", 1, says(sent_us=sent_by_a, load=load, deadtime=2.0))
+        said = arbiter.report(now, "b", 1, says(sent_us=sent_us, alive=("b",), state=state, epoch=5, deadtime=2.0))
+        found.append(answer(said, "b").undead)
+    return found
+
+
+def test_a_node_that_counts_as_off_and_goes_on_running_groups_is_told_of() -> None:
+    assert undead(voter(), 8) == [()] * 6 + [("a",)] * 2, "a deadtime after it was known"
+
+
+def test_reports_from_before_the_fencing_that_come_late_are_no_sign_of_life() -> None:
+    assert undead(voter(), 20, last_sent=3.0) == [()] * 20
+
+
+def test_a_node_that_counts_as_off_and_runs_nothing_is_no_split_brain() -> None:
+    assert undead(voter(), 10, load=0) == [()] * 10
+
+
+def test_a_new_life_of_a_node_that_was_fenced_is_not_undead() -> None:
+    arbiter = voter()
+    assert undead(arbiter, 8)[-1] == ("a",)
+    again = arbiter.report(20.0, "a", 2, says(sent_us=1, load=1, deadtime=2.0))
+    assert answer(again, "a").undead == ()
