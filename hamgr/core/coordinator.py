@@ -22,6 +22,7 @@ from hamgr.core.mesh import Mesh
 from hamgr.core.messages import ClusterState, GroupReport, Order, Report, RosterEntry, Stamp, Standing
 from hamgr.core.placement import Candidate, candidates_of, place
 from hamgr.core.shots import Shots
+from hamgr.core.tidings import Tidings
 from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
 from hamgr.core.watchdogs import Watchdogs
 
@@ -84,8 +85,7 @@ class Coordinator:
         self._run_sent: dict[tuple[str, int, str], int] = {}
         self.waits: dict[str, tuple[str, ...]] = {}
         self.targets: dict[str, str] = {}
-        self._owners_told: dict[str, tuple[str, ...]] = {}
-        """Groups that several nodes run at once, as it was announced."""
+        self.tidings = Tidings(me)
         self.joined: list[str] = []
         """Members that the last `update_view` took in: they have not been sent the view yet."""
         self.failback_closed: frozenset[str] = frozenset()
@@ -96,8 +96,6 @@ class Coordinator:
         self._scores_since = now
         self._in_order = spec.in_placing_order()
         self._asked_release: set[tuple[str, str]] = set()
-        self._waited: dict[str, tuple[str, ...]] = {}
-        self._told: dict[str, tuple[str, ...]] = {}
 
     # -- what comes in ------------------------------------------------------------------------------------------
 
@@ -378,7 +376,7 @@ class Coordinator:
         if self.maintenance:
             self._leave_alone(send)
             return
-        self._tell_split_brain(out)
+        self.tidings.split_brain(self._spec.groups, self.members, out)
         grants = {node: Grant(set(member.run), set(member.keep)) for node, member in self.members.items()}
         held = {name for member in self.members.values() for name in member.groups if not member.stopped(name)}
         candidates = {
@@ -405,19 +403,6 @@ class Coordinator:
             member.run = frozenset(grant.run)
             member.keep = frozenset(grant.keep)
             send(node, self._order(member))
-
-    def _tell_split_brain(self, out: list[Effect]) -> None:
-        """Two nodes found a group started in this epoch, in which nobody is told to start it before all others reported
-        it stopped: a fence device lied, `hamgr fence ack` was said of a machine that was on, or somebody started it by
-        hand. (In maintenance humans are at work, and what a node said of its groups may be old.)"""
-        for group in self._spec.groups:
-            found = [name for name, member in self.members.items() if member.state(group.name) is GroupState.STARTED]
-            owners = tuple(found) if len(found) > 1 else ()
-            if owners and owners != self._owners_told.get(group.name):
-                text = f"{group.name} runs on {' and on '.join(owners)} at once: check its data"
-                facts = {"owners": " ".join(owners)}
-                out.append(Announce(Kind.SPLIT_BRAIN, text, owners[0], group.name, facts=facts))
-            self._owners_told[group.name] = owners
 
     def _leave_alone(self, send: Callable[[str, Order], None]) -> None:
         """Maintenance: whoever has something keeps it, and nobody is given anything."""
@@ -585,20 +570,6 @@ class Coordinator:
             else:
                 reasons.append(f"{group.name} failed on {node} too often (hamgr cleanup {group.name} --node {node})")
         return (f"no node can run {group.name}: " + "; ".join(reasons),)
-
-    def tell_waits(self, out: list[Effect]) -> None:
-        """Once a keepalive: tell what has been waited for since the last time, if that is news.
-
-        Figures in a sentence change all the time; it is told again when who or what is awaited changes.
-        """
-        for group, waits in self.waits.items():
-            awaited = tuple(sentence.split(":")[0] for sentence in waits)
-            if awaited and awaited == self._waited.get(group) and awaited != self._told.get(group):
-                out.append(Announce(Kind.TAKEOVER_WAITS, f"{group} " + "; ".join(waits), self._me, group))
-                self._told[group] = awaited
-            elif not awaited:
-                self._told.pop(group, None)
-            self._waited[group] = awaited
 
     def resend(self, node: str, send: Callable[[str, Order], None]) -> None:
         """Once a keepalive: repeat the order to a member whose report does not show yet that it was taken up."""

@@ -17,12 +17,9 @@ from hamgr.core.coordinator import Coordinator
 from hamgr.core.delivery import Delivery
 from hamgr.core.durable import Durable
 from hamgr.core.effects import (
-    ACKNOWLEDGED,
     Announce,
     Effect,
     FeedWatchdog,
-    Fence,
-    FenceRecord,
     Kind,
     Record,
     SelfFence,
@@ -39,7 +36,6 @@ from hamgr.core.events import (
     Event,
     FailbackClosed,
     FenceFinished,
-    FenceOutcome,
     GroupUnready,
     GuardChanged,
     HealthChanged,
@@ -53,11 +49,10 @@ from hamgr.core.events import (
     ShutOut,
     Tick,
 )
-from hamgr.core.fencing import PlanState, too_slow
 from hamgr.core.leases import Leases
 from hamgr.core.leaving import Leaving
 from hamgr.core.member import Member
-from hamgr.core.membership import Membership, Peer, microseconds
+from hamgr.core.membership import Membership, Peer
 from hamgr.core.mesh import Mesh
 from hamgr.core.messages import (
     Body,
@@ -84,6 +79,7 @@ from hamgr.core.pushing import Pushing
 from hamgr.core.quorum import FOREVER
 from hamgr.core.records import Records
 from hamgr.core.requests import Requests
+from hamgr.core.shooting import Shooting
 from hamgr.core.status import Status
 from hamgr.core.telling import status_of
 from hamgr.core.voting import Voting
@@ -135,6 +131,7 @@ class Node:
         self.leaving = Leaving(self)
         self.pushing = Pushing(self, durable)
         self.beats = Beats(self)
+        self.shooting = Shooting(self, now)
         self.condemned = ""
         self.unguarded = ""
         """Why nothing would end what runs here if this daemon could not."""
@@ -142,7 +139,6 @@ class Node:
         """Peers that an operator confirmed off before anybody was coordinator (two_node)."""
         self.leases = Leases(self, now)
         self.last_order = (0, 0)
-        self._next_fence = microseconds(now)
         self._next_beat = now
         self._beats = 0
         self.beat_soon = False
@@ -157,8 +153,6 @@ class Node:
         """Effects that say nothing which a barrier of this step guards, and must not wait for a slow disk."""
         self.prompt: list[Effect] = []
         """Announcements, and starts, stops and probes: a start that waited could be overtaken by a later stop."""
-        self._results: list[FenceRecord] = []
-        """The results of fencings, to be written at the end of the step."""
         self.now = now
 
     # -- the one entry ------------------------------------------------------------------------------------------
@@ -184,7 +178,7 @@ class Node:
             case ArbiterLost(reason):
                 self.arbitration.lost(reason)
             case FenceFinished():
-                self._fence_finished(now, event)
+                self.shooting.finished(now, event)
             case ResourceReported(group, state, detail):
                 self.member.reported(now, group, state, detail, self.prompt)
             case OperatorAsked():
@@ -417,96 +411,6 @@ class Node:
         elif self.election.following:
             self.send(self.election.following, self._own_report())
 
-    # -- fencing ------------------------------------------------------------------------------------------------
-
-    def _run_fences(self, now: float, coordinator: Coordinator) -> None:
-        for plan in coordinator.fencing.open_questions():
-            if not plan.told and plan.state is not PlanState.LIMITED and self.spec.node(plan.node).fence_levels:
-                plan.told = True
-                self.tell(Kind.TAKEOVER_ASKED, coordinator.fencing.question(plan), plan.node)
-        for plan in coordinator.fencing.due(now):
-            until, why = coordinator.shots.held_back(now, plan.node)
-            if why and not plan.operator:
-                coordinator.fencing.hold_back(plan, until, why)
-                text = f"{plan.node} is not fenced again by itself: {why}; find out why, then: hamgr fence {plan.node}"
-                self.tell(Kind.FENCE_LIMITED, text, plan.node)
-                continue
-            self._next_fence += 1
-            plan.begin(now, self._next_fence)
-            record = FenceRecord(
-                plan.fence,
-                plan.node,
-                plan.incarnation,
-                plan.level,
-                coordinator.epoch,
-                plan.reason,
-                operator=plan.operator,
-                votes=coordinator.voters,
-            )
-            self.persist(record)
-            text = f"fencing {plan.node} at level {plan.level + 1}: {plan.reason}"
-            self.tell(Kind.FENCE_ASKED, text, plan.node, level=str(plan.level + 1), epoch=str(coordinator.epoch))
-            self.out.append(Fence(plan.fence, plan.node, plan.level))
-
-    def _fence_finished(self, now: float, event: FenceFinished) -> None:
-        confirmed = event.outcome is FenceOutcome.CONFIRMED
-        coordinator = self.coordinator
-        plan = None
-        if coordinator is not None:
-            plan = coordinator.fencing.finished(now, event.fence, event.node, event.outcome, event.detail)
-        if confirmed:
-            text = f"{event.node} is off, confirmed: {event.detail}"
-            self.tell(Kind.FENCE_CONFIRMED, text, event.node)
-        else:
-            text = f"{event.node} is not fenced ({event.outcome.value}): {event.detail}"
-            self.tell(Kind.FENCE_FAILED, text, event.node)
-        if plan is not None and coordinator is not None and confirmed:
-            self.membership.fenced(event.node, now)
-            coordinator.fence_confirmed(now, event.node, plan.incarnation)
-            self.tell(Kind.NODE_FENCED, f"{event.node} counts as fenced", event.node)
-            if slow := too_slow(self.spec, self.name, event.node, now - plan.began):
-                self.tell(Kind.WARNING, slow, event.node)
-            # At once: if the node's own vote was needed, this reign ends here, and the next one must know.
-            self._renew_view(coordinator)
-        if plan is not None and coordinator is not None:
-            self.requests.fence_ended(plan, confirmed)
-            if plan.by_operator and not confirmed and plan.level == 0 and self.membership.peers[plan.node].heard:
-                # The operator has the answer; a living node is not shot later, when nobody thinks of it anymore.
-                coordinator.fencing.forget(plan.node)
-        self.dirty = True
-        # Last in its step, so that nothing waits for it: the intent on disk already stands for "unknown".
-        self._results.append(
-            FenceRecord(
-                event.fence,
-                event.node,
-                plan.incarnation if plan is not None else 0,
-                plan.level if plan is not None else 0,
-                self.election.epoch,
-                plan.reason if plan is not None else "",
-                event.outcome.value,
-                event.detail,
-                attempts=event.attempts,
-            )
-        )
-
-    def acknowledge(self, node: str, operator: str) -> None:
-        """An operator made sure that the node is off: told, and kept on record."""
-        text = f"{operator or 'an operator'} confirmed that {node} is off"
-        self.tell(Kind.FENCE_ACKNOWLEDGED, text, node, operator=operator)
-        self._next_fence += 1
-        record = FenceRecord(
-            self._next_fence,
-            node,
-            self.membership.peers[node].incarnation,
-            0,
-            self.election.epoch,
-            text,
-            ACKNOWLEDGED,
-            operator=operator,
-            votes=self.coordinator.voters if self.coordinator is not None else (),
-        )
-        self._results.append(record)
-
     def persist(self, record: Record) -> None:
         self.records.persist(record)
 
@@ -550,9 +454,7 @@ class Node:
         self._stop_failures(now)
         if (self.beat_soon or beat_due) and not self.condemned:
             self.beats.send(now)
-        for record in self._results:
-            self.persist(record)
-        self._results.clear()
+        self.shooting.write_results()
         self._wake_up(now, event)
 
     def _pulse(self, now: float) -> None:
@@ -579,7 +481,7 @@ class Node:
                     self.send(peer.name, ViewUpdate(coordinator.state))
             for name in coordinator.members:
                 coordinator.resend(name, self._send_order)
-            coordinator.tell_waits(self.prompt)
+            coordinator.tidings.waits(coordinator.waits, self.prompt)
             self.dirty = True
         if now >= self.records.retry_at:
             self.records.retry_at = now + self.spec.timing.deadtime
@@ -616,7 +518,7 @@ class Node:
         if not self.dirty and not any(now >= due for due in coordinator.fencing.deadlines()):
             return False
         self.dirty = False
-        self._renew_view(coordinator)
+        self.renew_view(coordinator)
         if coordinator.members[self.name].report is None:
             self.report_due = True
             return True
@@ -631,7 +533,7 @@ class Node:
         if not coordinator.maintenance and self._gives_way(now, coordinator):
             return True
         coordinator.want_fences(now, self.member.load)
-        self._run_fences(now, coordinator)
+        self.shooting.run(now, coordinator)
         coordinator.failback_closed = self.failback_closed
         coordinator.decide(now, self.stored_by_quorum, self._send_order, self.prompt)
         self.dirty = self.dirty or coordinator.asking.unsaid
@@ -655,7 +557,7 @@ class Node:
         self.election.not_before = now + self.spec.timing.deadtime + self.voting.patience()
         return True
 
-    def _renew_view(self, coordinator: Coordinator) -> None:
+    def renew_view(self, coordinator: Coordinator) -> None:
         """Take in who came and went; a new cluster state goes to our disk and to every member."""
         coordinator.own_stored, coordinator.own_reset_ms = self.stored.stamp, self.leases.reset_ms
         news = coordinator.update_view(self.now, self.prompt)

@@ -112,7 +112,7 @@ class Requests:
             node.emit(Reply(event.request, False, f"{event.node} is heard: it is not off"))
             return
         node.acknowledged.add(event.node)
-        node.acknowledge(event.node, event.operator)
+        node.shooting.acknowledge(event.node, event.operator)
         node.emit(Reply(event.request, True, f"{event.node} counts as off"))
 
     def forwarded(self, now: float, sender: str, forward: Forward) -> None:
@@ -420,7 +420,7 @@ class Requests:
             self.answer(requester, False, f"{forward.node} is heard: it is not off")
             return
         coordinator.acknowledged(forward.node)
-        node.acknowledge(forward.node, forward.operator)
+        node.shooting.acknowledge(forward.node, forward.operator)
         self.answer(requester, True, f"{forward.node} counts as off")
 
     def _serve_cleanup(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
