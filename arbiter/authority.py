@@ -77,7 +77,10 @@ def own_certificate(authority: Authority) -> OwnCertificate:
         certificate_for(named(ARBITER_NAME), issuer.subject, secret.public_key(), OWN_VALID)
         .add_extension(x509.BasicConstraints(False, None), critical=True)
         .add_extension(usage(signs=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=True)
+        # Processes over the same etcd pass sessions on to each other.
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True
+        )
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(ARBITER_NAME)]), critical=False)
         .sign(signer, hashes.SHA256())
     )

@@ -21,6 +21,7 @@ from arbiter.control import NobodyServes, ask
 from arbiter.explaining import explain
 from arbiter.explanations import forget as forget_explanations
 from arbiter.records import emptied
+from arbiter.registries import registry_of
 from arbiter.registry import Refused, Registry, Roll
 from arbiter.store import SqliteStore
 from hamgr.cli.typed_name import confirms
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from arbiter.etcdbooks import EtcdBooks
 
 DONE, FAILED, USAGE = 0, 1, 2
+
+FORGOTTEN_EVERYWHERE = 3.0
+"""Seconds within which each process over the same etcd has seen that the registry changed, if it can see it at all."""
 
 LONGEST_VALID = 7 * 86400.0
 """Seconds: a token that lies about for longer is found by somebody."""
@@ -51,8 +55,6 @@ def carry_out(config: ArbiterConfig, args: argparse.Namespace) -> int:
         "explain": _explain,
     }
     try:
-        if config.etcd is not None and args.command in ("enroll", "revoke", "forget", "ca"):
-            raise Refused('with store = "etcd" nobody is enrolled: clusters have key files (and etcd its snapshots)')
         return commands[args.command](config, args)
     except Refused as refused:
         print(f"hamgr-arbiter {args.command}: refused: {refused}", file=sys.stderr)
@@ -61,7 +63,7 @@ def carry_out(config: ArbiterConfig, args: argparse.Namespace) -> int:
 
 @contextmanager
 def _registry(config: ArbiterConfig) -> Iterator[Registry]:
-    registry = Registry(config.state_dir)
+    registry = registry_of(config)
     try:
         yield registry
     finally:
@@ -71,10 +73,10 @@ def _registry(config: ArbiterConfig) -> Iterator[Registry]:
 def _tell(config: ArbiterConfig) -> str:
     """Have the one that serves here take what was changed; what it says, in a sentence."""
     try:
-        ended = ask(config.state_dir, {"do": "refresh"})["ended"]
+        ask(config.state_dir, {"do": "refresh"})
     except NobodyServes:
         return "no hamgr-arbiter serves here now: it is taken at its start"
-    return f"the hamgr-arbiter here took it, and ended {len(ended)} stream(s)" if ended else "taken"
+    return "the hamgr-arbiter here took it"
 
 
 # -- who may join -----------------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ def _forget(config: ArbiterConfig, args: argparse.Namespace) -> int:
         raise Refused(f"cluster {cluster} is in {config.path}: take it out there first, and restart hamgr-arbiter")
     with _registry(config) as registry:
         enrolled = cluster in registry.load().clusters
-    store = SqliteStore(config.state_dir, shared=True)
+    store = _books(config)
     try:
         known = enrolled or cluster in store.clusters()
     finally:
@@ -176,14 +178,30 @@ def _forget(config: ArbiterConfig, args: argparse.Namespace) -> int:
     )
     if not args.yes and not confirms("hamgr-arbiter forget", warning, "cluster", cluster):
         return FAILED
-    try:
-        answer = ask(config.state_dir, {"do": "forget", "cluster": cluster})
-        if "refused" in answer:
-            raise Refused(answer["refused"])
-    except NobodyServes:
-        _forget_here(config, cluster)
+    if config.etcd is not None:
+        _forget_in_etcd(config, cluster)
+    else:
+        try:
+            answer = ask(config.state_dir, {"do": "forget", "cluster": cluster})
+            if "refused" in answer:
+                raise Refused(answer["refused"])
+        except NobodyServes:
+            _forget_here(config, cluster)
     print(f"cluster {cluster} is forgotten")
     return DONE
+
+
+def _forget_in_etcd(config: ArbiterConfig, cluster: str) -> None:
+    with _registry(config) as registry:
+        registry.forget(cluster)
+    _tell(config)
+    # All processes must have ended the cluster's streams before, or one could learn from them again.
+    time.sleep(FORGOTTEN_EVERYWHERE)
+    store = _books(config)
+    try:
+        store.save(cluster, emptied(store.load(cluster)))
+    finally:
+        store.close()
 
 
 def _forget_here(config: ArbiterConfig, cluster: str) -> None:

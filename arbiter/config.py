@@ -92,8 +92,6 @@ def build(path: Path, tables: dict[str, Any]) -> ArbiterConfig:
     days = enroll.number("certificate_days", 90, 1, 3650)
     enroll.finish()
     etcd = etcdconfig.read(root, listen)
-    if etcd is not None and not key_files:
-        root.mistakes.note("cluster", "no cluster", 'with store = "etcd" at least one [cluster.NAME] with its key_file')
     root.finish()
     if root.mistakes.problems:
         raise ConfigError(tuple(root.mistakes.problems))

@@ -46,6 +46,7 @@ class Control:
 
     async def listen(self, state_dir: Path) -> None:
         """Whoever has the store's lock is the only one here: a socket that is there already is of a dead one."""
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         (state_dir / SOCKET).unlink(missing_ok=True)
         with _short(state_dir) as path:
             listening = socket.socket(socket.AF_UNIX)

@@ -13,6 +13,8 @@ from arbiter.authority import serial_of
 from arbiter.registry import Roll
 from hamgr.links.arbiter import CLUSTER
 from hamgr.links.codec import RejectReason
+from hamgr.links.identity import ARBITER_NAME
+from hamgr.links.tls import names_of
 from hamgr.v1 import cluster_pb2 as pb
 
 Context = grpc.aio.ServicerContext[pb.Frame, pb.Frame]
@@ -22,6 +24,11 @@ def certificate_of(context: Context) -> bytes:
     """PEM, of the client whose handshake was good; b"" without one."""
     found: bytes = next(iter((context.auth_context() or {}).get("x509_pem_cert", ())), b"")
     return found
+
+
+RELAYED = "hamgr-relayed"
+"""Metadata of a session that another arbiter process passes on: it is not passed on once more. Of one with a
+certificate, its serial number."""
 
 
 class TurnedAway(Exception):
@@ -52,16 +59,21 @@ class Door:
     def admit(self, context: Context) -> Guest:
         """Raises TurnedAway."""
         if shown := certificate_of(context):
-            return self._certified(shown)
+            return self._certified(shown, dict(context.invocation_metadata() or ()).get(RELAYED))
         # Nobody vouches for the name: it only chooses the keys.
         named = dict(context.invocation_metadata() or ()).get(CLUSTER)
         if not isinstance(named, str) or named not in self.static:
             raise TurnedAway(RejectReason.OTHER_CLUSTER.value)
         return Guest(named)
 
-    def _certified(self, pem: bytes) -> Guest:
-        """The handshake has proved that one of our authorities signed it; what counts is what we wrote down of it."""
-        serial = serial_of(x509.load_pem_x509_certificate(pem))
+    def _certified(self, pem: bytes, relayed: object) -> Guest:
+        """The handshake has proved that one of our authorities signed it; what counts is what we wrote down of it.
+
+        relayed: the serial number of whom another arbiter process has let in, and passes on to us."""
+        certificate = x509.load_pem_x509_certificate(pem)
+        serial = serial_of(certificate)
+        if isinstance(relayed, str) and ARBITER_NAME in names_of(certificate):
+            serial = relayed
         found = self.roll.certificates.get(serial)
         if found is None:
             raise TurnedAway("this certificate is not known here (a backup was restored, or the cluster forgotten)")

@@ -61,7 +61,7 @@ class Etcd:
     def __init__(self, config: EtcdConfig) -> None:
         self.config = config
         self.prefix = config.prefix.encode()
-        credentials = _credentials(config)
+        credentials = credentials_of(config)
         self._members = [_Member(endpoint, credentials) for endpoint in config.endpoints]
         self._at = 0
 
@@ -160,7 +160,7 @@ class Etcd:
             await member.channel.close(grace=None)
 
 
-def _credentials(config: EtcdConfig) -> grpc.ChannelCredentials | None:
+def credentials_of(config: EtcdConfig) -> grpc.ChannelCredentials | None:
     if config.ca is None:
         return None
 

@@ -25,7 +25,8 @@ from arbiter.monitoring import Monitoring
 from arbiter.notify import keep_telling, notify
 from arbiter.records import emptied
 from arbiter.refusals import Refusals
-from arbiter.registry import Registry, RegistryError, Roll
+from arbiter.registries import registry_of
+from arbiter.registry import Changed, Registry, RegistryError, Roll
 from arbiter.service import ArbiterService
 from arbiter.store import SqliteStore, StoreError
 from hamgr.config.problems import ConfigError
@@ -53,9 +54,9 @@ async def serve(config: ArbiterConfig) -> None:
     keys = load_all_keys(config)
     service = service_of(config)
     _raise_limit()
-    registry = Registry(config.state_dir)
+    registry = registry_of(config)
     if not keys:
-        registry.ensure_authority()
+        _ensure_authority(registry)
     host = Host(config, keys, service, registry)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -73,6 +74,14 @@ async def serve(config: ArbiterConfig) -> None:
         await host.close()
 
 
+def _ensure_authority(registry: Registry) -> None:
+    """Another process over the same etcd may make one at the same moment."""
+    try:
+        registry.ensure_authority()
+    except Changed:
+        registry.ensure_authority()
+
+
 MakeService = Callable[[Mapping[str, Keys], Door, Refusals, Explanations], ArbiterService]
 
 
@@ -83,7 +92,7 @@ def service_of(config: ArbiterConfig) -> MakeService:
 
         etcd = config.etcd
         return lambda keys, door, refusals, explanations: SharedService(
-            keys, etcd, door, config.limits, refusals, explanations
+            keys, etcd, int(port_of(config.tls_listen)), door, config.limits, refusals, explanations
         )
     store = SqliteStore(config.state_dir)
     if store.put_back:
@@ -109,10 +118,11 @@ class Host:
         self._shown: grpc.ServerCertificateConfiguration | None = None
         self._fresh = False
         self._enrolled: dict[str, str] = {}
+        self._version = -1
         self._tasks: set[asyncio.Task[Any]] = set()
         self._turn = asyncio.Lock()
         self.refusals = Refusals()
-        self._door = Door(keys, registry.load() if config.etcd is None else Roll())
+        self._door = Door(keys, registry.load())
         self._explanations = Explanations(config.state_dir)
         self._service = make(keys, self._door, self.refusals, self._explanations)
         self._plain: grpc.aio.Server | None = None
@@ -166,7 +176,7 @@ class Host:
         """Read the registry again; returns why streams were ended, if some were."""
         async with self._turn:
             try:
-                roll = await asyncio.to_thread(self._registry.load) if self._config.etcd is None else Roll()
+                roll = await asyncio.to_thread(self._registry.load)
             except RegistryError as error:
                 log.error("the registry is used as it was: %s", error)
                 return []
@@ -197,6 +207,7 @@ class Host:
         self._shown = grpc.ssl_server_certificate_configuration([(own.key, own.chain)], roll.bundle.encode())
         self._fresh = True
         self._joining.use(roll, own)
+        self._service.present(own, roll.bundle)
         if self._tls is not None:
             return
         self._tls = self._server()
@@ -217,8 +228,19 @@ class Host:
         while True:
             await asyncio.sleep(LOOK_AGAIN)
             self._service.look()
+            if await self._changed():
+                await self.refresh()
             if self._own is not None and datetime.now(UTC) >= self._own[1].renew_at:
                 await self.refresh()
+
+    async def _changed(self) -> bool:
+        """Whether somebody else changed the registry: a command, or another process over the same etcd."""
+        try:
+            before, self._version = self._version, await asyncio.to_thread(self._registry.version)
+        except RegistryError as error:
+            log.debug("the registry is not looked at: %s", error)
+            return False
+        return before != self._version
 
     def reload_soon(self) -> None:
         self._soon(self._reload())

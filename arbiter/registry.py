@@ -28,7 +28,7 @@ SEAL_BYTES = 32
 KEPT_TOKENS = 86400.0
 """Seconds for which a token that ended is still known, so that a late node is told so."""
 
-_SCHEMA = """
+SCHEMA = """
 create table if not exists authorities (
   number integer primary key, certificate text not null, key text not null, signs integer not null
 ) strict;
@@ -55,6 +55,10 @@ TABLES = {
 
 class RegistryError(Exception):
     """It can't be read or written."""
+
+
+class Changed(RegistryError):
+    """Somebody else changed it at the same moment: nothing was written, and it may be tried again."""
 
 
 class Refused(Exception):
@@ -134,7 +138,7 @@ class Registry:
             self._db = sqlite3.connect(self._where, check_same_thread=False, isolation_level=None)
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise RegistryError(f"{self._where}: {error}") from error
 
@@ -169,6 +173,15 @@ class Registry:
             )
         except sqlite3.Error as error:
             raise RegistryError(f"{self._where}: {error}") from error
+
+    def version(self) -> int:
+        """Another number after each change that somebody else made."""
+        with self._turn:
+            try:
+                ((found,),) = self._db.execute("pragma data_version")
+            except sqlite3.Error as error:
+                raise RegistryError(f"{self._where}: {error}") from error
+            return int(found)
 
     # -- enrolment ----------------------------------------------------------------------------------------------
 

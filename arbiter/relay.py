@@ -11,13 +11,12 @@ from typing import Any
 
 import grpc
 
+from arbiter.door import RELAYED
 from hamgr.links.arbiter import CLUSTER
+from hamgr.links.identity import ARBITER_NAME
 from hamgr.links.stream import CHANNEL_OPTIONS
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
 from hamgr.v1 import cluster_pb2 as pb
-
-RELAYED = "hamgr-relayed"
-"""Metadata of a session that another arbiter process passes on: it is not passed on once more."""
 
 FIRST_ANSWER = 0.3
 """Seconds within which the process that leads must answer the first frame; else it counts as out of reach."""
@@ -31,17 +30,30 @@ class Relay:
     """The channels to the other arbiter processes, each opened when it is first needed."""
 
     def __init__(self) -> None:
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels: dict[tuple[str, grpc.ChannelCredentials | None], grpc.aio.Channel] = {}
+        self.credentials: grpc.ChannelCredentials | None = None
+
+    def _channel(self, address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+        channel = self._channels.get((address, credentials))
+        if channel is not None:
+            return channel
+        if credentials is None:
+            channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        else:
+            options = [*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", ARBITER_NAME)]
+            channel = grpc.aio.secure_channel(address, credentials, options=options)
+        self._channels[address, credentials] = channel
+        return channel
 
     async def session(
-        self, address: str, cluster: str, first: pb.Frame, frames: AsyncIterator[pb.Frame]
+        self, address: str, cluster: str, serial: str, first: pb.Frame, frames: AsyncIterator[pb.Frame]
     ) -> AsyncIterator[pb.Frame]:
-        """What the process at this address answers to these frames. Raises OutOfReach before the first answer, and
-        grpc.aio.AioRpcError when the session ends later."""
-        channel = self._channels.get(address)
-        if channel is None:
-            channel = self._channels[address] = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        call = pb_grpc.ArbiterStub(channel).Session(None, metadata=((CLUSTER, cluster), (RELAYED, "1")))
+        """What the process at this address answers to these frames. serial: of the node's certificate, "" without one.
+        Raises OutOfReach before the first answer, and grpc.aio.AioRpcError when the session ends later."""
+        if serial and self.credentials is None:
+            raise OutOfReach("this process has no certificate yet")
+        channel = self._channel(address, self.credentials if serial else None)
+        call = pb_grpc.ArbiterStub(channel).Session(None, metadata=((CLUSTER, cluster), (RELAYED, serial or "1")))
         up = asyncio.ensure_future(self._up(call, first, frames))
         try:
             try:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from arbiter.config import DEFAULT_CONFIG, ArbiterConfig, load_all_keys, load_default
-from arbiter.registry import DATABASE as REGISTRY
-from arbiter.registry import Registry, RegistryError, Roll
+from arbiter.registries import has_registry, registry_of
+from arbiter.registry import RegistryError, Roll
 from arbiter.store import StoreError
 from hamgr import __version__
 from hamgr.config.problems import ConfigError
@@ -30,8 +30,8 @@ def _check(config: ArbiterConfig) -> int:
     """Raises ConfigError, RegistryError."""
     load_all_keys(config)
     roll = Roll()
-    if (config.state_dir / REGISTRY).exists():
-        registry = Registry(config.state_dir)
+    if has_registry(config):
+        registry = registry_of(config)
         try:
             roll = registry.load()
         finally:
@@ -46,8 +46,6 @@ def _check(config: ArbiterConfig) -> int:
 def _warnings(config: ArbiterConfig, roll: Roll) -> Iterator[str]:
     for name in sorted(roll.clusters.keys() & config.key_files.keys()):
         yield f"cluster.{name}: it is enrolled too; its key file is what counts, and its certificates are not"
-    if config.etcd is not None and roll.clusters:
-        yield f'store: with "etcd" the enrolled cluster(s) {", ".join(sorted(roll.clusters))} are not served'
     now = time.time()
     newest = roll.newest(now)
     for (cluster, node), certificate in sorted(newest.items()):

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from arbiter.authority import OwnCertificate
 from arbiter.config import Limits
 from arbiter.desk import ClusterDesk, NodeSession
 from arbiter.door import Door, Guest, TurnedAway, certificate_of
@@ -225,6 +226,9 @@ class ArbiterService(pb_grpc.ArbiterServicer):
             desk = self._desks.pop(cluster, None)
             if desk is not None:
                 await desk.close()
+
+    def present(self, own: OwnCertificate, bundle: str) -> None:
+        """What this process shows from now on, and whom it believes; of use when there are others like it."""
 
     def look(self) -> list[str]:
         """End the streams of whoever may stay no longer; returns the reasons, one for each."""

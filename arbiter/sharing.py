@@ -9,13 +9,16 @@ from typing import Any
 
 import grpc
 
+from arbiter.authority import OwnCertificate
+from arbiter.door import RELAYED, Guest, TurnedAway, certificate_of
 from arbiter.etcd import Etcd
 from arbiter.etcdconfig import EtcdConfig
 from arbiter.etcdkeeper import EtcdKeeper
 from arbiter.leads import Lead, Leads
-from arbiter.relay import RELAYED, Ended, OutOfReach, Relay
+from arbiter.relay import Ended, OutOfReach, Relay
 from arbiter.service import FIRST_REPORT, ArbiterService
 from arbiter.store import StoreError
+from hamgr.config.model import DEFAULT_ARBITER_TLS_PORT
 from hamgr.links.acceptor import MAX_STRANGERS
 from hamgr.links.arbiter import CLUSTER
 from hamgr.v1 import cluster_pb2 as pb
@@ -28,8 +31,10 @@ Context = grpc.aio.ServicerContext[pb.Frame, pb.Frame]
 class SharedService(ArbiterService):
     """As `ArbiterService`, for the clusters that this process leads."""
 
-    def __init__(self, keys: Any, config: EtcdConfig, *more: Any) -> None:
-        """more: what `ArbiterService` takes besides."""
+    def __init__(self, keys: Any, config: EtcdConfig, tls_port: int = DEFAULT_ARBITER_TLS_PORT, *more: Any) -> None:
+        """tls_port: where enrolled clusters are served, here and on the other hosts. more: what `ArbiterService` takes
+        besides."""
+        self._tls_port = tls_port
         etcd = Etcd(config)
         self._leads = Leads(etcd)
         self._relay = Relay()
@@ -39,7 +44,8 @@ class SharedService(ArbiterService):
 
     async def Session(self, request_iterator: AsyncIterator[pb.Frame], context: Context) -> AsyncIterator[pb.Frame]:
         metadata = dict(context.invocation_metadata() or ())
-        cluster = str(metadata.get(CLUSTER, ""))
+        guest = self._guest(context, str(metadata.get(CLUSTER, "")))
+        cluster = guest.cluster
         if cluster not in self._desks:
             async for frame in super().Session(request_iterator, context):
                 yield frame
@@ -48,7 +54,7 @@ class SharedService(ArbiterService):
             lead = await self._leads.of(cluster)
             if lead.address and RELAYED in metadata:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, f"{lead.address} leads cluster {cluster} now")
-            answers = self._elsewhere(cluster, lead, request_iterator, context) if lead.address else None
+            answers = self._elsewhere(guest, lead, request_iterator, context) if lead.address else None
             async for frame in answers or super().Session(request_iterator, context):
                 yield frame
         except StoreError as error:
@@ -56,8 +62,24 @@ class SharedService(ArbiterService):
         except Ended as ended:
             await context.abort(ended.code, str(ended))
 
+    def _guest(self, context: Context, named: str) -> Guest:
+        """Whose session it is; of nobody, if its certificate is not good."""
+        if not certificate_of(context):
+            return Guest(named)
+        try:
+            return self._door.admit(context)
+        except TurnedAway:
+            return Guest("")  # it is refused with the reason, by the one who admits sessions
+
+    def present(self, own: OwnCertificate, bundle: str) -> None:
+        self._relay.credentials = grpc.ssl_channel_credentials(bundle.encode(), own.key, own.chain)
+
+    def _where(self, guest: Guest, lead: Lead) -> str:
+        """Enrolled clusters are served at another port: the same on all hosts."""
+        return f"{lead.address.rpartition(':')[0]}:{self._tls_port}" if guest.serial else lead.address
+
     async def _elsewhere(
-        self, cluster: str, lead: Lead, frames: AsyncIterator[pb.Frame], context: Context
+        self, guest: Guest, lead: Lead, frames: AsyncIterator[pb.Frame], context: Context
     ) -> AsyncIterator[pb.Frame]:
         """What the process that leads the cluster answers; or ours, if that one is out of reach and we come to lead."""
         if self._unheard >= MAX_STRANGERS:
@@ -71,16 +93,18 @@ class SharedService(ArbiterService):
             except (TimeoutError, StopAsyncIteration):
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"no report within {FIRST_REPORT:g} s")
             try:
-                async for frame in self._relay.session(lead.address, cluster, first, frames):
+                async for frame in self._relay.session(
+                    self._where(guest, lead), guest.cluster, guest.serial, first, frames
+                ):
                     if unheard:
                         unheard = False
                         self._unheard -= 1
                     yield frame
                 return
             except OutOfReach:
-                if not await self._leads.seize(cluster, lead):
+                if not await self._leads.seize(guest.cluster, lead):
                     raise StoreError(
-                        f"{lead.address} leads cluster {cluster}, and can't be reached from here"
+                        f"{lead.address} leads cluster {guest.cluster}, and can't be reached from here"
                     ) from None
             async for frame in super().Session(_together(first, frames), context):
                 yield frame

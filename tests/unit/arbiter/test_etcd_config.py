@@ -65,7 +65,6 @@ ADVERTISE = 'where the other arbiter processes reach this one, as "10.0.9.10:541
         ("[etcd]", '[etcd]\nprefix = "/here"', 'etcd.prefix: found "/here", allowed a text that ends with "/"'),
         ("[etcd]", '[etcd]\ntimeout = "1ms"', 'etcd.timeout: found "1ms", allowed'),
         ("[etcd]", "[etcd]\ncolour = 1", "etcd.colour: found an unknown key"),
-        ('[cluster.office]\nkey_file = "/etc/hamgr/office.key"', "", "cluster: found no cluster, allowed with store"),
     ],
 )
 def test_each_mistake_is_told(tmp_path: Path, old: str, new: str, sentence: str) -> None:

@@ -245,7 +245,7 @@ async def test_commands_look_into_etcd_and_let_a_new_record_vote(tmp_path: Path)
             assert say("init", "office").returncode == 0
             assert "votes already" in say("init", "office").stderr
             assert '"votes": true' in say("show", "office", "--json").stdout
-            assert "nobody is enrolled" in say("enroll", "shop").stderr
+            assert "hamgr join hamgr-join-" in say("enroll", "shop", "--address", "127.0.0.1").stdout
             assert "etcdctl snapshot" in say("backup", str(tmp_path / "backup")).stderr
             assert say("check").returncode == 0
             members.kill(0)

@@ -20,8 +20,10 @@ from pathlib import Path
 import grpc
 import pytest
 from arbiter_host import REPORT, Member, free_ports, joined, speaking, token, write_config
+from cryptography.x509 import load_pem_x509_certificate
 
-from arbiter.authority import certify, make_authority
+from arbiter.authority import certify, make_authority, serial_of
+from arbiter.door import RELAYED
 from arbiter.handshakes import reason_of
 from arbiter.pace import BURST, Pace
 from arbiter.refusals import MOST_REASONS, Refusals
@@ -113,6 +115,21 @@ async def test_expired_foreign_missing_and_wrong_certificates_are_refused_and_co
         told = log.read_text()
         assert "WARNING session: refused 1 time(s): the certificate has expired" in told
         assert "ssl_transport_security" not in told
+
+
+async def test_a_node_that_says_that_it_passes_another_on_is_believed_nothing(tmp_path: Path, capsys: Capsys) -> None:
+    path = write_config(tmp_path)
+    with running(path, tmp_path / "log"):
+        office = await joined(await token(path, capsys, "office"), "a")
+        shop = await joined(await token(path, capsys, "shop"), "a")
+        serial = serial_of(load_pem_x509_certificate(office.certificate.encode()))
+        codec = Codec("office", "a", office.keys.keys, 1, 7)
+        frame = pb.Frame(data=codec.seal(LINK, Packet("a", 7, ARBITER, 0, REPORT)))
+        async with stub(shop, shop.certificate.encode(), shop.key.encode()) as liar:
+            call = liar.Session(None, metadata=((RELAYED, serial),))
+            await call.write(frame)
+            with pytest.raises(grpc.aio.AioRpcError, match="unauthenticated"):
+                await asyncio.wait_for(call.read(), 10)
 
 
 def test_what_grpc_says_of_handshakes_is_read_and_nothing_else() -> None:
