@@ -69,6 +69,14 @@ def _votes(config: Config) -> Iterator[tuple[str, str]]:
                 f"{node.votes} of {electorate.votes} votes are a quorum alone: without {node.name} the others run"
                 " nothing, and if its state directory is lost nobody can tell it what it has to know",
             )
+    nodes_alone = electorate.votes - electorate.arbiter
+    if electorate.arbiter == 1 and nodes_alone % 2 and nodes_alone > 1:
+        yield (
+            "arbiter",
+            f"no split cuts {nodes_alone} votes of nodes into halves, and with the arbiter's a quorum needs"
+            f" {electorate.majority} of {electorate.votes} also while it is away, where {nodes_alone // 2 + 1} of"
+            f' {nodes_alone} would do; leave [arbiter] out, or say algorithm = "lms" in [quorum]',
+        )
     if electorate.arbiter > 1:
         yield (
             "quorum.algorithm",

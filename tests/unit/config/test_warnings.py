@@ -127,6 +127,12 @@ def test_votes_that_leave_no_quorum_or_need_nobody_else(tmp_path: Path) -> None:
     assert "3 of 4 votes are a quorum alone" in warning
 
 
+def test_an_arbiter_for_an_odd_number_of_votes_is_more_to_lose(tmp_path: Path) -> None:
+    (warning,) = warned(tmp_path, EXAMPLE.replace("[node.b]\n", "[node.b]\nvotes = 2\n"))
+    assert warning.startswith("arbiter: warning: no split cuts 3 votes of nodes into halves")
+    assert "needs 3 of 4 also while it is away, where 2 of 3 would do" in warning
+
+
 def test_many_votes_of_the_arbiter_are_missed_while_it_is_away(tmp_path: Path) -> None:
     text = EXAMPLE.replace("[arbiter]", '[quorum]\nalgorithm = "lms"\n[arbiter]')
     assert warned(tmp_path, text) == [], "of two nodes each is the other's last"
