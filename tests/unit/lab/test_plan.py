@@ -91,8 +91,8 @@ def test_timing_goes_into_the_file_as_it_was_given() -> None:
 
 
 def test_the_arbiter_reads_the_clusters_key() -> None:
-    assert str(LAYOUT.key) in arbiter_toml(LAYOUT)
-    tomllib.loads(arbiter_toml(LAYOUT))
+    assert str(LAYOUT.key) in arbiter_toml(Options(), LAYOUT)
+    tomllib.loads(arbiter_toml(Options(), LAYOUT))
 
 
 @pytest.mark.parametrize("nodes", [2, 3, 4])
