@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -94,7 +94,7 @@ def public_key_of(request: str) -> ec.EllipticCurvePublicKey:
         found = x509.load_pem_x509_csr(request.encode())
         public = found.public_key()
         good = found.is_signature_valid and isinstance(public, ec.EllipticCurvePublicKey)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         good = False
     if not good:
         raise BadRequest("the certificate request is none, or is not signed by its own elliptic curve key")
@@ -119,6 +119,15 @@ def certify(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
         .sign(signer, hashes.SHA256())
     )
+
+
+def is_arbiters(certificate: x509.Certificate) -> bool:
+    """Whether it is one of `own_certificate`. A node may have any name; no node's certificate has this extension."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return False
+    return ARBITER_NAME in found.value.get_values_for_type(x509.DNSName)
 
 
 def serial_of(certificate: x509.Certificate) -> str:

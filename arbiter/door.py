@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import grpc
 from cryptography import x509
 
-from arbiter.authority import serial_of
+from arbiter.authority import is_arbiters, serial_of
 from arbiter.registry import Roll
 from hamgr.links.arbiter import CLUSTER
 from hamgr.links.codec import RejectReason
-from hamgr.links.identity import ARBITER_NAME
-from hamgr.links.tls import names_of
 from hamgr.v1 import cluster_pb2 as pb
 
 Context = grpc.aio.ServicerContext[pb.Frame, pb.Frame]
@@ -72,7 +70,7 @@ class Door:
         relayed: the serial number of whom another arbiter process has let in, and passes on to us."""
         certificate = x509.load_pem_x509_certificate(pem)
         serial = serial_of(certificate)
-        if isinstance(relayed, str) and ARBITER_NAME in names_of(certificate):
+        if isinstance(relayed, str) and is_arbiters(certificate):
             serial = relayed
         found = self.roll.certificates.get(serial)
         if found is None:

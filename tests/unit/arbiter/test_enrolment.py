@@ -15,8 +15,23 @@ from arbiter.registry import Registry
 from hamgr.links import joining
 from hamgr.links.identity import Identity, read_identity, write_identity
 from hamgr.links.token import Token, parse_token
+from hamgr.renewal import Renewal
 
 Capsys = pytest.CaptureFixture[str]
+NODES_CONFIG = """
+[cluster]
+name = "office"
+key_file = "/etc/hamgr/cluster.key"
+[arbiter]
+address = "127.0.0.1"
+identity = "{identity}"
+[link.ha]
+kind = "udp"
+[node.a]
+address = {{ ha = "10.0.0.1" }}
+[node.b]
+address = {{ ha = "10.0.0.2" }}
+"""
 
 
 @pytest.fixture
@@ -254,6 +269,22 @@ async def test_an_authority_is_replaced_and_no_node_is_cut_off(path: Path, tmp_p
         async with speaking(last):
             await last.answer()
         await joined(await token(path, capsys, "office", "--nodes", "1"), "c")
+
+
+async def test_hamgrd_has_its_certificate_renewed_when_it_is_time(path: Path, tmp_path: Path, capsys: Capsys) -> None:
+    config, file = tmp_path / "hamgr.toml", tmp_path / "identity"
+    config.write_text(NODES_CONFIG.format(identity=file))
+    async with hosting(path):
+        old, _ = await pair(path, capsys, "office")
+        write_identity(file, old)
+        await Renewal(file, config)._ask()
+        assert read_identity(file) == old  # it is good for long
+        assert await command(path, "ca", "new") == 0
+        await Renewal(file, config)._ask()
+        new = read_identity(file)
+        assert new.certificate != old.certificate
+        assert new.authorities.count("BEGIN CERTIFICATE") == 2
+        assert (new.sessions, new.joining) == (old.sessions, old.joining)
 
 
 # -- forgetting -------------------------------------------------------------------------------------------------
