@@ -68,9 +68,10 @@ class ArbiterService(pb_grpc.ArbiterServicer):
 
     # -- sessions -----------------------------------------------------------------------------------------------
 
-    async def Session(
+    async def Session(  # type: ignore[override]
         self, request_iterator: AsyncIterator[pb.Frame], context: grpc.aio.ServicerContext[pb.Frame, pb.Frame]
-    ) -> AsyncIterator[pb.Frame]:
+    ) -> None:
+        """Writes what goes out itself: to yield it to gRPC costs a task and a wait for each answer."""
         try:
             guest = self._door.admit(context)
         except TurnedAway as turned_away:
@@ -81,7 +82,6 @@ class ArbiterService(pb_grpc.ArbiterServicer):
         desk = self._desks[guest.cluster]
         opened: asyncio.Future[NodeSession] = asyncio.get_running_loop().create_future()
         reader = asyncio.create_task(self._read(guest, desk, request_iterator, context.peer(), opened))
-        sending: asyncio.Task[bytes] | None = None
         self._guests[reader] = guest
         try:
             waited: set[asyncio.Future[Any]] = {reader, opened}
@@ -90,16 +90,11 @@ class ArbiterService(pb_grpc.ArbiterServicer):
             self._known(reader, guest)
             if not reader.done() and not opened.done():
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"no report within {FIRST_REPORT:g} s")
-            while not reader.done():
+            if opened.done() and not reader.done():
                 session = opened.result()
-                sending = sending or asyncio.create_task(session.outgoing.get())
-                waited = {reader, sending, session.closing}
-                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                await self._write(session, reader, context)
                 if session.closing.done():
                     await context.abort(grpc.StatusCode.UNAVAILABLE, session.closing.result())
-                if sending.done():
-                    yield pb.Frame(data=sending.result())
-                    sending = None
             if reader.cancelled():
                 code, reason = self._ended.get(reader, (grpc.StatusCode.UNAVAILABLE, "the arbiter ends"))
                 self.refusals.note("session", reason, context.peer())
@@ -108,10 +103,23 @@ class ArbiterService(pb_grpc.ArbiterServicer):
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, found)
         finally:
             self._leave(reader, guest)
-            if sending is not None:
-                sending.cancel()
             if opened.done() and not opened.cancelled():
                 desk.ended(opened.result())
+
+    @staticmethod
+    async def _write(
+        session: NodeSession,
+        reader: asyncio.Task[str],
+        context: grpc.aio.ServicerContext[pb.Frame, pb.Frame],
+    ) -> None:
+        """Send what goes out on a session, until nothing comes in anymore or we end it."""
+        outgoing = session.outgoing
+        for end in (reader, session.closing):
+            end.add_done_callback(lambda _end: outgoing.wake())
+        while not reader.done() and not session.closing.done():
+            await outgoing.wait()
+            while (data := outgoing.take()) is not None:
+                await context.write(pb.Frame(data=data))
 
     async def _read(
         self,

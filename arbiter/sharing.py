@@ -42,21 +42,23 @@ class SharedService(ArbiterService):
         """Sessions to be passed on whose node has not been answered yet: nobody has vouched for them."""
         super().__init__(keys, EtcdKeeper(etcd, self._leads), *more)
 
-    async def Session(self, request_iterator: AsyncIterator[pb.Frame], context: Context) -> AsyncIterator[pb.Frame]:
+    async def Session(  # type: ignore[override]
+        self, request_iterator: AsyncIterator[pb.Frame], context: Context
+    ) -> None:
         metadata = dict(context.invocation_metadata() or ())
         guest = self._guest(context, str(metadata.get(CLUSTER, "")))
         cluster = guest.cluster
         if cluster not in self._desks:
-            async for frame in super().Session(request_iterator, context):
-                yield frame
+            await super().Session(request_iterator, context)
             return
         try:
             lead = await self._leads.of(cluster)
             if lead.address and RELAYED in metadata:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, f"{lead.address} leads cluster {cluster} now")
-            answers = self._elsewhere(guest, lead, request_iterator, context) if lead.address else None
-            async for frame in answers or super().Session(request_iterator, context):
-                yield frame
+            if lead.address:
+                await self._elsewhere(guest, lead, request_iterator, context)
+            else:
+                await super().Session(request_iterator, context)
         except StoreError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         except Ended as ended:
@@ -78,9 +80,7 @@ class SharedService(ArbiterService):
         """Enrolled clusters are served at another port: the same on all hosts."""
         return f"{lead.address.rpartition(':')[0]}:{self._tls_port}" if guest.serial else lead.address
 
-    async def _elsewhere(
-        self, guest: Guest, lead: Lead, frames: AsyncIterator[pb.Frame], context: Context
-    ) -> AsyncIterator[pb.Frame]:
+    async def _elsewhere(self, guest: Guest, lead: Lead, frames: AsyncIterator[pb.Frame], context: Context) -> None:
         """What the process that leads the cluster answers; or ours, if that one is out of reach and we come to lead."""
         if self._unheard >= MAX_STRANGERS:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams without a report")
@@ -99,15 +99,14 @@ class SharedService(ArbiterService):
                     if unheard:
                         unheard = False
                         self._unheard -= 1
-                    yield frame
+                    await context.write(frame)
                 return
             except OutOfReach:
                 if not await self._leads.seize(guest.cluster, lead):
                     raise StoreError(
                         f"{lead.address} leads cluster {guest.cluster}, and can't be reached from here"
                     ) from None
-            async for frame in super().Session(_together(first, frames), context):
-                yield frame
+            await super().Session(_together(first, frames), context)
         finally:
             self._unheard -= unheard
 
