@@ -66,7 +66,7 @@ class ArbiterSession:
         self._deadtime = deadtime
         self._impatient: asyncio.TimerHandle | None = None
         self._useless: asyncio.Future[str] | None = None
-        self._caller = Caller(codec, config.identity)
+        self._caller = Caller(codec, config.identity, deadtime)
         self._codec = self._caller.codec
         self._on_answer = on_answer
         self._on_lost = on_lost

@@ -6,18 +6,27 @@ import asyncio
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import grpc
 
 from hamgr.links.codec import Codec
 from hamgr.links.identity import ARBITER_NAME, Identity, IdentityError, read_identity
-from hamgr.links.stream import CHANNEL_OPTIONS
+from hamgr.links.stream import CHANNEL_OPTIONS, SILENCE_MS
+
+
+def channel_options(deadtime: float) -> list[tuple[str, Any]]:
+    """As any stream's; but each report is answered, so a ping that asks whether the arbiter is there is sent only when
+    a few answers are missing: thousands of nodes have one arbiter. deadtime: seconds."""
+    patience_ms = max(SILENCE_MS, int(deadtime * 1000 / 4))
+    return [*CHANNEL_OPTIONS, ("grpc.keepalive_time_ms", patience_ms), ("grpc.http2.bdp_probe", 0)]
 
 
 class Caller:
     """Opens a channel to each address. codec: of the cluster's own keys. identity: its file; None to call plainly."""
 
-    def __init__(self, codec: Codec, identity: Path | None) -> None:
+    def __init__(self, codec: Codec, identity: Path | None, deadtime: float = 10.0) -> None:
+        self._options = channel_options(deadtime)
         self._file = identity
         self._seen: object = None
         self._identity: Identity | None = None
@@ -31,7 +40,7 @@ class Caller:
         """One that uses the newest identity; it stays ours. Raises IdentityError."""
         if self._file is None:
             if where not in self._channels:
-                self._channels[where] = grpc.aio.insecure_channel(where, options=CHANNEL_OPTIONS)
+                self._channels[where] = grpc.aio.insecure_channel(where, options=self._options)
             return self._channels[where]
         fresh = await asyncio.to_thread(self._look, self._file)  # a thread: the disk may hang, the heartbeats must not
         if fresh is not None:
@@ -62,12 +71,11 @@ class Caller:
         self._seen = seen
         return found
 
-    @staticmethod
-    def _secure(where: str, identity: Identity) -> grpc.aio.Channel:
+    def _secure(self, where: str, identity: Identity) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(
             identity.authorities.encode(), identity.key.encode(), identity.certificate.encode()
         )
-        options = [*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", ARBITER_NAME)]
+        options = [*self._options, ("grpc.ssl_target_name_override", ARBITER_NAME)]
         return grpc.aio.secure_channel(where, credentials, options=options)
 
     async def close(self) -> None:
