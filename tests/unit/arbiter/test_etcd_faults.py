@@ -12,18 +12,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from claimants import Claimant
 from etcds import NEEDS_ETCD, EtcdCluster, etcd, free_ports
 
-from hamgr.config.model import ArbiterConfig
-from hamgr.core.messages import ArbiterAnswer, ArbiterReport
-from hamgr.links.arbiter import ArbiterSession
-from hamgr.links.codec import Codec
 from hamgr.links.keyfile import write_key_file
-from hamgr.links.keys import load_keys
 
 pytestmark = NEEDS_ETCD
 
@@ -32,8 +27,6 @@ ROUNDS = int(os.environ.get("HAMGR_ETCD_ROUNDS", "3"))
 DEADLINE = 30.0
 DISK = 160
 """Megabytes of a member's disk, when it is to be filled: etcd takes twice 64 for its log before it begins."""
-
-REPORT = ArbiterReport(1, 4, nodes=("a", "b"), alive=("a",), deadtime=1.0, settle=0.1)
 
 
 class Arbiters:
@@ -75,37 +68,6 @@ class Arbiters:
             process.communicate()
 
 
-class Node:
-    """A node that keeps on reporting, and notes every vote that it hears of."""
-
-    def __init__(self, name: str, key: Path, ports: list[int], votes: dict[int, str]) -> None:
-        self.name = name
-        self._votes = votes
-        self.report = replace(REPORT, alive=(name,))
-        self.answer: ArbiterAnswer | None = None
-        self.losses: list[str] = []
-        keys = load_keys(key)
-        more = tuple(("127.0.0.1", port) for port in ports[1:])
-        config = ArbiterConfig("127.0.0.1", ports[0], more)
-        codec = Codec("office", name, keys.keys, keys.active, ord(name))
-        self.session = ArbiterSession(config, codec, self._answered, self.losses.append, deadtime=1.0)
-
-    def _answered(self, answer: ArbiterAnswer, _where: str) -> None:
-        self.answer = answer
-        if answer.voted_for:
-            first = self._votes.setdefault(answer.vote_epoch, answer.voted_for)
-            assert first == answer.voted_for, f"{first} and {answer.voted_for} have the vote of {answer.vote_epoch}"
-
-    def claim(self, epoch: int) -> None:
-        self.report = replace(self.report, claim=epoch)
-
-    async def keep_on(self) -> None:
-        while True:
-            self.report = replace(self.report, sent_us=self.report.sent_us + 1)
-            self.session.send(self.report)
-            await asyncio.sleep(0.05)
-
-
 class Bench:
     """All of it. votes: epoch -> who has it, as any node was ever told."""
 
@@ -116,8 +78,8 @@ class Bench:
         self.epoch = 4
         # Each prefers another process.
         self.nodes = [
-            Node("a", arbiters.key, arbiters.ports, self.votes),
-            Node("b", arbiters.key, arbiters.ports[::-1], self.votes),
+            Claimant("a", arbiters.key, arbiters.ports, self.votes),
+            Claimant("b", arbiters.key, arbiters.ports[::-1], self.votes),
         ]
 
     async def reached(self, what: Callable[[], bool], within: float = DEADLINE) -> None:
