@@ -135,6 +135,12 @@ class ClusterArbiter:
             self._holder_life = held.incarnation if held is not None else 0
         self._book = book
 
+    def adopt(self, book: VoteBook, life: int) -> None:
+        """Another keeper of the same record has written it, as on a disk that several share: `book` is what is on disk.
+        life: of the node that has the vote; 0 if that is not known."""
+        self._book = book
+        self._holder_life = life
+
     def report(self, now: float, node: str, incarnation: int, report: ArbiterReport) -> list[ArbiterEffect]:
         self._start(now)
         if (node, incarnation) in self._former:
@@ -216,7 +222,7 @@ class ClusterArbiter:
         stored: list[ArbiterEffect] = [Store(self._book)] if self._book != before else []
         voted = self._book.vote_epoch != before.vote_epoch or self._book.voter != before.voter
         answers: list[ArbiterEffect] = [
-            Answer(name, self._answer_to(name))
+            Answer(name, self.answer_to(name))
             for name, peer in self._peers.items()
             if name == reporter or (peer.connected and (voted or peer.refused.text != said[name]))
         ]
@@ -416,7 +422,8 @@ class ClusterArbiter:
             undead=tuple(name for name, peer in self._peers.items() if peer.lives),
         )
 
-    def _answer_to(self, name: str) -> ArbiterAnswer:
+    def answer_to(self, name: str) -> ArbiterAnswer:
+        """What a node that reported is answered now."""
         peer, book = self._peers[name], self._book
         granted = (
             book.voter and peer.report.claim > 0 and (book.vote_epoch, book.voted_for) == (peer.report.claim, name)

@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, metavar="S", help="run this one only")
     parser.add_argument("--nodes", type=int, metavar="N", help="that many nodes (else: as the seed says)")
     parser.add_argument("--no-arbiter", action="store_true", help="never an arbiter")
+    parser.add_argument("--arbiter", choices=("host", "disk"), help="always an arbiter, of this kind")
     parser.add_argument("--two-node", action="store_true", help="two nodes without an arbiter, fencing decides")
     parser.add_argument("--watchdog", action="store_true", help="nodes with watchdogs")
     parser.add_argument("--duration", type=float, metavar="S", help="seconds of faults in each run")
@@ -83,6 +84,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--nodes {options.nodes}: allowed are 2 to {MAX_NODES}")
     if options.two_node and options.nodes not in (None, 2):
         parser.error(f"--two-node with --nodes {options.nodes}: it means exactly 2")
+    if options.arbiter and (options.no_arbiter or options.two_node):
+        parser.error(f"--arbiter {options.arbiter}: not with --no-arbiter or --two-node")
     for name in ("seeds", "jobs"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} {getattr(options, name)}: at least 1")
@@ -104,7 +107,8 @@ def main(argv: list[str] | None = None) -> int:
         return _partitions(options.partitions, options.sample, options.first, options.no_arbiter, options.jobs)
     wanted = Wanted(
         nodes=options.nodes,
-        arbiter=False if options.no_arbiter else None,
+        arbiter=False if options.no_arbiter else True if options.arbiter else None,
+        arbiter_on_disk=options.arbiter == "disk" if options.arbiter else None,
         two_node=True if options.two_node else None,
         watchdog=True if options.watchdog else None,
     )

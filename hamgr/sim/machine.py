@@ -69,7 +69,7 @@ class Process:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.world = machine.world
-        self.incarnation = machine.disk.next_incarnation()
+        self.incarnation: int = machine.disk.next_incarnation()
         self.node = Node(
             machine.spec,
             machine.name,

@@ -21,6 +21,9 @@ from hamgr.sim.world import World
 DURATION = 60.0
 """Seconds of faults in a run, unless told."""
 
+ON_DISK = 0.35
+"""The share of the arbiters that are disks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -32,6 +35,7 @@ class Plan:
     faults: tuple[Fault, ...]
     started: tuple[str, ...]
     duration: float
+    arbiter_on_disk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,17 @@ def plan(seed: int, wanted: Wanted, duration: float | None = None) -> Plan:
     started = spec.names
     if rng.random() < 0.15:
         started = tuple(name for name in spec.names if rng.random() < 0.6) or spec.names[:1]
-    return Plan(seed, spec, conditions, tuple(random_faults(rng, spec, length)), started, length)
+    faults = tuple(random_faults(rng, spec, length))
+    on_disk = random.Random(f"{seed}/arbiter kind").random() < ON_DISK
+    if wanted.arbiter_on_disk is not None:
+        on_disk = wanted.arbiter_on_disk
+    return Plan(seed, spec, conditions, faults, started, length, spec.arbiter and on_disk)
 
 
 def run(what: Plan, faults: Sequence[Fault] | None = None, show: Callable[[str], None] | None = None) -> Outcome:
     """Run it, with other faults than its own if some are given."""
     trace = Trace(show)
-    world = World(what.spec, what.conditions, what.seed, trace)
+    world = World(what.spec, what.conditions, what.seed, trace, what.arbiter_on_disk)
     failure = None
     try:
         world.begin(what.faults if faults is None else faults, what.started)
@@ -82,6 +90,4 @@ def run(what: Plan, faults: Sequence[Fault] | None = None, show: Callable[[str],
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno} {where.name})"
         failure = Failure("exception", text, world.engine.now, tuple(trace.last))
-    return Outcome(
-        what.seed, failure, world.engine.now, trace.hexdigest(), trace.counts, world.checker.starts
-    )
+    return Outcome(what.seed, failure, world.engine.now, trace.hexdigest(), trace.counts, world.checker.starts)

@@ -55,6 +55,7 @@ class Scenario:
     seed: int
     started: tuple[str, ...]
     lines: tuple[Line, ...]
+    arbiter_on_disk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def read(path: Path) -> Scenario:
     """Raises ShapeError, TimelineError."""
     cluster = path / CLUSTER
     spec, run, conditions = read_spec(cluster)
-    known_table(f"{cluster}: [run]", run, {"seed"})
+    known_table(f"{cluster}: [run]", run, {"seed", "arbiter_on_disk"})
     known_table(f"{cluster}: [conditions]", conditions, {field.name for field in dataclasses.fields(Conditions)})
     weather: dict[str, Any] = {
         key: tuple(found) if isinstance(found, list) else found for key, found in conditions.items()
@@ -86,6 +87,7 @@ def read(path: Path) -> Scenario:
         run.get("seed", 1),
         tuple(name for name in spec.names if name not in absent),
         tuple(line for line in lines if line.words[0] != "absent"),
+        run.get("arbiter_on_disk", False),
     )
 
 
@@ -168,7 +170,7 @@ def _is_a(kind: str, word: str, spec: ClusterSpec) -> bool:
 def play(scenario: Scenario, show: Callable[[str], None] | None = None) -> Played:
     """Let it happen; the first expectation or invariant that does not hold ends it."""
     trace = Trace(show)
-    world = World(scenario.spec, scenario.conditions, scenario.seed, trace)
+    world = World(scenario.spec, scenario.conditions, scenario.seed, trace, scenario.arbiter_on_disk)
     failure = ""
     try:
         world.begin((), scenario.started)
@@ -233,7 +235,9 @@ def accept(scenario: Scenario, played: Played) -> None:
 
 def cluster_tables(plan: Plan) -> str:
     """What a cluster.toml says besides the cluster, to make a scenario begin as this run did."""
-    lines = ["[run]", f"seed = {plan.seed}", "", "[conditions]"]
+    lines = ["[run]", f"seed = {plan.seed}"]
+    lines += ["arbiter_on_disk = true"] if plan.arbiter_on_disk else []
+    lines += ["", "[conditions]"]
     for field in dataclasses.fields(Conditions):
         found: Any = getattr(plan.conditions, field.name)
         if found is not None:

@@ -29,6 +29,7 @@ class Wanted:
 
     nodes: int | None = None
     arbiter: bool | None = None
+    arbiter_on_disk: bool | None = None
     two_node: bool | None = None
     watchdog: bool | None = None
 

@@ -12,6 +12,7 @@ from hamgr.sim import faults
 from hamgr.sim.arbitration import STRANGER, WHO, Arbitration
 from hamgr.sim.conditions import CALM, Conditions
 from hamgr.sim.configs import Configs
+from hamgr.sim.diskarbitration import DiskArbitration
 from hamgr.sim.engine import Engine
 from hamgr.sim.faults import Fault
 from hamgr.sim.invariants import Checker
@@ -34,7 +35,12 @@ class World:
     """Each part draws from a generator of its own, so that what one part does changes little for the others."""
 
     def __init__(
-        self, spec: ClusterSpec, conditions: Conditions, seed: int | str, trace: Trace | None = None
+        self,
+        spec: ClusterSpec,
+        conditions: Conditions,
+        seed: int | str,
+        trace: Trace | None = None,
+        arbiter_on_disk: bool = False,
     ) -> None:
         self.spec = spec
         self.conditions = conditions
@@ -52,7 +58,8 @@ class World:
         self.operators = Operators(self)
         self.configs = Configs(self)
         self.power = Power(self)
-        self.arbitration = Arbitration(self) if spec.arbiter else None
+        kind: type[Arbitration | DiskArbitration] = DiskArbitration if arbiter_on_disk else Arbitration
+        self.arbitration = kind(self) if spec.arbiter else None
         self.stranger = Arbitration(self, STRANGER) if spec.arbiter else None
         self.astray: set[str] = set()
         """The nodes whose arbiter's address leads to the stranger: a store of its own, with votes of its own."""
@@ -103,7 +110,7 @@ class World:
 
     # -- the arbiter --------------------------------------------------------------------------------------------
 
-    def arbiter_of(self, node: str) -> Arbitration | None:
+    def arbiter_of(self, node: str) -> Arbitration | DiskArbitration | None:
         return self.stranger if node in self.astray else self.arbitration
 
     def lead(self, node: str, astray: bool) -> None:
