@@ -30,7 +30,7 @@ from hamgr.disk.records import (
     pill_place,
 )
 
-LOOK = 0.05
+LOOK = 0.02
 """Seconds between two looks at the victim's lease."""
 
 SHORTEST_PROOF = 1.0
@@ -128,8 +128,8 @@ class Victim:
         """The victim writes nothing more for the proven time. Raises OutcomeUnknown if it does."""
         proof = max(header.proven_ms / 1000, SHORTEST_PROOF)
         until = time.monotonic() + proof
-        while time.monotonic() < until:
-            time.sleep(LOOK)
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(LOOK, left))
             lease = self._lease(device, header, pill.slot)
             if lease != said:
                 raise OutcomeUnknown(f"{self._name} said that it dies, and goes on writing")
