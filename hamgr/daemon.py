@@ -60,6 +60,7 @@ from hamgr.store import StateStore, StoreError, Writer
 from hamgr.windows import FailbackWindows
 
 if TYPE_CHECKING:
+    from hamgr.diskarbiter import DiskSession
     from hamgr.health_checks import HealthChecks
 
 log = logging.getLogger("hamgr")
@@ -103,7 +104,7 @@ async def run(config: Config, node_name: str) -> int:
     push_desk = PushDesk(config, node_name, host, links, writer)
     history = FenceHistory(config, node_name, host, links, writer, store.history())
     history.recover(store.unhistoric())
-    arbiter = ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
+    arbiter = _arbiter_session(config, codec, host)
     identity = config.arbiter.identity if config.arbiter is not None else None
     renewal = Renewal(identity, config.path) if identity is not None else None
     fencer = FenceRunner(config, node_name)
@@ -223,6 +224,24 @@ def _health_checks(config: Config, health: Health) -> HealthChecks | None:
     from hamgr.health_checks import HealthChecks
 
     return HealthChecks(config.health_checks, health.checked)
+
+
+def _arbiter_session(config: Config, codec: Codec, host: Host) -> ArbiterSession | DiskSession | None:
+    arbiter = config.arbiter
+    if arbiter is None or not arbiter.disks:
+        return ArbiterSession.of(config, codec, host.arbiter_answered, host.arbiter_lost)
+    from hamgr.diskarbiter import DiskSession
+
+    return DiskSession(
+        arbiter.disks[codec.node],
+        config.spec.name,
+        codec.node,
+        codec.incarnation,
+        config.state_dir,
+        config.spec.timing.deadtime,
+        host.arbiter_answered,
+        host.arbiter_lost,
+    )
 
 
 def _guarding(config: Config, node: str, groups: Mapping[str, GroupRunner], host: Host) -> Guarding | None:

@@ -156,6 +156,7 @@ def _confirmed(node: str) -> bool:
 
 
 def check(args: argparse.Namespace) -> int:
+    from hamgr.cli import arbiter_disk
     from hamgr.config.local import check_local, examine_local, examine_warnings, local_warnings
     from hamgr.config.problems import ConfigError
     from hamgr.fencing.examine import examine
@@ -167,8 +168,10 @@ def check(args: argparse.Namespace) -> int:
         loaded = load(file, args.node)
         hurts = loaded.warnings
         if args.node:
-            if problems := check_local(loaded.config, loaded.node, RESOURCE_KINDS) or examine_local(
-                loaded.config, loaded.node, RESOURCE_KINDS, examine
+            if (
+                problems := check_local(loaded.config, loaded.node, RESOURCE_KINDS)
+                or examine_local(loaded.config, loaded.node, RESOURCE_KINDS, examine)
+                or arbiter_disk.problems(loaded.config, loaded.node)
             ):
                 raise ConfigError(tuple(map(loaded.located, problems)))
             hurts += local_warnings(loaded.config, loaded.node)

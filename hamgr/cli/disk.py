@@ -11,13 +11,15 @@ from typing import Any
 
 from hamgr.cli.commands import DONE, FAILED, config_path, load
 from hamgr.config import durations
-from hamgr.disk.device import Device, DeviceError
-from hamgr.disk.making import make
+from hamgr.disk.device import Device, DeviceError, voting_header
+from hamgr.disk.making import make, renew_votes
 from hamgr.disk.records import (
     BLOCK,
     LEASES,
     NOBODY,
     SLOTS,
+    VOTE_BLOCKS,
+    VOTES,
     Damaged,
     Header,
     Lease,
@@ -27,6 +29,7 @@ from hamgr.disk.records import (
     decode_pill,
     pill_place,
 )
+from hamgr.disk.votes import newest_slip
 
 SHORTEST_PROVEN = 2.0
 """Seconds: far above the moment that a node needs to take its word back, when it could not reset itself."""
@@ -63,7 +66,11 @@ def _init(args: argparse.Namespace) -> int:
         return FAILED
     # Exclusive: what is mounted, or part of a volume group, is in use (EBUSY).
     with Device(args.device, exclusive=True) as device:
-        header, done = make(device, spec.name, spec.names, round(proven * 1000), args.force)
+        if args.new_votes:
+            header = renew_votes(device, voting_header(device, spec.name))
+            done = f"{device.path}: all votes are forgotten; the arbiter learns anew from the nodes before it votes"
+        else:
+            header, done = make(device, spec.name, spec.names, round(proven * 1000), args.force)
     print(json.dumps(_header_facts(args.device, header)) if args.json else done)
     return DONE
 
@@ -98,13 +105,32 @@ def _show(args: argparse.Namespace) -> int:
         polls = [lease.poll_ms / 1000 for lease in before if isinstance(lease, Lease)]
         time.sleep(min(max([SHORTEST_LOOK, *(2 * poll for poll in polls)]), LONGEST_LOOK))
         header, leases, pills = _read(device)
+        votes = _votes(device, header)
     slots = []
     for slot, node in enumerate(header.nodes):
         earlier = before[slot] if slot < len(before) else None
-        slots.append({"slot": slot, "node": node, **_slot_facts(earlier, leases[slot], pills[slot])})
-    facts = {**_header_facts(args.device, header), "slots": slots}
+        facts = _slot_facts(earlier, leases[slot], pills[slot])
+        slots.append({"slot": slot, "node": node, **facts, "vote": votes[slot] if votes else None})
+    facts = {**_header_facts(args.device, header), "arbiter": header.votes != NOBODY, "slots": slots}
     print(json.dumps(facts)) if args.json else _print(facts)
     return DONE
+
+
+def _votes(device: Device, header: Header) -> list[dict[str, Any] | None]:
+    """What each slot says of the arbiter's vote; an empty list for a disk without it."""
+    if header.votes == NOBODY:
+        return []
+    blocks = device.read(VOTES, SLOTS * VOTE_BLOCKS)
+    found: list[dict[str, Any] | None] = []
+    for slot in range(len(header.nodes)):
+        try:
+            slip = newest_slip(blocks[slot * VOTE_BLOCKS * BLOCK :], header.votes, slot).slip
+        except Damaged as error:
+            found.append({"damaged": str(error)})
+            continue
+        facts = None if slip is None else {"epoch": slip.epoch, "for": slip.value, "decided": slip.decided}
+        found.append(facts)
+    return found
 
 
 def _header_facts(path: str, header: Header) -> dict[str, Any]:
@@ -152,6 +178,18 @@ def _print(facts: dict[str, Any]) -> None:
             print(f"{slot['slot']:<5} {slot['node']:<12} {moves:<9} {slot['state']:<9} {at}")
         if (pill := slot["pill"]) is not None:
             print(f"      pill: {_pill_text(pill, slot['node'])}")
+        if (vote := slot["vote"]) is not None:
+            print(f"      arbiter: {_vote_text(vote)}")
+
+
+def _vote_text(vote: dict[str, Any]) -> str:
+    if "damaged" in vote:
+        return f"{vote['damaged']}; `hamgr disk init --new-votes` forgets all votes"
+    if vote["decided"]:
+        return f"the vote of epoch {vote['epoch']} is {vote['for']}'s"
+    if vote["for"]:
+        return f"votes for {vote['for']} in epoch {vote['epoch']}, undecided"
+    return f"votes above epoch {vote['epoch']}"
 
 
 def _pill_text(pill: dict[str, Any], node: str) -> str:

@@ -124,6 +124,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     disk.add_argument("node", nargs="?", default="", help="(clear) whose pill; by default all")
     disk.add_argument("--proven", default="", metavar="TIME", help="(init) silence that proves a death that was told")
     disk.add_argument("--force", action="store_true", help="(init) overwrite what is there")
+    disk.add_argument("--new-votes", action="store_true", help="(init) forget the arbiter's votes, which are damaged")
     lab = command("lab", _lab, "a real cluster in network namespaces on this machine", json=False)
     if "lab" in words:
         from hamgr.lab.cli import add_arguments

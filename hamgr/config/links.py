@@ -119,13 +119,13 @@ def _link(
         nodes=nodes,
         port=table.number("port", DEFAULT_LINK_PORT, 1, addresses.HIGHEST_PORT) if "port" in keys else 0,
         addresses={node: found[name] for node, found in of_node.items() if name in found},
-        interfaces=_per_node(table, "interface", nodes, addresses.check_interface, shared_medium)
+        interfaces=per_node(table, "interface", nodes, addresses.check_interface, shared_medium)
         if "interface" in keys
         else {},
         group=group,
         ttl=table.number("ttl", 1, 0, HIGHEST_TTL) if "ttl" in keys else 1,
         loop=table.flag("loop", False) if "loop" in keys else False,
-        devices=_per_node(table, "device", nodes, _check_device(kind), True) if "device" in keys else {},
+        devices=per_node(table, "device", nodes, check_device(kind), True) if "device" in keys else {},
         baud=_baud(table) if "baud" in keys else DEFAULT_BAUD,
         poll=_poll(table, times) if "poll" in keys else 0.0,
         reset=table.text("reset", check=_check_reset) if "reset" in keys else "",
@@ -135,7 +135,7 @@ def _link(
     return link
 
 
-def _per_node(
+def per_node(
     table: Table, key: str, nodes: tuple[str, ...], check: Callable[[str], str], required: bool
 ) -> dict[str, str]:
     """One text for all nodes, or a table with a text for each: { a = "eth0", b = "enp3s0" }."""
@@ -149,7 +149,7 @@ def _per_node(
     return dict.fromkeys(nodes, text) if text else {}
 
 
-def _check_device(kind: str) -> Callable[[str], str]:
+def check_device(kind: str) -> Callable[[str], str]:
     return lambda value: "" if value.startswith("/") else DEVICES[kind]
 
 

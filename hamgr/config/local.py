@@ -100,7 +100,7 @@ def _not_here(config: Config, node: str) -> Iterator[tuple[str, str]]:
 
 def _arbiters(config: Config) -> Iterator[tuple[str, str]]:
     """Each address of the arbiter, asked at once: the second one is of use only if it answers before it is needed."""
-    if config.arbiter is None:
+    if config.arbiter is None or config.arbiter.disks:
         return
     places = config.arbiter.places
     with ThreadPoolExecutor(len(places)) as asking:

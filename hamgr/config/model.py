@@ -128,17 +128,20 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ArbiterConfig:
-    """more: further addresses with their ports, of other processes over the same store, tried in this order. identity:
-    the file that `hamgr join` made; None: the cluster's own key opens what is said."""
+    """A host with an address, or a disk that all nodes reach. more: further addresses with their ports, of other
+    processes over the same store, tried in this order. identity: the file that `hamgr join` made; None: the cluster's
+    own key opens what is said. disks: node name -> the device; empty for a host."""
 
     address: str
     port: int = DEFAULT_ARBITER_PORT
     more: tuple[tuple[str, int], ...] = ()
     identity: Path | None = None
+    disks: dict[str, str] = field(default_factory=dict)
 
     @property
     def places(self) -> tuple[tuple[str, int], ...]:
-        return ((self.address, self.port), *self.more)
+        """None for a disk."""
+        return () if self.disks else ((self.address, self.port), *self.more)
 
 
 @dataclass(frozen=True, slots=True)

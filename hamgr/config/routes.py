@@ -61,9 +61,7 @@ def read(root: Table, nodes: Collection[str], links: Collection[LinkConfig]) -> 
     return tuple(found)
 
 
-def _of_table(
-    name: str, table: Table, nodes: Collection[str], links: Collection[LinkConfig]
-) -> Iterator[RouteConfig]:
+def _of_table(name: str, table: Table, nodes: Collection[str], links: Collection[LinkConfig]) -> Iterator[RouteConfig]:
     given = table.texts("nodes", (), "an array of node names")
     for node in given:
         if node not in nodes:

@@ -257,6 +257,22 @@ ARBITER_ADDRESSES = 'IP addresses, with a port if need be: ["10.0.9.10", "10.0.9
 
 
 def _arbiter(table: Table, nodes: Collection[str]) -> tuple[ArbiterConfig, str]:
+    if "disk" not in table.values:
+        arbiter = _arbiter_host(table)
+    else:
+        for key in ("address", "addresses", "port", "identity"):
+            table.take(key, None, _not_beside_a_disk)
+        arbiter = ArbiterConfig("", disks=links.per_node(table, "disk", tuple(nodes), links.check_device("disk"), True))
+    tie_breaker = table.choice("tie_breaker", "", nodes)
+    table.finish()
+    return arbiter, tie_breaker
+
+
+def _not_beside_a_disk(value: Any) -> None:
+    raise ValueError("a host (address, port) or a disk, not both")
+
+
+def _arbiter_host(table: Table) -> ArbiterConfig:
     def convert(value: Any) -> tuple[str, int | None]:
         if not isinstance(value, str):
             raise ValueError(addresses.ADDRESS)
@@ -272,7 +288,7 @@ def _arbiter(table: Table, nodes: Collection[str]) -> tuple[ArbiterConfig, str]:
 
     nothing: tuple[str, int | None] = ("", None)
     if "addresses" not in table.values:
-        places = [table.take("address", nothing, convert, addresses.ADDRESS)]
+        places = [table.take("address", nothing, convert, f"{addresses.ADDRESS}, or a `disk` in its place")]
     else:
         places = table.take("addresses", [nothing], convert_all, ARBITER_ADDRESSES)
         if "address" in table.values:
@@ -283,10 +299,8 @@ def _arbiter(table: Table, nodes: Collection[str]) -> tuple[ArbiterConfig, str]:
     identity = table.optional_path("identity")
     usual = DEFAULT_ARBITER_PORT if identity is None else DEFAULT_ARBITER_TLS_PORT
     port = table.number("port", usual, 1, addresses.HIGHEST_PORT)
-    tie_breaker = table.choice("tie_breaker", "", nodes)
-    table.finish()
     first, *more = [(address, own or port) for address, own in places]
-    return ArbiterConfig(*first, tuple(more), identity), tie_breaker
+    return ArbiterConfig(*first, tuple(more), identity)
 
 
 def _fence_devices(root: Table, nodes: Collection[str]) -> tuple[FenceDeviceConfig, ...]:

@@ -9,7 +9,7 @@ import stat
 import struct
 from types import TracebackType
 
-from hamgr.disk.records import BLOCK, BLOCKS, HEADERS, Header, newest_header
+from hamgr.disk.records import BLOCK, BLOCKS, BLOCKS_WITH_VOTES, HEADERS, NOBODY, Header, newest_header
 
 _BLKSSZGET = 0x1268
 """linux/fs.h: the size of a logical sector."""
@@ -40,7 +40,11 @@ class Device:
             os.close(self._file)
             raise
         # O_DIRECT wants the memory aligned too: a map begins at a page (open(2)).
-        self._buffer = mmap.mmap(-1, BLOCKS * BLOCK)
+        self._buffer = mmap.mmap(-1, BLOCKS_WITH_VOTES * BLOCK)
+
+    @property
+    def has_room_for_votes(self) -> bool:
+        return self.size >= BLOCKS_WITH_VOTES * BLOCK
 
     def read(self, place: int, count: int = 1) -> bytes:
         with memoryview(self._buffer) as whole, whole[: count * BLOCK] as part:
@@ -50,9 +54,16 @@ class Device:
             return bytes(part)
 
     def write(self, place: int, blocks: bytes) -> None:
+        self._write(place, blocks, 0)
+
+    def write_through(self, place: int, blocks: bytes) -> None:
+        """As `write`, and out of the disk's own cache too when it returns."""
+        self._write(place, blocks, os.RWF_DSYNC)
+
+    def _write(self, place: int, blocks: bytes, flags: int) -> None:
         with memoryview(self._buffer) as whole, whole[: len(blocks)] as part:
             part[:] = blocks
-            put = os.pwritev(self._file, [part], place * BLOCK)
+            put = os.pwritev(self._file, [part], place * BLOCK, flags)
             if put != len(part):
                 raise OSError(0, f"short write: {put} of {len(part)} bytes at block {place}")
 
@@ -84,4 +95,19 @@ def header_for(device: Device, cluster: str) -> Header:
         raise DeviceError(f"{device.path} has no hamgr header: `hamgr disk init {device.path}` once, on one node")
     if header.cluster != cluster:
         raise DeviceError(f"{device.path} is of cluster {header.cluster!r}, ours is {cluster!r}")
+    return header
+
+
+def voting_header(device: Device, cluster: str) -> Header:
+    """As `header_for`, of a device that is also the cluster's arbiter."""
+    header = header_for(device, cluster)
+    if header.votes == NOBODY and not device.has_room_for_votes:
+        raise DeviceError(
+            f"{device.path} has {device.size} bytes, and as the arbiter it needs {BLOCKS_WITH_VOTES * BLOCK}: enlarge"
+            f" it, then `hamgr disk init {device.path}` once, on one node"
+        )
+    if header.votes == NOBODY:
+        raise DeviceError(
+            f"{device.path} was made without the arbiter's vote: `hamgr disk init {device.path}` once, on one node"
+        )
     return header

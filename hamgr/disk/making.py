@@ -13,9 +13,12 @@ from hamgr.disk.device import Device, DeviceError
 from hamgr.disk.records import (
     BLOCK,
     BLOCKS,
+    BLOCKS_WITH_VOTES,
     HEADERS,
     LEASES,
+    NOBODY,
     SLOTS,
+    VOTES,
     Damaged,
     Header,
     blank,
@@ -41,9 +44,10 @@ def make(device: Device, cluster: str, nodes: Sequence[str], proven_ms: int, for
         return _extend(device, old, nodes, proven_ms)
     if not force and (found := [damage] * bool(damage) or _foreign(device, old)):
         raise DeviceError(f"{device.path} holds {' and '.join(found)}; --force overwrites it")
-    header = Header(cluster, os.urandom(16), tuple(nodes), proven_ms, made_us=time.time_ns() // 1000)
+    votes = os.urandom(16) if device.has_room_for_votes else NOBODY
+    header = Header(cluster, os.urandom(16), tuple(nodes), proven_ms, made_us=time.time_ns() // 1000, votes=votes)
     # Nothing of a header before all behind it is empty.
-    device.write(0, blank() * BLOCKS)
+    device.write(0, blank() * (BLOCKS_WITH_VOTES if device.has_room_for_votes else BLOCKS))
     _write(device, header)
     return header, f"{device.path} is a disk of cluster {cluster} now, with slots for {', '.join(nodes)}"
 
@@ -57,16 +61,34 @@ def _extend(device: Device, old: Header, nodes: Sequence[str], proven_ms: int) -
             names.append(node)
         else:
             names[next(slot for slot, name in enumerate(names) if name not in nodes)] = node
-    header = dataclasses.replace(old, nodes=tuple(names), proven_ms=proven_ms, serial=old.serial + 1)
+    adds_votes = old.votes == NOBODY and device.has_room_for_votes
+    votes = os.urandom(16) if adds_votes else old.votes
+    header = dataclasses.replace(old, nodes=tuple(names), proven_ms=proven_ms, serial=old.serial + 1, votes=votes)
     if dataclasses.replace(header, serial=old.serial) == old:
         return old, f"{device.path} is a disk of cluster {old.cluster} already; nothing to do"
+    if adds_votes:
+        device.write(VOTES, blank() * (BLOCKS_WITH_VOTES - VOTES))
     for node in new:
         slot = header.nodes.index(node)
         device.write(LEASES + slot, blank())
         device.write(LEASES + SLOTS + slot, blank())
     _write(device, header)
-    more = f"has slots for {', '.join(new)} too now" if new else f"has a proven time of {proven_ms} ms now"
-    return header, f"{device.path}, a disk of cluster {old.cluster}, {more}"
+    more = [f"slots for {', '.join(new)} too"] if new else []
+    more += ["room for the arbiter's vote"] if adds_votes else []
+    more += [f"a proven time of {proven_ms} ms"] if proven_ms != old.proven_ms else []
+    return header, f"{device.path}, a disk of cluster {old.cluster}, has {' and '.join(more)} now"
+
+
+def renew_votes(device: Device, header: Header) -> Header:
+    """Forget the arbiter's votes, which may be damaged: it learns anew before it votes.
+
+    The header comes first. Whoever reads a slot, and then finds the header that he knew, has read what was there.
+    """
+    renewed = dataclasses.replace(header, serial=header.serial + 1, votes=os.urandom(16))
+    _write(device, renewed)
+    device.write(VOTES, blank() * (BLOCKS_WITH_VOTES - VOTES))
+    device.sync()
+    return renewed
 
 
 def _write(device: Device, header: Header) -> None:

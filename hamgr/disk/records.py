@@ -4,6 +4,7 @@
     block 16..31   a lease for each slot, which only the node of the slot writes
     block 32..47   a poison pill for each slot, which only others write
     block 64..     a ring of frames for each slot, written by its node
+    block 1088..   the arbiter's vote (`hamgr.disk.votes`), where the disk has room for it
 
 A block is 4096 bytes, a whole number of sectors on every disk. It ends with a digest of itself and of its place, so
 that a torn write, flipped bits and a block that belongs elsewhere are all seen.
@@ -28,19 +29,27 @@ PILLS = LEASES + SLOTS
 RINGS = 64
 BLOCKS = RINGS + SLOTS * CELLS
 """What a device must have at least: 4.25 MiB."""
+VOTES = BLOCKS
+VOTE_BLOCKS = 3
+"""Of each slot: its slip, twice, and its claim."""
+STATES = VOTES + SLOTS * VOTE_BLOCKS
+STATE_BLOCKS = 4
+"""Of one copy of a cluster state; a slot has two."""
+BLOCKS_WITH_VOTES = STATES + SLOTS * 2 * STATE_BLOCKS
+"""What a device must have that is also the arbiter: 4.94 MiB."""
 
 VERSION = 1
 NAME_BYTES = 64
 NOBODY = bytes(16)
 """Where an id could stand, and none does."""
 
-_DIGEST = 16
+DIGEST = 16
 _HEADER_MAGIC, _LEASE_MAGIC, _PILL_MAGIC, _CELL_MAGIC = b"hamgrDSK", b"hamgrLSE", b"hamgrPIL", b"hamgrFRM"
 _HEADER = struct.Struct("<8sHI")
 _LEASE = struct.Struct("<8s16sB16s16sQQqIB16s")
 _PILL = struct.Struct("<8s16sB16s16sqB64s")
 _CELL = struct.Struct("<8s16sQHHH")
-PAYLOAD = BLOCK - _DIGEST - _CELL.size
+PAYLOAD = BLOCK - DIGEST - _CELL.size
 """Bytes of frames in a cell."""
 
 
@@ -56,7 +65,8 @@ class OtherVersion(Damaged):
 class Header:
     """Whose device it is. nodes: by slot. serial: of this header; each change has a higher one.
 
-    proven_ms: how long a lease must not have moved after it said that its node dies, until that is believed.
+    proven_ms: how long a lease must not have moved after it said that its node dies, until that is believed. votes: of
+    whose making the arbiter's part is; NOBODY without one. What an earlier one left there counts as empty.
     """
 
     cluster: str
@@ -65,6 +75,7 @@ class Header:
     proven_ms: int
     serial: int = 1
     made_us: int = 0
+    votes: bytes = NOBODY
 
     def slot(self, node: str) -> int | None:
         return self.nodes.index(node) if node in self.nodes else None
@@ -135,16 +146,17 @@ def encode_header(header: Header, place: int) -> bytes:
         "proven_ms": header.proven_ms,
         "serial": header.serial,
         "made_us": header.made_us,
+        "votes": header.votes.hex(),
     }
     text = json.dumps(values, ensure_ascii=False).encode()
-    return _sealed(_HEADER.pack(_HEADER_MAGIC, VERSION, len(text)) + text, place)
+    return sealed(_HEADER.pack(_HEADER_MAGIC, VERSION, len(text)) + text, place)
 
 
 def decode_header(block: bytes, place: int) -> Header | None:
     """The header; None where nothing of hamgr is. Raises Damaged."""
     if not block.startswith(_HEADER_MAGIC):
         return None
-    _check(block, place, "header")
+    check_seal(block, place, "header")
     _, version, length = _HEADER.unpack_from(block)
     if version != VERSION:
         raise OtherVersion(f"a header of version {version}, allowed {VERSION}")
@@ -157,10 +169,12 @@ def decode_header(block: bytes, place: int) -> Header | None:
             int(values["proven_ms"]),
             int(values["serial"]),
             int(values["made_us"]),
+            # Disks that older versions made have none.
+            bytes.fromhex(values.get("votes", NOBODY.hex())),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"a header that makes no sense: {error}") from None
-    if len(header.uuid) != len(NOBODY) or len(header.nodes) > SLOTS:
+    if {len(header.uuid), len(header.votes)} != {len(NOBODY)} or len(header.nodes) > SLOTS:
         raise Damaged("a header that makes no sense")
     return header
 
@@ -199,14 +213,14 @@ def encode_lease(lease: Lease) -> bytes:
         *(_LEASE_MAGIC, lease.uuid, lease.slot, lease.life, lease.boot, lease.beat, lease.newest, lease.at_us),
         *(lease.poll_ms, lease.state, lease.acknowledged),
     )
-    return _sealed(head, lease_place(lease.slot))
+    return sealed(head, lease_place(lease.slot))
 
 
 def decode_lease(block: bytes, uuid: bytes, slot: int) -> Lease | None:
     """The lease in a slot of the device with this uuid; None for an empty slot. Raises Damaged."""
     if block == blank():
         return None
-    _check(block, lease_place(slot), "lease")
+    check_seal(block, lease_place(slot), "lease")
     magic, *values = _LEASE.unpack_from(block)
     if magic != _LEASE_MAGIC or values[0] != uuid or values[1] != slot:
         raise Damaged("a lease of another device or slot")
@@ -230,14 +244,14 @@ def encode_pill(pill: Pill) -> bytes:
         len(sender),
         sender.ljust(NAME_BYTES, b"\0"),
     )
-    return _sealed(head, pill_place(pill.slot))
+    return sealed(head, pill_place(pill.slot))
 
 
 def decode_pill(block: bytes, uuid: bytes, slot: int) -> Pill | None:
     """The pill in a slot; None for none. Raises Damaged."""
     if block == blank():
         return None
-    _check(block, pill_place(slot), "pill")
+    check_seal(block, pill_place(slot), "pill")
     magic, found, its_slot, nonce, life, at_us, length, sender = _PILL.unpack_from(block)
     if magic != _PILL_MAGIC or found != uuid or its_slot != slot:
         raise Damaged("a pill of another device or slot")
@@ -247,28 +261,30 @@ def decode_pill(block: bytes, uuid: bytes, slot: int) -> Pill | None:
 def encode_cell(slot: int, cell: Cell) -> bytes:
     assert len(cell.payload) <= PAYLOAD, f"{len(cell.payload)} bytes in a cell"
     head = _CELL.pack(_CELL_MAGIC, cell.life, cell.number, cell.part, cell.parts, len(cell.payload))
-    return _sealed(head + cell.payload, cell_place(slot, cell.number))
+    return sealed(head + cell.payload, cell_place(slot, cell.number))
 
 
 def decode_cell(block: bytes, slot: int, number: int) -> Cell:
     """The cell with this number, in the ring of this slot. Raises Damaged for all else that may be there."""
-    _check(block, cell_place(slot, number), "frame")
+    check_seal(block, cell_place(slot, number), "frame")
     magic, life, its_number, part, parts, length = _CELL.unpack_from(block)
     if magic != _CELL_MAGIC or its_number != number or length > PAYLOAD:
         raise Damaged(f"frame {its_number} where {number} was looked for")
     return Cell(life, its_number, part, parts, block[_CELL.size : _CELL.size + length])
 
 
-def _sealed(head: bytes, place: int) -> bytes:
-    assert len(head) <= BLOCK - _DIGEST, f"{len(head)} bytes in a block"
-    content = head.ljust(BLOCK - _DIGEST, b"\0")
+def sealed(head: bytes, place: int) -> bytes:
+    """A whole block for this place."""
+    assert len(head) <= BLOCK - DIGEST, f"{len(head)} bytes in a block"
+    content = head.ljust(BLOCK - DIGEST, b"\0")
     return content + _digest(content, place)
 
 
-def _check(block: bytes, place: int, what: str) -> None:
-    if len(block) != BLOCK or block[-_DIGEST:] != _digest(block[:-_DIGEST], place):
+def check_seal(block: bytes, place: int, what: str) -> None:
+    """Raises Damaged."""
+    if len(block) != BLOCK or block[-DIGEST:] != _digest(block[:-DIGEST], place):
         raise Damaged(f"a damaged {what} in block {place}: torn, or overwritten by something else")
 
 
 def _digest(content: bytes, place: int) -> bytes:
-    return hashlib.blake2s(content, digest_size=_DIGEST, salt=place.to_bytes(8, "little")).digest()
+    return hashlib.blake2s(content, digest_size=DIGEST, salt=place.to_bytes(8, "little")).digest()

@@ -46,7 +46,7 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
         f'state_dir = "{layout.here}/state"',
         f'admin_socket = "{layout.here}/admin.sock"',
     ]
-    if not options.arbiter and options.nodes == 2:
+    if not options.arbiter and not options.arbiter_disk and options.nodes == 2:
         lines.append("two_node = true")
     if options.realtime:
         lines.append("realtime = true")
@@ -59,8 +59,9 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
     lines += ["", "[timing]"]
     for name in ("keepalive", "warntime", "deadtime", "initdead", "lease"):
         lines.append(f'{name} = "{getattr(options, name)}"')
-    if options.arbiter:
-        lines += ["", "[arbiter]", f'address = "{ARBITER_ADDRESS}"']
+    if options.arbiter or options.arbiter_disk:
+        where = f"disk = {layout.placed(options.arbiter_disk)}" if options.arbiter_disk else ""
+        lines += ["", "[arbiter]", where or f'address = "{ARBITER_ADDRESS}"']
         lines += [f'settle = "{options.settle}"', 'tie_breaker = "a"']
         lines += [f'identity = "{layout.here}/arbiter.identity"'] if options.enrolled else []
     for name in options.links:

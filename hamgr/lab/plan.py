@@ -56,12 +56,14 @@ class Options:
     of them. boot: a shell script that each node runs before its daemon, at every boot; NODE, HERE (its own disk) and
     LAB (the lab's directory, the same for all) are in its environment. scripts: programs that are put into the lab's
     directory, text by name. In all of them, @HERE@ and @LAB@ stand for those paths. shared_disk: the size ("128M") of a
-    disk that all nodes reach as `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. With a `disk` link it
-    is "8M", if not given, and initialised for that in place of the ext4. ha_dir: nodes run from Heartbeat's files, and
-    `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of those, on each node itself.
+    disk that all nodes reach as `SHARED_DISK` (@DISK@), with an empty ext4 on it; "" for none. With a `disk` link, or
+    an `arbiter_disk`, it is "8M", if not given, and initialised for that in place of the ext4. ha_dir: nodes run from
+    Heartbeat's files, and `groups` is a haresources. imported: they run from the TOML that `hamgr import` makes of
+    those, on each node itself.
     fence_check_interval "": as hamgr chooses. cluster: more lines of the table [cluster].
     watchdog: the time-out of one that each node has; "" for none. What it resets stays off. enrolled: the arbiter knows
     no cluster yet; `hamgr-arbiter enroll lab` there, and `hamgr join TOKEN` on the nodes.
+    arbiter_disk: the arbiter is this disk, as TOML ('"@DISK@"', or a table by node), and no third host; "" for none.
     """
 
     nodes: int = 2
@@ -97,19 +99,23 @@ class Options:
     cluster: str = ""
     watchdog: str = ""
     enrolled: bool = False
+    arbiter_disk: str = ""
 
     def __post_init__(self) -> None:
         for link in self.links:
             if link not in LINKS:
                 raise ValueError(f"no link {link!r} in a lab; allowed: {', '.join(LINKS)}")
-        if self.has_disk_link and not self.shared_disk:
+        if self.arbiter_disk:
+            object.__setattr__(self, "arbiter", False)
+        if self.needs_hamgr_disk and not self.shared_disk:
             object.__setattr__(self, "shared_disk", DISK_FOR_LINKS)
         if not 2 <= self.nodes <= len(NODE_NAMES):
             raise ValueError(f"a lab has 2 to {len(NODE_NAMES)} nodes, not {self.nodes}")
 
     @property
-    def has_disk_link(self) -> bool:
-        return any(LINKS[link].network == DISK for link in self.links)
+    def needs_hamgr_disk(self) -> bool:
+        """The shared disk is for hamgr itself."""
+        return "@DISK@" in self.arbiter_disk or any(LINKS[link].network == DISK for link in self.links)
 
     @property
     def node_names(self) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ _RELEASE_CHECK = 0.005
 
 def provide(layout: Layout, options: Options, environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], int]:
     """Start the process that provides the disk, which lasts for as long as anybody holds the returned descriptor."""
-    use = LINK if options.has_disk_link else EXT4
+    use = LINK if options.needs_hamgr_disk else EXT4
     command = [sys.executable, "-m", "hamgr.lab.shareddisk", str(layout.directory), options.shared_disk, use]
     inside, lifeline = os.pipe()
     with layout.log("shareddisk").open("ab") as log:

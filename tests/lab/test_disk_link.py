@@ -8,23 +8,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from clusters import FAST, kinds, watched
-from hung_disk import HungDisk, why_no_hung_disk
+from disk_array import array
+from hung_disk import why_no_hung_disk
 
 from hamgr.config.toml import load
 from hamgr.core.events import FenceOutcome
 from hamgr.disk.device import Device, header_for
-from hamgr.disk.making import make
 from hamgr.disk.records import Lease, encode_lease, lease_place
 from hamgr.fencing.runner import FenceRunner
 from hamgr.lab.lab import Lab
 from hamgr.lab.plan import VIP
-from hamgr.lab.shareddisk import attach, detach
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
@@ -68,33 +66,6 @@ def test_a_disk_alone_carries_a_whole_failover(lab: Callable[..., Lab], shared_d
         cluster.node("a").power_on()
         prober.wait_for_answer("a", 40)
         cluster.wait_for_owner("a")
-
-
-@dataclass(frozen=True)
-class Array:
-    """A disk that a reaches through a server which can be stopped, and b directly."""
-
-    hung: HungDisk
-    devices: dict[str, str]
-
-
-@contextmanager
-def array(tmp_path: Path) -> Iterator[Array]:
-    real = tmp_path / "real"
-    real.mkdir()
-    image = real / "disk.img"
-    with image.open("wb") as file:
-        file.truncate(8 << 20)
-    with ExitStack() as stack:
-        # Nothing is cached on the way: what b writes into the file is what a reads.
-        hung = stack.enter_context(HungDisk(real, tmp_path / "served", "direct_io"))
-        devices = {}
-        for node, path in (("a", hung.at / image.name), ("b", image)):
-            devices[node] = attach(path)
-            stack.callback(detach, devices[node])
-        with Device(devices["b"]) as device:
-            make(device, "lab", ("a", "b"), 3000, force=False)
-        yield Array(hung, devices)
 
 
 def array_link(cluster: Lab, node: str) -> tuple[bool, str]:

@@ -110,3 +110,8 @@ def test_a_group_whose_resources_change_or_go_must_be_stopped_and_one_that_gets_
     assert of(BEFORE.partition("[group.web]")[0]) == (("web",), ())
     assert of(BEFORE + PING) == ((), ("web",))
     assert of(BEFORE.replace("[group.web]", "[group.web]\nenabled = false")) == ((), ())
+
+
+def test_a_node_may_come_to_a_cluster_whose_arbiter_is_a_disk() -> None:
+    before = BEFORE.replace('address = "10.0.9.10"', 'disk = "/dev/disk/by-id/one"')
+    assert [*impossible(config(before), config(before + C))] == []

@@ -159,8 +159,7 @@ def test_groups_have_the_mode_of_the_cluster_unless_they_say_another(tmp_path: P
     assert [load(file).spec.mode, load(file).spec.group("web").mode] == [Mode.AUTOMATIC, Mode.MANUAL]
     (sentence,) = changed(tmp_path, ("[cluster]", '[cluster]\nmode = "ask"\ntakeover_delay = "5s"'))
     assert sentence == (
-        'cluster.takeover_delay: found "5s", '
-        "allowed none with mode = \"ask\": a human is waited for as long as it takes"
+        'cluster.takeover_delay: found "5s", allowed none with mode = "ask": a human is waited for as long as it takes'
     )
 
 
@@ -208,6 +207,43 @@ def test_an_arbiter_may_have_several_addresses(tmp_path: Path) -> None:
         ),
     ):
         assert changed(tmp_path, ('address = "10.77.9.10"', wrong)) == [sentence]
+
+
+def test_the_arbiter_is_a_host_or_a_disk(tmp_path: Path) -> None:
+    host = 'address = "10.77.9.10"'
+    file = tmp_path / "hamgr.toml"
+    file.write_text(EXAMPLE.read_text().replace(host, 'disk = "/dev/sdb1"'))
+    config = load(file)
+    assert config.spec.arbiter
+    assert config.arbiter is not None
+    assert config.arbiter.disks == {"a": "/dev/sdb1", "b": "/dev/sdb1"}
+    file.write_text(EXAMPLE.read_text().replace(host, 'disk = { a = "/dev/sdb1", b = "/dev/sdc1" }'))
+    each = load(file).arbiter
+    assert each is not None
+    assert each.disks == {"a": "/dev/sdb1", "b": "/dev/sdc1"}
+
+
+@pytest.mark.parametrize(
+    ("instead", "sentence"),
+    [
+        (
+            'address = "10.77.9.10"\ndisk = "/dev/sdb1"',
+            'arbiter.address: found "10.77.9.10", allowed a host (address, port) or a disk, not both',
+        ),
+        (
+            'disk = "sdb1"',
+            'arbiter.disk: found "sdb1", allowed a disk that all nodes reach, or a partition of one, such as '
+            '"/dev/disk/by-id/..."',
+        ),
+        (
+            "",
+            "arbiter.address: found nothing, allowed an IPv4 or IPv6 address (names would need a DNS server when the "
+            "network fails), or a `disk` in its place",
+        ),
+    ],
+)
+def test_an_arbiter_that_is_neither_has_its_sentence(tmp_path: Path, instead: str, sentence: str) -> None:
+    assert changed(tmp_path, ('address = "10.77.9.10"', instead)) == [sentence]
 
 
 def test_two_nodes_without_arbiter_imply_two_node_and_warn(tmp_path: Path) -> None:
