@@ -45,6 +45,13 @@ PROOF_TIME = 4.0
 PROVEN_DEADTIMES = 2
 """Of a shared disk, as `hamgr disk init` makes it."""
 
+_WITHOUT_ON = {
+    "fence_hamgr_disk": "a node that swallowed its pill was only reset, and boots by itself",
+    "fence_hamgr_ssh": "a node that was reset by it boots by itself, and one that was powered off stays off",
+    "fence_hamgr_manual": "a human switches the node on",
+}
+"""Agents that can't switch a node on again, and what comes of it."""
+
 
 def warnings(config: Config) -> list[ConfigWarning]:
     """All of them, in the order of the file's sections."""
@@ -167,6 +174,12 @@ def _fencing(config: Config) -> Iterator[tuple[str, str]]:
         agent = device.agent.rpartition("/")[2]
         if agent in _WEAK_AGENTS:
             yield f"fence.{device.name}.agent", _WEAK_AGENTS[agent].format(node=device.node)
+        if config.fence_reboots and agent in _WITHOUT_ON:
+            yield (
+                f"fence.{device.name}.agent",
+                f'fence_action = "reboot" switches nothing on with {agent}: {_WITHOUT_ON[agent]}; for the rest, give '
+                f"node {device.node} a device that can, in the same level",
+            )
         if agent == _MANUAL:
             yield from _manual(config, device)
         if agent == "fence_hamgr_disk" and not any(link.reset and device.node in link.nodes for link in config.links):

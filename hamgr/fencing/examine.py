@@ -51,6 +51,8 @@ async def _of_device(
     if isinstance(metadata, str):
         return device.name, [("agent", metadata, "a fence agent with the ClusterLabs API")]
     found = [(f"options.{name}", what, allowed) for name, what, allowed in problems(metadata, device.options)]
+    if device.unfence and "on" not in metadata.actions:
+        found.append(("unfence", "true", f"false: {device.agent} has no action on that could let {device.node} in"))
     if not found and "validate-all" in metadata.actions:
         found += await _validate(device, path, turns)
     return device.name, found

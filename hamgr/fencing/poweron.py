@@ -25,6 +25,8 @@ class Runner(Protocol):
 
     async def ask(self, device: FenceDeviceConfig, action: str, timeout: float | None = None) -> Answer: ...
 
+    def switches_on(self, device: FenceDeviceConfig) -> bool: ...
+
 
 class Rebooter:
     """A fencer that switches a node on again once it was confirmed off. told: what came of it."""
@@ -53,7 +55,13 @@ class Rebooter:
     async def _raise(self, node: str, devices: Sequence[FenceDeviceConfig]) -> None:
         """The last device first; one that fails keeps the others from nothing. Those that a node has itself let in by
         would let in the caller."""
-        for device in reversed([device for device in devices if not device.unfence]):
+        switches = [device for device in devices if not device.unfence]
+        able = [device for device in switches if self._runner.switches_on(device)]
+        if switches and not able:
+            agents = " and ".join(dict.fromkeys(device.agent.rpartition("/")[2] for device in switches))
+            text = f"{node} is off, and {agents} can't switch it on: it is back when it was only reset, or by hand"
+            self._told(switches[-1], Kind.POWER_ON_FAILED, text)
+        for device in reversed(able):
             wrong = "never tried"
             for attempt in range(device.attempts):
                 if attempt:

@@ -89,6 +89,7 @@ class FenceRunner:
         self._node = node
         self._worker = WarmWorker()
         self._without_status: set[str] = set()
+        self._without_on: set[str] = set()
         self._one_at_a_time: dict[str, asyncio.Lock] = {}
         self._paths: dict[str, Path] = {}
         self._scripts = {Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))}
@@ -110,6 +111,10 @@ class FenceRunner:
     async def close(self) -> None:
         """End the worker and the agents it runs."""
         await self._worker.close()
+
+    def switches_on(self, device: FenceDeviceConfig) -> bool:
+        """Unless its agent says of itself that it knows no `on`."""
+        return device.agent not in self._without_on
 
     async def fence(self, node: str, level: int) -> FenceResult:
         """Switch this node off by this level (from 0, as the core counts).
@@ -233,6 +238,8 @@ class FenceRunner:
         if "status" not in metadata.actions:
             self._without_status.add(device.agent)
             log.warning("%s has no status action: its off is believed without being read back", device.agent)
+        if "on" not in metadata.actions:
+            self._without_on.add(device.agent)
         for same in self._config.fence_devices:
             for option, found, allowed in problems(metadata, same.options) if same.agent == device.agent else ():
                 log.error("fence device %s: option %s: found %s, allowed %s", same.name, option, found, allowed)

@@ -61,7 +61,7 @@ agent = "fence_hamgr_ipmi"
 
 
 def with_device(keys: str) -> str:
-    return EXAMPLE.replace(BMC_B, f"[fence.more]\nnode = \"b\"\nlevel = 2\n{keys}\n{BMC_B}")
+    return EXAMPLE.replace(BMC_B, f'[fence.more]\nnode = "b"\nlevel = 2\n{keys}\n{BMC_B}')
 
 
 def test_ssh_is_weaker_and_watches_every_address(tmp_path: Path) -> None:
@@ -94,6 +94,15 @@ def test_a_human_as_the_last_level_is_no_mistake(tmp_path: Path) -> None:
 def test_a_human_beside_a_device_makes_its_level_useless(tmp_path: Path) -> None:
     (found,) = warned(tmp_path, with_device('agent = "fence_hamgr_manual"').replace("level = 2", "level = 1"))
     assert found.startswith("fence.more.level: warning: level 1 of node b never succeeds")
+
+
+@pytest.mark.parametrize("agent", ["fence_hamgr_disk", "fence_hamgr_ssh", "fence_hamgr_manual"])
+def test_a_reboot_by_an_agent_that_switches_nothing_on_is_told_of(tmp_path: Path, agent: str) -> None:
+    text = with_device(f'agent = "{agent}"\noptions = {{}}')
+    wanted = f'fence.more.agent: warning: fence_action = "reboot" switches nothing on with {agent}: '
+    assert not any(found.startswith(wanted) for found in warned(tmp_path, text))
+    text = text.replace("[cluster]", '[cluster]\nfence_action = "reboot"', 1)
+    assert any(found.startswith(wanted) for found in warned(tmp_path, text))
 
 
 def test_a_human_alone_is_told_of(tmp_path: Path) -> None:

@@ -100,6 +100,41 @@ async def test_a_device_that_a_node_has_itself_let_in_by_is_not_asked_to_by_anot
     assert bench.asked("on") == ["two"]
 
 
+WITHOUT_ON = """#!/bin/sh
+while read -r line; do case $line in action=*) action=${{line#action=}};; esac; done
+echo "{name} $action" >> {log}
+case $action in
+  off) touch {log}.{name}.off ;;
+  status) [ -e {log}.{name}.off ] && exit 2 ;;
+  metadata)
+    echo '<resource-agent name="t"><actions><action name="off"/><action name="status"/></actions></resource-agent>' ;;
+esac
+exit 0
+"""
+
+
+@pytest.mark.parametrize("names", [("two",), ("one", "two")])
+async def test_an_agent_that_knows_no_on_is_passed_over_and_told_of_when_no_other_is_there(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    bench = Bench(tmp_path)
+    for name in names:
+        (tmp_path / f"fence_{name}").write_text(WITHOUT_ON.format(name=name, log=bench.log))
+    await bench.runner.start()
+    rebooter = Rebooter(bench.config, bench.runner, bench.tell)
+    assert (await rebooter.fence("b", 0)).outcome is FenceOutcome.CONFIRMED
+    await bench.until_told(1)
+    await rebooter.close()
+    await bench.runner.close()
+    assert bench.asked("on") == [name for name in ("one", "two") if name not in names]
+    ((kind, text),) = bench.told
+    if names == ("two",):
+        assert kind is Kind.POWER_ON
+    else:
+        assert kind is Kind.POWER_ON_FAILED
+        assert text.startswith("b is off, and fence_one and fence_two can't switch it on")
+
+
 async def test_a_node_that_is_not_confirmed_off_is_not_switched_on(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     Path(bench.devices[1].agent).write_text("#!/bin/sh\nexit 1\n")
