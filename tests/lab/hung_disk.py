@@ -56,6 +56,10 @@ class HungDisk:
     def go_on(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def die(self) -> None:
+        """From now on every read and write fails."""
+        self._signal(signal.SIGKILL)
+
     def _signal(self, number: signal.Signals) -> None:
         assert self._server is not None
         self._server.send_signal(number)
