@@ -18,6 +18,8 @@ class Beats:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.said_load = 0
+        """What we run, as we said last. Of two nodes that lose each other who runs more shoots first: both must know."""
 
     def heard(self, now: float, link: str, peer: Peer, incarnation: int, beat: Heartbeat) -> None:
         """Take in a heartbeat; who leads, and in which epoch, is learned from it."""
@@ -110,6 +112,7 @@ class Beats:
         if node.leaving.until is not None:
             return
         beat = self._make(now)
+        self.said_load = beat.load
         for name in node.membership.peers:
             self._send(name, beat)
         node.arbitration.report(now)

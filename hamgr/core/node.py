@@ -452,6 +452,8 @@ class Node:
             self.leaving.go_on(now)
         self._feed(now, beat_due)
         self._stop_failures(now)
+        if self.spec.two_node and self.member.load != self.beats.said_load:
+            self.beat_soon = True
         if (self.beat_soon or beat_due) and not self.condemned:
             self.beats.send(now)
         self.shooting.write_results()
