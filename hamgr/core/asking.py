@@ -31,6 +31,8 @@ class Asking:
         self.questions: dict[str, str] = {}
         self._lost_at: dict[str, float] = {}
         """Group -> since when the node that ran it last is not in the view, while a human is given time."""
+        self._before: dict[str, str] = {}
+        """Group -> where it ran before a human let it move, as long as it was not started on the new node yet."""
         self._named: dict[str, Stamp] = {}
         """Group -> the first cluster state of this reign that names its owner."""
         self._members = members
@@ -52,6 +54,10 @@ class Asking:
         last = owner or self.owners.get(name, "")
         if owner and self._members[owner].state(name) is GroupState.STARTED:
             self._owned(name, owner)
+            self._before.pop(name, None)
+        elif target and target == self._before.get(name):
+            self._owned(name, target)
+            last = target
         question = ""
         if group.mode is Mode.AUTOMATIC:
             left = self._standing(last) is Standing.LEFT
@@ -76,9 +82,15 @@ class Asking:
     def may_start(self, group: str, node: str, known: Callable[[Stamp], bool]) -> bool:
         """Whether it is known to whoever may be coordinator next that the group runs there from now on: else that
         one would start it where it ran before, without asking anybody."""
+        before = self.owners.get(group, node)
+        if before != node:
+            self._before[group] = before
         self._owned(group, node)
         stamp = self._named.get(group)
-        return stamp is not None and known(stamp)
+        if stamp is None or not known(stamp):
+            return False
+        self._before.pop(group, None)
+        return True
 
     def _owned(self, group: str, node: str) -> None:
         if self.owners.get(group) != node:

@@ -19,7 +19,7 @@ class Beats:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.said_load = 0
-        """What we run, as we said last. Of two nodes that lose each other who runs more shoots first: both must know."""
+        """What we run, as we said last. Of two nodes who runs more shoots first: both must know who that is."""
 
     def heard(self, now: float, link: str, peer: Peer, incarnation: int, beat: Heartbeat) -> None:
         """Take in a heartbeat; who leads, and in which epoch, is learned from it."""

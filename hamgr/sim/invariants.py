@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import ClusterSpec, GroupState
-from hamgr.core.effects import Announce, Fence, Kind, Record, StandbyRecord, StateRecord, VoteRecord
+from hamgr.core.effects import Announce, Fence, Kind, Record, StateRecord, VoteRecord
 from hamgr.core.messages import ArbiterAnswer, Body, Farewell, Heartbeat, Report, VoteReply
 from hamgr.sim.configs import FIRST
 from hamgr.sim.words import Words
@@ -100,7 +100,7 @@ class Checker:
         if last := self.words.missing_for_start(process.node.spec.group(group), name):
             text = f"{name} starts {group}, which ran on {last}, and no human said that it may move"
             raise Violation("human", text)
-        self.words.starts(group, name)
+        self.words.starts(group, name, process.node.election.following)
 
     def _fault_of(self, name: str, nodes: list[str], text: str) -> Violation:
         """The violation, laid to the fence device if one of these nodes' lied."""
@@ -189,8 +189,6 @@ class Checker:
     def persisted(self, process: Process, record: Record) -> None:
         if isinstance(record, VoteRecord) and record.candidate == process.machine.name:
             self._votes_for(process.machine.name, record.epoch, record.candidate)
-        elif isinstance(record, StandbyRecord):
-            self.words.standby(process.machine, record)
         elif isinstance(record, StateRecord) and record.state.config.version:
             config = record.state.config
             if config.version not in self.configs and config.added:
@@ -229,7 +227,9 @@ class Checker:
 
     def announces(self, process: Process, announce: Announce) -> None:
         if announce.kind is Kind.VIEW:
-            self.words.view(frozenset(announce.facts["members"].split()))
+            self.words.view(process.machine.name, frozenset(announce.facts["members"].split()))
+        elif announce.kind is Kind.NODE_DEAD:
+            self.words.lost(announce.node)
         if announce.kind is Kind.SPLIT_BRAIN and not announce.group and announce.node not in self._liars:
             raise Violation("split-brain", f"{process.machine.name} says {announce.text!r}, and no device lied")
         if announce.kind is Kind.SPLIT_BRAIN and announce.group and len(self._active[announce.group]) < 2:

@@ -9,16 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import GroupSpec, GroupState, Mode
-from hamgr.core.effects import StandbyRecord
 from hamgr.core.events import Verb
 
 if TYPE_CHECKING:
-    from hamgr.sim.machine import Machine
     from hamgr.sim.world import World
-
-ON_THE_WAY = 5.0
-"""Seconds for which an order that was given before an operator said `online` may still be carried out."""
-
 
 class Words:
     """The words of the operators of one world."""
@@ -32,11 +26,12 @@ class Words:
         self._wanted_on: dict[str, str] = {}
         """Group -> where a human wants it, until he says otherwise."""
         self._view: frozenset[str] = frozenset()
+        self._views: dict[str, frozenset[str]] = {}
+        """The last view of each who was coordinator; in a two_node cluster there may be two."""
         self._last: dict[str, str] = {}
         """Group -> where a start of it began last."""
         self._seen: dict[str, frozenset[str]] = {}
-        """Group -> who was in the view then."""
-        self._online_at: dict[str, float] = {}
+        """Group -> who was in the view of its coordinator then."""
 
     def said(self, verb: Verb, node: str, group: str) -> None:
         """An operator asks for this somewhere; it may never arrive."""
@@ -44,6 +39,8 @@ class Words:
             self._nodes.add(node)
         elif verb is Verb.TAKEOVER:
             self._wanted_on[group] = node
+        elif verb is Verb.STANDBY:
+            self._groups.update(name for name, last in self._last.items() if last == node)
         elif verb is Verb.CONFIRM:
             nodes = (node,) if node else () if group else self._world.spec.names
             groups = (group,) if group else () if node else tuple(spec.name for spec in self._world.spec.groups)
@@ -64,16 +61,16 @@ class Words:
                 return True
         return False
 
-    def view(self, members: frozenset[str]) -> None:
+    def view(self, coordinator: str, members: frozenset[str]) -> None:
         self._nodes -= members - self._view
-        self._view = members
+        self._view = self._views[coordinator] = members
 
     def is_off(self, node: str) -> None:
         self._nodes.discard(node)
 
-    def standby(self, machine: Machine, record: StandbyRecord) -> None:
-        if not record.standby:
-            self._online_at[machine.name] = self._world.engine.now
+    def lost(self, node: str) -> None:
+        """Somebody in the cluster says that this node is dead."""
+        self._view -= {node}
 
     def missing_for_fencing(self, node: str) -> bool:
         return self._world.spec.mode is not Mode.AUTOMATIC and node not in self._nodes
@@ -85,17 +82,11 @@ class Words:
             return ""
         if self._world.spec.two_node and node not in self._seen[group.name]:
             return ""  # it was not there, and is a quorum alone: it can't know
-        told = group.name in self._groups or self._wanted_on.get(group.name) == node or self._on_standby(last)
+        told = group.name in self._groups or self._wanted_on.get(group.name) == node
         return "" if told else last
 
-    def starts(self, group: str, node: str) -> None:
+    def starts(self, group: str, node: str, coordinator: str) -> None:
         if self._last.get(group, node) != node:
             self._groups.discard(group)
         self._last[group] = node
-        self._seen[group] = self._view
-
-    def _on_standby(self, node: str) -> bool:
-        machine = self._world.machines[node]
-        standby = machine.process is not None and machine.process.node.standby
-        just_now = self._world.engine.now < self._online_at.get(node, float("-inf")) + ON_THE_WAY
-        return standby or machine.disk.durable.standby or just_now
+        self._seen[group] = self._views.get(coordinator, frozenset())
