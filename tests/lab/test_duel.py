@@ -17,7 +17,7 @@ DUELS = int(os.environ.get("HAMGR_DUELS", "1"))
 """How many of them, one after the other."""
 
 LIMITS = 'fence_limit = 0\nfence_limit_all = 0'
-CLUSTER = f'{LIMITS}\nfence_action = "reboot"\nfence_delay = "500ms"\nfence_delay_random = "200ms"'
+CLUSTER = f'{LIMITS}\nfence_action = "reboot"\nfence_delay_random = "200ms"'
 
 BOOTED = 4.0
 """Seconds after which the loser would have shot, if it ever did: it booted, and `initdead` has passed."""
