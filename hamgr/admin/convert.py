@@ -69,6 +69,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
                 states=group.states,
                 home=group.home,
                 disabled=not group.enabled,
+                why=group.why,
             )
             for group in status.groups
         ],
@@ -133,7 +134,15 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         nodes=tuple(_node(x) for x in proto.nodes),
         groups=tuple(
             GroupStatus(
-                x.name, x.owner, GroupState(x.state), x.target, tuple(x.waits), dict(x.states), x.home, not x.disabled
+                x.name,
+                x.owner,
+                GroupState(x.state),
+                x.target,
+                tuple(x.waits),
+                dict(x.states),
+                x.home,
+                not x.disabled,
+                tuple(x.why),
             )
             for x in proto.groups
         ),

@@ -64,6 +64,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
         return one
 
     command("status", commands.status, "say whether all is well, who runs what, and what is awaited")
+    explain = command("explain", commands.explain, "say why a group runs on its node, and not on another one")
+    explain.add_argument("group")
     links = command("links", _links, "say how well each link works: loss, round trip, jitter, refused frames")
     links.add_argument("--watch", action="store_true", help="again each second, until Ctrl-C")
     watch = command("watch", commands.watch, "print what happens, as it happens")

@@ -132,6 +132,12 @@ def _group(group: GroupStatus) -> str:
     return f"{group.name}  {group.state.value} {where}{target}{disabled}"
 
 
+def explained(group: GroupStatus) -> list[str]:
+    """Where a group runs, and why there and not elsewhere."""
+    waits = [sentence for sentence in group.waits if sentence not in group.why]
+    return [_group(group), *(f"  {sentence}" for sentence in (*group.why, *waits))]
+
+
 def _node(node: NodeStatus, pinged: bool, weighted: bool) -> str:
     links = [_link(link) for link in node.links]
     parts = [f"{node.name}  {node.state}"]

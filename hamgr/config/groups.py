@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from hamgr.config import durations
+from hamgr.config import capacity, durations
 from hamgr.config.addresses import check_name
 from hamgr.config.kinds import Kind, Kinds, Option
 from hamgr.config.model import GroupConfig, ResourceConfig
 from hamgr.config.problems import describe
 from hamgr.config.table import Table, did_you_mean, either
-from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec, Mode
+from hamgr.core.cluster import SELECTIONS, ClusterSpec, GroupSpec, Mode, Placement
 
 HIGHEST_PRIORITY = 1000
 MOST_RESTARTS = 1000
@@ -32,10 +32,10 @@ _TIMEOUTS = {"start_timeout": 20.0, "stop_timeout": 20.0, "monitor_interval": 10
 
 
 def read(
-    root: Table, nodes: Collection[str], kinds: Kinds | None, mode: Mode
+    root: Table, nodes: Mapping[str, capacity.Amounts], kinds: Kinds | None, mode: Mode, placement: Placement
 ) -> tuple[tuple[GroupSpec, ...], tuple[GroupConfig, ...]]:
-    """All groups: their policies for the core, and their resources. kinds None: options are taken as they are. mode: of
-    groups that say nothing."""
+    """All groups: their policies for the core, and their resources. nodes: with their capacities. kinds None: options
+    are taken as they are. mode, placement: of groups that say nothing."""
     specs: list[GroupSpec] = []
     groups: list[GroupConfig] = []
     for name, table in root.tables("group").items():
@@ -49,6 +49,8 @@ def read(
             if node not in nodes:
                 table.mistakes.note(table.key("nodes"), describe(node), either(nodes) + did_you_mean(node, nodes))
         resources = _resources(table, kinds)
+        needs = capacity.read(table, "needs", 1)
+        capacity.check(table, needs, where, nodes)
         decides = Mode(table.choice("mode", mode.value, [one.value for one in Mode]))
         specs.append(
             GroupSpec(
@@ -67,6 +69,8 @@ def read(
                 enabled=table.flag("enabled", True),
                 mode=decides,
                 takeover_delay=takeover_delay(table, decides),
+                placement=Placement(table.choice("placement", placement.value, [one.value for one in Placement])),
+                needs=needs,
             )
         )
         groups.append(GroupConfig(name, resources, _window(table)))

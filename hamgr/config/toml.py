@@ -11,6 +11,7 @@ from typing import Any
 from hamgr.config import (
     addresses,
     alerts,
+    capacity,
     groups,
     health_checks,
     links,
@@ -41,7 +42,7 @@ from hamgr.config.model import (
 from hamgr.config.problems import ConfigError, ConfigWarning, Problem, describe
 from hamgr.config.table import Mistakes, Table, did_you_mean, either
 from hamgr.config.warning import warnings
-from hamgr.core.cluster import MAX_NODES, ClusterSpec, LinkSpec, Mode, NodeSpec, QuorumLoss
+from hamgr.core.cluster import MAX_NODES, ClusterSpec, LinkSpec, Mode, NodeSpec, Placement, QuorumLoss
 
 __all__ = ["ConfigError", "ConfigWarning", "Problem", "build", "digest", "load", "parse", "tables_in", "warnings"]
 
@@ -131,7 +132,9 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
     devices = _fence_devices(root, node_tables)
     cluster_name = cluster.text("name", required=addresses.NAME, check=addresses.check_name)
     mode = Mode(cluster.choice("mode", "automatic", [mode.value for mode in Mode]))
-    group_specs, group_configs = groups.read(root, node_tables, kinds, mode)
+    placement = Placement(cluster.choice("placement", "prefer", [placement.value for placement in Placement]))
+    capacities = {name: capacity.read(table, "capacity", 0) for name, table in node_tables.items()}
+    group_specs, group_configs = groups.read(root, capacities, kinds, mode, placement)
     quorum_table = root.table("quorum")
     algorithm = quorum.read_algorithm(quorum_table, has_arbiter)
     quorum_table.finish()
@@ -146,6 +149,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             watchdog_timeout=watchdogs[node].timeout if node in watchdogs else None,
             votes=votes[node],
             fence_delays=_fence_delays(devices, node),
+            capacity=capacities[node],
         )
         for node in node_tables
     )

@@ -9,6 +9,7 @@ from hamgr.config.durations import show
 from hamgr.config.model import DEFAULT_FENCE_DELAY, Config, FenceDeviceConfig, LinkConfig, SelfFence
 from hamgr.config.problems import ConfigWarning
 from hamgr.config.shutout import SCSI, alone, shuts_out_only
+from hamgr.core.cluster import GroupSpec, NodeSpec
 
 _COMMON_PREFIX = {4: 24, 6: 64}
 """Link addresses have no prefix in the file; these are the usual ones, good enough for a warning."""
@@ -298,6 +299,20 @@ def _groups(config: Config) -> Iterator[tuple[str, str]]:
                 f"only node {group.nodes[0]} may run group {group.name}: when it dies the group stays down; "
                 "name a second node",
             )
+        elif group.needs:
+            able = [node.name for node in config.spec.nodes if node.name in (group.nodes or config.spec.names)]
+            fits = [name for name in able if _fits(group, config.spec.node(name))]
+            if len(fits) == 1:
+                yield (
+                    f"group.{group.name}.needs",
+                    f"only node {fits[0]} has room for group {group.name}: when it dies the group stays down; "
+                    "have a second node that could take it",
+                )
+
+
+def _fits(group: GroupSpec, node: NodeSpec) -> bool:
+    capacity = dict(node.capacity)
+    return all(amount <= capacity.get(what, 0) for what, amount in group.needs)
 
 
 def _networks(link: LinkConfig) -> set[str]:

@@ -56,6 +56,14 @@ class Algorithm(enum.Enum):
     LAST_MAN_STANDING = "lms"
 
 
+class Placement(enum.Enum):
+    """Of the nodes that a group may run on: the one that is named first, or the one that has least to do; then it stays
+    where it is as long as it can."""
+
+    PREFER = "prefer"
+    SPREAD = "spread"
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The cluster's deadlines, in seconds. `hamgr.config` checks them against one another.
@@ -77,6 +85,7 @@ class Timing:
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
     """A configured node. fence_levels: how many fence levels it has (0: it can't be fenced). votes: 0 has no say.
+    capacity: how much it has of what groups need (`hamgr.core.capacity`).
 
     watchdog_timeout: seconds after which its hardware watchdog resets it when not fed; None without one. Where it is
     set, nothing may be started before the watchdog is fed (`GuardChanged`): a reset that never comes is relied on.
@@ -88,6 +97,7 @@ class NodeSpec:
     watchdog_timeout: float | None = None
     votes: int = 1
     fence_delays: tuple[float, ...] = ()
+    capacity: tuple[tuple[str, int], ...] = ()
 
     def level_delay(self, level: int) -> float:
         """level: from 0."""
@@ -105,7 +115,7 @@ class GroupSpec:
     stickiness: another node's health that is better by up to so many points is no reason to leave the one that has it.
     enabled: if not, it runs nowhere. mode: unless automatic, it is not started on another node than the one that it ran
     on before a human says so. takeover_delay: (automatic) seconds that a human is given before it starts elsewhere when
-    its node is lost.
+    its node is lost. placement: which of its nodes it gets. needs: how much it takes of what nodes have.
     """
 
     name: str
@@ -123,6 +133,8 @@ class GroupSpec:
     enabled: bool = True
     mode: Mode = Mode.AUTOMATIC
     takeover_delay: float = 0.0
+    placement: Placement = Placement.PREFER
+    needs: tuple[tuple[str, int], ...] = ()
 
     @property
     def asks(self) -> bool:

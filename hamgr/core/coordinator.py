@@ -11,8 +11,9 @@ import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from hamgr.core.asking import Asking
+from hamgr.core.capacity import Room, bundles, in_turn
 from hamgr.core.circle import Circle, Merits
-from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState
+from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Placement
 from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.fencing import Fencing, PlanState, delay_before
@@ -21,6 +22,7 @@ from hamgr.core.membership import Liveness, Membership, Peer
 from hamgr.core.mesh import Mesh
 from hamgr.core.messages import ClusterState, GroupReport, Order, Report, RosterEntry, Stamp, Standing
 from hamgr.core.placement import Candidate, candidates_of, place
+from hamgr.core.reasons import nobody
 from hamgr.core.shots import Shots
 from hamgr.core.tidings import Tidings
 from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
@@ -44,7 +46,7 @@ class Coordinator:
         now: float,
         started_at: float,
     ) -> None:
-        self._spec = spec
+        self.spec = spec
         self._followers = followers(spec.groups)
         self._me = me
         self._incarnation = incarnation
@@ -95,6 +97,9 @@ class Coordinator:
         self._scores: dict[str, int] = {}
         self._scores_since = now
         self._in_order = spec.in_placing_order()
+        self._scarce = any(group.needs for group in spec.groups)
+        self._together = bundles(spec)
+        self.room = Room(spec, {}, self._together)
         self._asked_release: set[tuple[str, str]] = set()
 
     # -- what comes in ------------------------------------------------------------------------------------------
@@ -123,6 +128,10 @@ class Coordinator:
 
     def pin(self, group: str, node: str) -> None:
         self._pins[group] = node
+
+    def pinned(self, group: str) -> str:
+        """Where an operator wants it to run; "" for nowhere in particular."""
+        return self._pins.get(group, "")
 
     def report(self, node: str, incarnation: int, report: Report) -> bool:
         """A member reported; False if it is none in this life (its report says nothing then)."""
@@ -210,7 +219,7 @@ class Coordinator:
         if node != self._me and not self._membership.peers[node].heard:
             return False
         member = self.members.get(node)
-        return member is None or member.report is None or self.fit(member)
+        return member is None or member.report is None or self.fit(node)
 
     def _admit(self, node: str, incarnation: int) -> None:
         if node not in self.members:
@@ -247,7 +256,7 @@ class Coordinator:
         self.circle.draw(now, mesh, lives, weight, enough, merits)
         for node, why in self.circle.outside.items():
             if node not in before:
-                inside = ", ".join(name for name in self._spec.names if name in self.circle.inside)
+                inside = ", ".join(name for name in self.spec.names if name in self.circle.inside)
                 out.append(Announce(Kind.NODE_OUTSIDE, f"{node} runs nothing: {why}; {inside} go on", node))
         return self.circle.better
 
@@ -276,7 +285,7 @@ class Coordinator:
             delay = self._delay(peer, load)
             if peer.liveness is Liveness.DEAD:
                 self.fencing.want(now, peer.name, peer.incarnation, f"{peer.name} is dead: no link hears it", delay)
-            elif now >= self._started_at + self._spec.timing.initdead:
+            elif now >= self._started_at + self.spec.timing.initdead:
                 reason = f"{peer.name} was never heard since {self._me} started"
                 incarnation = peer.incarnation or self._roster[peer.name].incarnation
                 self.fencing.want(now, peer.name, incarnation, reason, delay)
@@ -298,8 +307,8 @@ class Coordinator:
     def _delay(self, peer: Peer, load: int) -> float:
         # Chance, yet the same events make the same run: each life of a node draws other numbers.
         chance = random.Random(f"{self._incarnation} {self.epoch}").random()
-        between = delay_before(self._spec, self._me, load, peer.name, peer.load, chance)
-        return between + self._spec.node(peer.name).level_delay(0)
+        between = delay_before(self.spec, self._me, load, peer.name, peer.load, chance)
+        return between + self.spec.node(peer.name).level_delay(0)
 
     # -- the rule -----------------------------------------------------------------------------------------------
 
@@ -307,7 +316,7 @@ class Coordinator:
         member = self.members.get(peer.name)
         entry = self._roster[peer.name]
         plan = self.fencing.plans.get(peer.name)
-        node = self._spec.node(peer.name)
+        node = self.spec.node(peer.name)
         if plan is not None and node.fence_levels > 0:
             fencing = plan.describe(self._now)
         elif node.fence_levels == 0:
@@ -367,7 +376,7 @@ class Coordinator:
         silent = [node for node, member in self.members.items() if member.report is None or not member.report.probed]
         if silent:
             # Whoever has not reported may be running anything: nothing is started, and nothing is taken from anybody.
-            for group in self._spec.groups:
+            for group in self.spec.groups:
                 self.waits[group.name] = tuple(
                     f"waits for {node} to report the state of {group.name}" for node in silent
                 )
@@ -376,20 +385,23 @@ class Coordinator:
         if self.maintenance:
             self._leave_alone(send)
             return
-        self.tidings.split_brain(self._spec.groups, self.members, out)
+        self.tidings.split_brain(self.spec.groups, self.members, out)
         grants = {node: Grant(set(member.run), set(member.keep)) for node, member in self.members.items()}
         held = {name for member in self.members.values() for name in member.groups if not member.stopped(name)}
         candidates = {
             node: Candidate(
                 node,
-                self.fit(member) and not self._switches(node) and node not in self.circle.outside,
+                self.fit(node) and not self.switches(node),
                 frozenset(g.group for g in member.groups.values() if g.barred or self._kept_out(node, g, held)),
                 self._scores[node] if self.health is None else self.health.get(node, self._scores[node]),
             )
             for node, member in self.members.items()
         }
-        for group in self._in_order:
+        owners = {group.name: owner for group in self.spec.groups if (owner := self._has(group.name))}
+        self.room = Room(self.spec, owners, self._together)
+        for group in in_turn(self._in_order, owners) if self._scarce else self._in_order:
             self._decide_group(group, candidates, grants, stored_by_quorum, out)
+            self.room.place(group.name, self.targets[group.name])
         for node, grant in grants.items():
             member = self.members[node]
             same = grant.run == member.run and grant.keep == member.keep
@@ -406,7 +418,7 @@ class Coordinator:
 
     def _leave_alone(self, send: Callable[[str, Order], None]) -> None:
         """Maintenance: whoever has something keeps it, and nobody is given anything."""
-        for group in self._spec.groups:
+        for group in self.spec.groups:
             self.targets[group.name] = self.owner(group.name)
             running = self.targets[group.name] != ""
             self.waits[group.name] = () if running else ("waits for the end of the maintenance: hamgr maintenance off",)
@@ -414,7 +426,7 @@ class Coordinator:
             if not member.number:
                 self._number += 1
                 member.number = self._number
-                member.keep = frozenset(group.name for group in self._spec.groups if not member.stopped(group.name))
+                member.keep = frozenset(group.name for group in self.spec.groups if not member.stopped(group.name))
                 for name in member.keep:
                     self._run_sent[(node, member.incarnation, name)] = self._number
                 send(node, self._order(member))
@@ -426,10 +438,10 @@ class Coordinator:
         if scores != self._scores:
             self._scores = scores
             self._scores_since = now
-        if len(set(scores.values())) == 1 or now >= self._scores_since + self._spec.health_delay:
+        if len(set(scores.values())) == 1 or now >= self._scores_since + self.spec.health_delay:
             self.health = scores
 
-    def _switches(self, node: str) -> bool:
+    def switches(self, node: str) -> bool:
         """It is about to start anew with the configuration that was committed while it was away."""
         beat = self._membership.peers[node].heartbeat if node != self._me else None
         return beat is not None and beat.applied < self.config.version and beat.staged == self.config.digest
@@ -443,9 +455,12 @@ class Coordinator:
             return True
         return report.unready != "" and (report.group in held or not report.soon)
 
-    @staticmethod
-    def fit(member: MemberRecord) -> bool:
-        return member.report is not None and not member.report.standby and not member.report.unfit
+    def fit(self, node: str) -> bool:
+        """It may run groups at all."""
+        member = self.members.get(node)
+        if member is None or member.report is None or node in self.circle.outside:
+            return False
+        return not member.report.standby and not member.report.unfit
 
     def _order(self, member: MemberRecord) -> Order:
         run, keep = tuple(sorted(member.run)), tuple(sorted(member.keep))
@@ -461,14 +476,12 @@ class Coordinator:
     ) -> None:
         name = group.name
         holders = [node for node, member in self.members.items() if not member.stopped(name)]
-        owner = next((node for node in holders if self.members[node].state(name) is GroupState.STARTED), "")
-        owner = owner or (holders[0] if holders else "")
-        near, away = company(group, self.targets)
+        owner = self._has(name)
         pin = self._pins.get(name, "")
-        goes_home = group.auto_failback and name not in self.failback_closed
-        target = place(self._spec, group, candidates, owner, pin, self.health is not None, near, away, goes_home)
+        target = self._place(group, candidates, owner, pin)
         if group.asks and not group.together_with:
-            fits = candidates_of(self._spec, group)
+            fits = candidates_of(self.spec, group)
+            _, away = company(group, self.targets)
             able = {
                 node
                 for node, found in candidates.items()
@@ -492,7 +505,7 @@ class Coordinator:
             grant.keep.discard(name)
         if not target:
             questions = self.asking.questions
-            self.waits[name] = (questions[name],) if name in questions else self._nobody(group)
+            self.waits[name] = (questions[name],) if name in questions else nobody(self, group)
             return
         if first:
             self.waits[name] = tuple(f"waits for {leader} to move" for leader in first)
@@ -518,6 +531,10 @@ class Coordinator:
         if leaders and name not in grants[target].keep:
             self.waits[name] = tuple(f"waits for {leader} to be started" for leader in leaders)
             return
+        occupied = grants[target].run | grants[target].keep | self._there(target)
+        if group.needs and (lacks := self.room.lacks(group, target, occupied)):
+            self.waits[name] = () if name in grants[target].keep else (f"waits for room: {lacks}",)
+            return
         verdict = self.verdict(name, target)
         if not verdict.allowed:
             self.waits[name] = () if name in grants[target].keep else verdict.missing
@@ -538,38 +555,49 @@ class Coordinator:
         """By every member, and a quorum. (In a two_node cluster each node is one alone.)"""
         return stored_by_quorum(stamp) and all(stored >= stamp for _name, _reset, stored in self._said_of_disks())
 
+    def _has(self, name: str) -> str:
+        """The member that has the group, in whatever state; one that runs it before others."""
+        holders = [node for node, member in self.members.items() if not member.stopped(name)]
+        started = (node for node in holders if self.members[node].state(name) is GroupState.STARTED)
+        return next(started, holders[0] if holders else "")
+
+    def _place(self, group: GroupSpec, candidates: Mapping[str, Candidate], owner: str, pin: str) -> str:
+        """On which node it shall run, "" for none; elsewhere than where it is only if there is room."""
+        name = group.name
+        near, away = company(group, self.targets)
+        goes_home = group.auto_failback and name not in self.failback_closed
+        spread = group.placement is Placement.SPREAD
+        lightness = {node: self.room.lightness(group, node) for node in candidates} if spread else None
+        last = self.targets.get(name, "")
+        for roomy in self.room.choices(group) if self._scarce else (None,):
+            target = place(
+                self.spec,
+                group,
+                candidates,
+                owner,
+                pin,
+                self.health is not None,
+                near,
+                away,
+                goes_home,
+                roomy,
+                lightness,
+                last,
+            )
+            if target:
+                return target
+        return ""
+
+    def _there(self, node: str) -> set[str]:
+        """The groups that take up room there now, be it only until they have stopped."""
+        member = self.members[node]
+        return {group.name for group in self.spec.groups if not self._stopped(node, member, group.name)}
+
     def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
         runs = self.members[node].state(group) not in (GroupState.UNKNOWN, GroupState.STOPPED)
         if runs and (group, node) not in self._asked_release:
             self._asked_release.add((group, node))
             out.append(Announce(Kind.IP_REQUEST, f"{node} is asked to release {group} for {target}", node, group))
-
-    def _nobody(self, group: GroupSpec) -> tuple[str, ...]:
-        if not group.enabled:
-            return ()
-        reasons = []
-        near, away = company(group, self.targets)
-        for node in candidates_of(self._spec, group):
-            member = self.members.get(node)
-            if member is None:
-                reasons.append(f"{node} is not in the view")
-            elif member.report is not None and member.report.standby:
-                reasons.append(f"{node} is on standby (hamgr online {node})")
-            elif member.report is not None and member.report.unfit:
-                reasons.append(f"{node} can't run anything: {member.report.unfit}")
-            elif node in self.circle.outside:
-                reasons.append(self.circle.outside[node])
-            elif self._switches(node):
-                reasons.append(f"{node} is about to start anew with the pushed configuration")
-            elif near is not None and node not in near:
-                reasons.append(f"it runs with {' and '.join(group.together_with)}, not on {node}")
-            elif node in away:
-                reasons.append(f"it never runs beside {' and '.join(group.apart_from)} on {node}")
-            elif (report := member.groups.get(group.name)) is not None and report.unready:
-                reasons.append(f"{node} is not ready for it: {report.unready}")
-            else:
-                reasons.append(f"{group.name} failed on {node} too often (hamgr cleanup {group.name} --node {node})")
-        return (f"no node can run {group.name}: " + "; ".join(reasons),)
 
     def resend(self, node: str, send: Callable[[str, Order], None]) -> None:
         """Once a keepalive: repeat the order to a member whose report does not show yet that it was taken up."""
@@ -580,7 +608,7 @@ class Coordinator:
         if report is not None and report.number >= member.number and not self.maintenance:
             # It had the order and yet it does not run the group: its lease ran out in between.
             member.renew = any(member.stopped(group) for group in member.run | member.keep)
-        open_ = any(state not in SETTLED for state in (member.state(group.name) for group in self._spec.groups))
+        open_ = any(state not in SETTLED for state in (member.state(group.name) for group in self.spec.groups))
         if report is None or report.number < member.number or open_:
             send(node, self._order(member))
 
@@ -593,7 +621,7 @@ class Coordinator:
             if safe is not None:
                 yield safe
             if peer.liveness is Liveness.UNSEEN:
-                yield self._started_at + self._spec.timing.initdead
+                yield self._started_at + self.spec.timing.initdead
 
     def owner(self, group: str) -> str:
         """The member that has the group, in any state but stopped; "" for none."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from hamgr.core.cluster import ClusterSpec, GroupSpec
+from hamgr.core.capacity import Lightness
+from hamgr.core.cluster import ClusterSpec, GroupSpec, Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,9 @@ def place(
     near: frozenset[str] | None = None,
     away: frozenset[str] = frozenset(),
     goes_home: bool = True,
+    roomy: Collection[str] | None = None,
+    lightness: Mapping[str, Lightness] | None = None,
+    last: str = "",
 ) -> str:
     """The node that shall run the group; "" when no member can.
 
@@ -42,7 +46,9 @@ def place(
     best preferred one. An operator knows more than a ping does, so the pin goes first. judged: False while the members'
     health may still change; until then the group stays where it is. near: the only nodes that will do (None: any), and
     away: those that won't, for the sake of other groups. The node that has the group may have a health that is worse by
-    the group's stickiness. goes_home: it fails back now (`auto_failback`, in its window).
+    the group's stickiness. goes_home: it fails back now (`auto_failback`, in its window). roomy: the nodes that have
+    room for it (None: all). lightness: (spread) what each node has to do; last: the node that was chosen before, which
+    counts as if the group were there already.
     """
     able = [
         name
@@ -52,6 +58,7 @@ def place(
         and group.name not in members[name].barred
         and (near is None or name in near)
         and name not in away
+        and (roomy is None or name in roomy)
     ]
     if not able or not group.enabled:
         return ""
@@ -61,6 +68,11 @@ def place(
         return owner
     best = max(members[name].health for name in able)
     able = [name for name in able if members[name].health + (group.stickiness if name == owner else 0) >= best]
+    if group.placement is Placement.SPREAD and lightness is not None:
+        for stays in (owner, last):
+            if stays in able:
+                return stays
+        return min(able, key=lambda name: lightness[name])
     if owner in able and not goes_home:
         return owner
     return able[0]

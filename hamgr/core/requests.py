@@ -249,7 +249,7 @@ class Requests:
         found = []
         for name in candidates_of(self._node.spec, group):
             member = coordinator.members.get(name)
-            if name == leaving or member is None or not coordinator.fit(member):
+            if name == leaving or member is None or not coordinator.fit(name):
                 continue
             report = member.groups.get(group.name)
             if report is None or not report.barred:
@@ -328,7 +328,7 @@ class Requests:
         if member is None:
             self.answer(requester, False, f"{target} is not a member of the view now")
             return
-        if not coordinator.fit(member):
+        if not coordinator.fit(target):
             self.answer(requester, False, f"{target} can't run groups now: it is on standby or unfit")
             return
         groups = _selected(spec, forward.group, target, giving=False)
@@ -350,11 +350,13 @@ class Requests:
             if target in candidates_of(spec, group)
             and not group.together_with
             and not any(report.barred or report.unready for name, report in member.groups.items() if name == group.name)
+            and not coordinator.room.lacks(group, target)
         ]
         if not able:
             what = forward.group or "any group"
             unready = [member.groups[group.name].unready for group in groups if group.name in member.groups]
-            why = next(filter(None, unready), "not configured for it, or it failed there")
+            lacks = [coordinator.room.lacks(group, target) for group in groups]
+            why = next(filter(None, unready + lacks), "not configured for it, or it failed there")
             self.answer(requester, False, f"{target} may not run {what}: {why}")
             return
         for name in able:

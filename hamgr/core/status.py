@@ -54,6 +54,8 @@ class GroupStatus:
     home: str = ""
     """The node that is preferred for it."""
     enabled: bool = True
+    why: tuple[str, ...] = ()
+    """Why it runs, or is to run, on its target, and why not on each of the others; the coordinator knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from hamgr.core.cluster import GroupSpec, GroupState
 from hamgr.core.membership import Liveness, Peer
 from hamgr.core.messages import Standing
 from hamgr.core.placement import candidates_of
+from hamgr.core.reasons import why
 from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status, runs_another
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def _group_as_known(node: Node, group: GroupSpec) -> GroupStatus:
         states[owner] if owner else state,
         coordinator.targets.get(name, ""),
         coordinator.waits.get(name, ()),
-        {member: value.value for member, value in states.items()},
+        why=why(coordinator, group),
+        states={member: value.value for member, value in states.items()},
     )
 
 

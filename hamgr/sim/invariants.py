@@ -62,6 +62,16 @@ class Checker:
         owners.append(machine.name)
         if len(owners) > 1:
             raise self._fault_of("one-owner", owners, f"group {group} is active on {' and on '.join(owners)}")
+        self._has_room(machine)
+
+    def _has_room(self, machine: Machine) -> None:
+        spec = self._world.spec
+        active = [group for group in spec.groups if machine.services[group.name].active]
+        for what, most in spec.node(machine.name).capacity:
+            used = sum(dict(group.needs).get(what, 0) for group in active)
+            if used > most:
+                text = f"{' and '.join(group.name for group in active)} on {machine.name} use {what} {used} of {most}"
+                raise Violation("capacity", text)
 
     def deactivated(self, machine: Machine, group: str) -> None:
         self._active[group].remove(machine.name)

@@ -90,6 +90,23 @@ def _wanted(spec: ClusterSpec, group: GroupSpec) -> bool:
     return group.enabled and all(_wanted(spec, spec.group(name)) for name in needed)
 
 
+def _has_room_anywhere(world: World, spec: ClusterSpec, group: GroupSpec) -> bool:
+    """Some node that may run it has room beside what is not less important."""
+    for name in candidates_of(spec, group):
+        there = [
+            other
+            for other in spec.groups
+            if other.priority >= group.priority and world.machines[name].services[other.name].active
+        ]
+        capacity = dict(spec.node(name).capacity)
+        if all(
+            sum(dict(other.needs).get(what, 0) for other in there) + amount <= capacity.get(what, 0)
+            for what, amount in group.needs
+        ):
+            return True
+    return False
+
+
 def _copy_configuration(world: World) -> None:
     """A machine whose state was lost, or that is new, does not know what was pushed: somebody brings it the file."""
     for machine in world.machines.values():
@@ -116,6 +133,8 @@ def _not_running(world: World) -> list[str]:
         owners = world.checker.owners(group.name)
         if not _wanted(spec, group):
             found += [f"{group.name} is active on {' and '.join(owners)}, and shall not be"] if owners else []
+            continue
+        if not owners and not _has_room_anywhere(world, spec, group):
             continue
         if len(owners) != 1 or owners[0] not in candidates_of(spec, group):
             found.append(f"{group.name} is active on {' and '.join(owners) or 'no node'}")

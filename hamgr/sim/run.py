@@ -14,7 +14,7 @@ from hamgr.sim.faults import Fault
 from hamgr.sim.invariants import Violation
 from hamgr.sim.peace import peace
 from hamgr.sim.schedule import random_faults
-from hamgr.sim.shape import Wanted, random_spec, with_policy, with_votes
+from hamgr.sim.shape import Wanted, random_spec, with_placement, with_policy, with_votes
 from hamgr.sim.trace import Trace
 from hamgr.sim.world import World
 
@@ -63,6 +63,7 @@ def plan(seed: int, wanted: Wanted, duration: float | None = None) -> Plan:
     rng = random.Random(f"{seed}/plan")
     spec = with_policy(random.Random(f"{seed}/policy"), random_spec(rng, wanted))
     spec = with_votes(random.Random(f"{seed}/votes"), spec)
+    spec = with_placement(random.Random(f"{seed}/placement"), spec)
     conditions = random_conditions(rng)
     length = duration or DURATION * (0.5 if len(spec.nodes) > 5 else 1.0)
     started = spec.names

@@ -8,7 +8,17 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hamgr.core.cluster import Algorithm, ClusterSpec, GroupSpec, LinkSpec, Mode, NodeSpec, QuorumLoss, Timing
+from hamgr.core.cluster import (
+    Algorithm,
+    ClusterSpec,
+    GroupSpec,
+    LinkSpec,
+    Mode,
+    NodeSpec,
+    Placement,
+    QuorumLoss,
+    Timing,
+)
 
 LINKS = (LinkSpec("link1"), LinkSpec("link2"))
 NAMES = "abcdefghijklmnop"
@@ -104,6 +114,24 @@ def with_votes(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
     return replace(spec, nodes=nodes) if any(node.votes for node in nodes) else spec
 
 
+def with_placement(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
+    """At times groups that are spread, and at times nodes that have not room for all."""
+    chance = rng.random()
+    if chance < 0.15:
+        spread = tuple(replace(group, placement=Placement.SPREAD) for group in spec.groups)
+        return replace(spec, groups=spread)
+    if chance > 0.3 or any(group.leaders or group.asks for group in spec.groups):
+        return spec
+    nodes = tuple(
+        replace(node, capacity=(("cpu", rng.randint(2, 8)), ("memory", rng.randint(1, 6)))) for node in spec.nodes
+    )
+    groups = tuple(
+        replace(group, needs=(("memory", rng.randint(1, 4)),), placement=rng.choice(list(Placement)))
+        for group in spec.groups
+    )
+    return replace(spec, nodes=nodes, groups=groups)
+
+
 def _members(rng: random.Random, wanted: Wanted) -> tuple[int, bool, bool]:
     """Nodes, arbiter, two_node."""
     chance = rng.random()
@@ -157,7 +185,7 @@ def _group(rng: random.Random, index: int, names: str) -> GroupSpec:
 
 # -- cluster.toml -----------------------------------------------------------------------------------------------
 
-_OF_NODES = ("fence_levels", "watchdog", "votes", "fence_delays")
+_OF_NODES = ("fence_levels", "watchdog", "votes", "fence_delays", "capacity")
 """Tables with a value a node."""
 
 _TIMING = {field.name for field in fields(Timing)}
@@ -189,6 +217,16 @@ def known_table(where: str, table: dict[str, Any], allowed: set[str]) -> dict[st
     return table
 
 
+def _take_placement(where: str, table: dict[str, Any]) -> None:
+    if "placement" in table:
+        try:
+            table["placement"] = Placement(table["placement"])
+        except ValueError as error:
+            raise ShapeError(f"{where}: placement: {error}; allowed: prefer, spread") from error
+    if "needs" in table:
+        table["needs"] = tuple(sorted(table["needs"].items()))
+
+
 def _take_mode(where: str, table: dict[str, Any]) -> None:
     if "mode" in table:
         try:
@@ -199,7 +237,7 @@ def _take_mode(where: str, table: dict[str, Any]) -> None:
 
 def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
     """`nodes = ["a", "b"]`, the keys of `ClusterSpec`, `[timing]`, `[fence_levels]`, `[watchdog]`, `[votes]`,
-    `[group.NAME]`; also gives back the tables `[run]` and `[conditions]`, which say nothing of the cluster.
+    `[capacity]`, `[group.NAME]`; also the tables `[run]` and `[conditions]`, which say nothing of the cluster.
 
     Raises ShapeError.
     """
@@ -210,14 +248,15 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
     run, conditions = table.pop("run", {}), table.pop("conditions", {})
     names = table.pop("nodes", ["a", "b"])
     timing = known_table(f"{path}: [timing]", table.pop("timing", {}), _TIMING)
-    levels, watchdogs, votes, delays = (table.pop(key, {}) for key in _OF_NODES)
+    levels, watchdogs, votes, delays, capacities = (table.pop(key, {}) for key in _OF_NODES)
     groups = table.pop("group", {"web": {}})
     for name, group in groups.items():
         known_table(f"{path}: [group.{name}]", group, _GROUP)
         _take_mode(f"{path}: [group.{name}]", group)
+        _take_placement(f"{path}: [group.{name}]", group)
     top = known_table(str(path), table, _TOP)
     _take_mode(str(path), top)
-    for name in (*levels, *watchdogs, *votes, *delays):
+    for name in (*levels, *watchdogs, *votes, *delays, *capacities):
         if name not in names:
             where = f"{path}: {', '.join(f'[{key}]' for key in _OF_NODES)}"
             raise ShapeError(f"{where}: {name!r} is no node; allowed: {', '.join(names)}")
@@ -234,7 +273,14 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
     spec = ClusterSpec(
         name="scenario",
         nodes=tuple(
-            NodeSpec(name, levels.get(name, 1), watchdogs.get(name), votes.get(name, 1), tuple(delays.get(name, ())))
+            NodeSpec(
+                name,
+                levels.get(name, 1),
+                watchdogs.get(name),
+                votes.get(name, 1),
+                tuple(delays.get(name, ())),
+                tuple(sorted(capacities.get(name, {}).items())),
+            )
             for name in names
         ),
         groups=tuple(
@@ -254,8 +300,10 @@ def spec_to_toml(spec: ClusterSpec) -> str:
     def value(found: object) -> str:
         if isinstance(found, bool):
             return str(found).lower()
-        if isinstance(found, (Mode, Algorithm)):
+        if isinstance(found, Mode | Algorithm | Placement):
             found = found.value
+        if isinstance(found, dict):
+            return "{ " + ", ".join(f"{key} = {amount}" for key, amount in found.items()) + " }"
         if isinstance(found, str):
             return f'"{found}"'
         if isinstance(found, tuple):
@@ -274,7 +322,10 @@ def spec_to_toml(spec: ClusterSpec) -> str:
         lines += ["", "[votes]", *(f"{node.name} = {node.votes}" for node in spec.nodes)]
     if any(node.fence_delays for node in spec.nodes):
         lines += ["", "[fence_delays]", *(f"{node.name} = {list(node.fence_delays)}" for node in spec.nodes)]
+    if any(node.capacity for node in spec.nodes):
+        lines += ["", "[capacity]", *(f"{node.name} = {value(dict(node.capacity))}" for node in spec.nodes)]
     for group in spec.groups:
         lines += ["", f"[group.{group.name}]"]
-        lines += [f"{key} = {value(getattr(group, key))}" for key in sorted(_GROUP)]
+        lines += [f"{key} = {value(getattr(group, key))}" for key in sorted(_GROUP - {"needs"})]
+        lines += [f"needs = {value(dict(group.needs))}"] if group.needs else []
     return "\n".join(lines)

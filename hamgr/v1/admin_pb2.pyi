@@ -46,7 +46,7 @@ class NodeStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., incarnation: _Optional[int] = ..., standby: _Optional[bool] = ..., links: _Optional[_Iterable[_Union[LinkStatus, _Mapping]]] = ..., unfit: _Optional[str] = ..., health: _Optional[int] = ..., config: _Optional[str] = ..., votes: _Optional[int] = ...) -> None: ...
 
 class GroupStatus(_message.Message):
-    __slots__ = ("name", "owner", "state", "target", "waits", "states", "home", "disabled")
+    __slots__ = ("name", "owner", "state", "target", "waits", "states", "home", "disabled", "why")
     class StatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class GroupStatus(_message.Message):
     STATES_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     name: str
     owner: str
     state: str
@@ -70,7 +71,8 @@ class GroupStatus(_message.Message):
     states: _containers.ScalarMap[str, str]
     home: str
     disabled: bool
-    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., state: _Optional[str] = ..., target: _Optional[str] = ..., waits: _Optional[_Iterable[str]] = ..., states: _Optional[_Mapping[str, str]] = ..., home: _Optional[str] = ..., disabled: _Optional[bool] = ...) -> None: ...
+    why: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., owner: _Optional[str] = ..., state: _Optional[str] = ..., target: _Optional[str] = ..., waits: _Optional[_Iterable[str]] = ..., states: _Optional[_Mapping[str, str]] = ..., home: _Optional[str] = ..., disabled: _Optional[bool] = ..., why: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FenceStatus(_message.Message):
     __slots__ = ("node", "outcome", "level", "attempts", "reason", "detail")

@@ -12,7 +12,7 @@ from hamgr.sim.shape import Wanted
 
 def test_a_false_alarm_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def cry_wolf(coordinator: Coordinator, out: list[Effect]) -> None:
-        for group in coordinator._spec.groups:
+        for group in coordinator.spec.groups:
             out.append(Announce(Kind.SPLIT_BRAIN, f"{group.name} runs everywhere", "", group.name))
 
     monkeypatch.setattr(Coordinator, "_tell_split_brain", cry_wolf)

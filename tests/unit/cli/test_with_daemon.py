@@ -131,6 +131,13 @@ def test_a_lone_node_waits_for_the_other_until_an_operator_says_that_it_is_off(n
     node.wait(lambda: node.status()["groups"][0]["state"] == "started", "the group")
     shown = node.hamgr("status").stdout
     assert "started on a" in shown
+    assert node.hamgr("explain", "web").stdout.splitlines() == [
+        "web  started on a",
+        "  a: no other node can run it",
+        "  not b: b is not in the view",
+    ]
+    assert json.loads(node.hamgr("explain", "web", "--json").stdout)["target"] == "a"
+    assert "no group wbe; there are: web" in node.hamgr("explain", "wbe").stderr
 
     past = [
         json.loads(line) for line in node.hamgr("watch", "--json", "--past", "50", "--no-follow").stdout.splitlines()
