@@ -21,7 +21,7 @@ from hamgr.lab.lab import PROBE_INTERVAL, Lab, default_directory, probe_command
 from hamgr.lab.links import LINKS
 from hamgr.lab.namespaces import LabError
 from hamgr.lab.observe import NotAnswering
-from hamgr.lab.plan import CLIENT, NETWORKS, SHARED_DISK, VIP, Fencing, Options
+from hamgr.lab.plan import CLIENT, NETWORKS, NODE_NAMES, SHARED_DISK, VIP, Fencing, Options
 from hamgr.lab.watch import LONGEST_GAP_INTERVALS
 from hamgr.resources.kinds import RESOURCE_KINDS
 
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     defaults = Options()
-    parser.add_argument("--nodes", type=int, choices=(2, 3, 4), default=defaults.nodes)
+    parser.add_argument("--nodes", type=int, choices=range(2, len(NODE_NAMES) + 1), metavar="N", default=defaults.nodes)
     for name in _TIMES:
         parser.add_argument(f"--{name}", default=getattr(defaults, name), help="%(default)s")
     parser.add_argument("--fencing", choices=[kind.value for kind in Fencing], default=defaults.fencing.value)

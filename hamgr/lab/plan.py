@@ -15,7 +15,7 @@ from pathlib import Path
 from hamgr.lab.links import DISK, LINKS
 
 NETWORKS = ("lan", "ha", "mgmt")
-NODE_NAMES = ("a", "b", "c", "d")
+NODE_NAMES = tuple("abcdefghijklmnop")
 ARBITER = "arbiter"
 CLIENT = "client"
 VIP = "10.77.1.100"
@@ -46,7 +46,7 @@ class Fencing(Enum):
 class Options:
     """What a lab looks like. Durations are written as the configuration file has them ("200ms", "1s").
 
-    nodes: 2 to 4. service: the group runs a real nginx beside the address. daemons: machines start hamgrd at
+    nodes: 2 to 16. service: the group runs a real nginx beside the address. daemons: machines start hamgrd at
     boot. powered: which nodes are on after `up` (None: all of them). settle "": as hamgr chooses. links: names of
     `hamgr.lab.links`. baud: of the serial line. tls: gRPC links use it. pings: the client machine is a ping target.
     key_method: of the cluster key ("" for the default). reserve: a second group with another
@@ -156,14 +156,22 @@ class Port:
         return f"{self.machine}-{self.network}"
 
 
+def _host(machine: str) -> int:
+    """The last octet of its addresses: 10 and 50 are taken, and from 21 on the BMCs have theirs."""
+    if machine not in NODE_NAMES:
+        return {ARBITER: 10, CLIENT: 50}[machine]
+    index = NODE_NAMES.index(machine)
+    return index + 1 if index < 9 else index + 2
+
+
 def node_address(node: str, network: str) -> str:
     """The IPv4 address of a node on a network, without the prefix length."""
-    return f"10.77.{_THIRD_OCTET[network]}.{NODE_NAMES.index(node) + 1}"
+    return f"10.77.{_THIRD_OCTET[network]}.{_host(node)}"
 
 
 def node_address6(node: str) -> str:
     """The IPv6 address of a node on the lan."""
-    return f"fd77:1::{NODE_NAMES.index(node) + 1:x}"
+    return f"fd77:1::{_host(node):x}"
 
 
 def client_address() -> str:
@@ -178,9 +186,9 @@ def bmc_address(node: str) -> str:
 def node_of_mac(mac: str) -> str:
     """The node whose network card has this address, "" when it is nobody's."""
     octets = [int(octet, 16) for octet in mac.split(":")]
-    host = octets[5]
-    known = octets[:4] == [0x02, 0x77, 0x00, 0x00] and 1 <= host <= len(NODE_NAMES)
-    return NODE_NAMES[host - 1] if known else ""
+    if octets[:4] != [0x02, 0x77, 0x00, 0x00]:
+        return ""
+    return next((node for node in NODE_NAMES if _host(node) == octets[5]), "")
 
 
 def ports(machine: str) -> tuple[Port, ...]:
@@ -197,7 +205,7 @@ def ports(machine: str) -> tuple[Port, ...]:
 
 
 def _port(machine: str, network: str, interface: str) -> Port:
-    host = NODE_NAMES.index(machine) + 1 if machine in NODE_NAMES else {ARBITER: 10, CLIENT: 50}[machine]
+    host = _host(machine)
     third = _THIRD_OCTET[network]
     addresses = [f"10.77.{third}.{host}/24"]
     if network == "lan":
