@@ -261,6 +261,16 @@ class GroupConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """Nodes that are lost together. devices: fence devices that stand here, whosever they are; those that no site names
+    stand where their node is."""
+
+    name: str
+    nodes: tuple[str, ...]
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole configuration, the same on all nodes. `spec` is what the core sees of it."""
 
@@ -277,6 +287,7 @@ class Config:
     pings: tuple[PingConfig, ...] = ()
     health_checks: tuple[HealthCheckConfig, ...] = ()
     routes: tuple[RouteConfig, ...] = ()
+    sites: tuple[SiteConfig, ...] = ()
     tls: TlsConfig | None = None
     alerts: tuple[AlertConfig, ...] = ()
     realtime: bool = False

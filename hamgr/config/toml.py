@@ -20,6 +20,7 @@ from hamgr.config import (
     routes,
     selffence,
     shutout,
+    sites,
     timing,
 )
 from hamgr.config.kinds import Kinds
@@ -190,6 +191,7 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
         pings=pings.read(root, times),
         health_checks=health_checks.read(root),
         routes=routes.read(root, node_tables, all_links),
+        sites=sites.read(root, node_tables, [device.name for device in devices]),
         tls=_tls(root),
         fence_check_interval=_fence_check_interval(cluster),
         alerts=alerts.read(root),
