@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,24 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A value for a key, if these keys have not been changed since these revisions (0: are not there)."""
+
+    key: bytes
+    value: bytes
+    unchanged: Sequence[tuple[bytes, int]]
+    lease: int = 0
+
+    def request(self) -> Any:
+        compare = [
+            rpc.Compare(result=rpc.Compare.EQUAL, target=rpc.Compare.MOD, key=name, mod_revision=revision)
+            for name, revision in self.unchanged
+        ]
+        change = rpc.RequestOp(request_put=rpc.PutRequest(key=self.key, value=self.value, lease=self.lease))
+        return rpc.TxnRequest(compare=compare, success=[change])
 
 
 class Unknown(StoreError):
@@ -81,14 +100,15 @@ class Etcd:
     async def put(self, key: bytes, value: bytes, unchanged: Sequence[tuple[bytes, int]], lease: int = 0) -> int:
         """Put the value if these keys have not been changed since these revisions (0: are not there); its revision,
         or 0 if one was changed. Asks one member, once: raises Unknown if it does not say what came of it."""
-        compare = [
-            rpc.Compare(result=rpc.Compare.EQUAL, target=rpc.Compare.MOD, key=name, mod_revision=revision)
-            for name, revision in unchanged
-        ]
-        change = rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value, lease=lease))
-        request = rpc.TxnRequest(compare=compare, success=[change])
+        (revision,) = await self.put_all([Put(key, value, unchanged, lease)])
+        return revision
+
+    async def put_all(self, puts: Sequence[Put]) -> Sequence[int]:
+        """The same for many in one request: each is done or not by its own comparison (transactions within one)."""
+        request = rpc.TxnRequest(success=[rpc.RequestOp(request_txn=put.request()) for put in puts])
         found = await self._ask(lambda member, **how: member.kv.Txn(request, **how), tries=1)
-        return int(found.header.revision) if found.succeeded else 0
+        done = [response.response_txn.succeeded for response in found.responses]
+        return [int(found.header.revision) if one else 0 for one in done]
 
     async def grant(self, seconds: int) -> int:
         """A lease."""

@@ -14,7 +14,7 @@ import uuid
 from typing import Any
 
 from arbiter.decide import VoteBook
-from arbiter.etcd import Etcd, Unknown
+from arbiter.etcd import Etcd, Put, Unknown
 from arbiter.leads import Leads
 from arbiter.store import StoreError
 from hamgr.store import state_from_json, state_to_json
@@ -63,6 +63,8 @@ class EtcdKeeper:
         self._revisions: dict[str, int] = {}
         self._looking: dict[str, asyncio.Future[VoteBook | None]] = {}
         self._lookup: asyncio.Task[None] | None = None
+        self._waiting: list[tuple[Put, asyncio.Future[int]]] = []
+        self._writer: asyncio.Task[None] | None = None
 
     def _key(self, cluster: str) -> bytes:
         return vote_key(self._etcd, cluster)
@@ -94,7 +96,7 @@ class EtcdKeeper:
         unchanged = [(key, self._revisions[cluster]), (lead, self._leads.held(cluster))]
         while True:
             try:
-                revision = await self._etcd.put(key, value, unchanged)
+                revision = await self._put(Put(key, value, unchanged))
             except Unknown:
                 if time.monotonic() >= until:
                     raise
@@ -110,6 +112,29 @@ class EtcdKeeper:
             self._check_lead(cluster, owner)
             if (int(found.mod_revision) if found is not None else 0) != self._revisions[cluster]:
                 raise StoreError(f"another arbiter process wrote the book of cluster {cluster}")
+
+    async def _put(self, put: Put) -> int:
+        """Those that are asked for while others are on their way go together, in the next request."""
+        waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((put, waiting))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+        return await waiting
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            try:
+                revisions = await self._etcd.put_all([put for put, _waiting in batch])
+            except StoreError as error:
+                for _put, waiting in batch:
+                    if not waiting.done():
+                        waiting.set_exception(type(error)(str(error)))
+                continue
+            for (_put, waiting), revision in zip(batch, revisions, strict=True):
+                if not waiting.done():
+                    waiting.set_result(revision)
+        self._writer = None
 
     def _check_lead(self, cluster: str, owner: Any) -> None:
         held = self._leads.held(cluster)
@@ -154,8 +179,9 @@ class EtcdKeeper:
         self._lookup = None
 
     async def close(self) -> None:
-        if self._lookup is not None:
-            self._lookup.cancel()
-            await asyncio.gather(self._lookup, return_exceptions=True)
+        for task in (self._lookup, self._writer):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._leads.close()
         await self._etcd.close()
