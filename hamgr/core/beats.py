@@ -29,7 +29,7 @@ class Beats:
         if peer.heartbeat is not beat or not peer.heard:
             return  # whoever does not hear us leads us nowhere
         if before is None or _substance(before) != _substance(beat):
-            node.dirty = True
+            node.dirty = node.mesh.stale = True
         if (before is None or before.config != beat.config) and runs_another(node.config, beat.config):
             text = f"{peer.name} runs another configuration file than {node.name}: what they do may not fit together"
             node.tell(Kind.WARNING, text, peer.name, own=node.config, other=beat.config)
@@ -103,7 +103,7 @@ class Beats:
                     text = f"link {changed.link} to {name} is down: nothing heard for {silent}"
                     node.tell(Kind.LINK_DOWN, text, name, link=changed.link)
                     continue
-            node.dirty = True
+            node.dirty = node.mesh.stale = True
 
     def send(self, now: float) -> None:
         """Say to everybody that we live, and to the arbiter."""

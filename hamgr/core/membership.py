@@ -99,7 +99,7 @@ class Peer:
 
     @property
     def heard(self) -> bool:
-        return self.liveness in HEARD
+        return self.liveness is Liveness.ALIVE or self.liveness is Liveness.SUSPECT
 
 
 class Membership:
@@ -112,6 +112,9 @@ class Membership:
         self.timing = timing
         self.peers = {name: Peer(name) for name in links}
         self.links = dict(links)
+        self.due = float("-inf")
+        """Before this time (seconds) `expire` finds nothing. Heartbeats only put it off, so it is looked for anew when
+        it has come, and not with each heartbeat of many nodes."""
         self.own_down: dict[str, str] = {}
         """Own links that don't work, by what the host sees of them, and why."""
         # Both directions' losses add up in an echo, and it is up to one keepalive older than the heartbeat.
@@ -158,9 +161,11 @@ class Membership:
                 if now >= peer.mutual_at + self.mutual_time:
                     return []
                 peer.liveness = Liveness.ALIVE
+                self.due = now
                 changes.append(Changed(Change.UP, sender))
             elif peer.liveness is Liveness.SUSPECT:
                 peer.liveness = Liveness.ALIVE
+                self.due = now
                 changes.append(Changed(Change.TRUSTED, sender))
         elif peer.newest_us - beat.sent_us > microseconds(self.timing.deadtime):
             return []
@@ -213,6 +218,7 @@ class Membership:
         peer.newest_us = candidate.newest_us
         peer.barrier_us = 0
         peer.candidates.clear()
+        self.due = now
         change = Change.RESTARTED if was_heard else Change.UP
         return [Changed(change, peer.name, old_incarnation=old), *self._link_heard(now, peer, link)]
 
@@ -241,11 +247,14 @@ class Membership:
         if peer.link_up.get(link) or link in self.own_down:
             return []
         peer.link_up[link] = True
+        self.due = now
         return [Changed(Change.LINK_UP, peer.name, link)]
 
     def expire(self, now: float) -> list[Changed]:
         """What silence has done by now: links down, nodes suspected, nodes dead."""
         changes: list[Changed] = []
+        if now < self.due:
+            return changes
         for peer in self.peers.values():
             if not peer.heard:
                 continue
@@ -264,6 +273,7 @@ class Membership:
             if peer.liveness is Liveness.ALIVE and now >= peer.heard_at + self.timing.warntime:
                 peer.liveness = Liveness.SUSPECT
                 changes.append(Changed(Change.SUSPECTED, peer.name, silent_for=silent))
+        self.due = min(self.deadlines(), default=float("inf"))
         return changes
 
     def _dead_at(self, peer: Peer) -> float:

@@ -73,7 +73,10 @@ class Mesh:
         self._links: dict[Pair, _Link] = {}
         self._doubtful: set[Pair] = set()
         """Links that were broken when one of their ends was lost."""
-        self._due = float("inf")
+        self.due = float("inf")
+        """The next time at which something may be found that no heartbeat tells; infinite if there is none."""
+        self.stale = True
+        """Some heartbeat says something else than before, or somebody came or went."""
         self._changed_at = float("-inf")
         self._began = float("-inf")
         self.unheard: dict[str, tuple[str, ...]] = {}
@@ -88,8 +91,9 @@ class Mesh:
     def update(self, now: float, membership: Membership, weight: Callable[[Collection[str]], int]) -> bool:
         """Take in what the heartbeats say now; True if that, or the passing of time, is news. weight: the votes of some
         nodes."""
-        if self.small:
+        if self.small or not (self.stale or now >= self.due):
             return False
+        self.stale = False
         said = {
             peer.name: (peer.incarnation, peer.heartbeat.hears, peer.heartbeat.mesh)
             for peer in membership.peers.values()
@@ -105,11 +109,10 @@ class Mesh:
                 (found for found in cliques(self._raw()) if self._me in found),
                 key=lambda found: (weight(found), len(found), [name in found for name in self._names]),
             )
-        due, self._due = self._due, self.due_at(now)
-        news = news or now >= due
+        news = news or now >= self.due
         if news:
             self._expire(now)
-            self._due = self.due_at(now)
+            self.due = self._due_at(now)
         return news
 
     def _take(self, now: float) -> None:
@@ -173,6 +176,7 @@ class Mesh:
 
     def paused(self, duration: float) -> None:
         """Time in which nothing was heard settles nothing."""
+        self.due += duration
         self._changed_at += duration
         self._began += duration
         for link in self._links.values():
@@ -219,8 +223,7 @@ class Mesh:
         """The fully connected sets without us to which those whom we hear belong, as they say."""
         return [frozenset(found) for _, _, found in self._said.values() if found and self._me not in found]
 
-    def due_at(self, now: float) -> float:
-        """The next time at which something may be found that no heartbeat tells; infinite if there is none."""
+    def _due_at(self, now: float) -> float:
         times = [self._settles_at()]
         for link in self._links.values():
             if link.whole_since is None and link.broken_since is None:

@@ -620,11 +620,10 @@ class Node:
         if self.condemned:
             return
         wake = self._next_beat
-        for deadline in self.membership.deadlines():
-            wake = min(wake, deadline)
+        wake = min(wake, self.membership.due)
         for deadline in self.member.deadlines():
             wake = min(wake, deadline)
-        wake = min(wake, self.mesh.due_at(now))
+        wake = min(wake, self.mesh.due)
         for deadline in self.delivery.deadlines(self._lives()):
             wake = min(wake, deadline)
         if now < self.leases.until:

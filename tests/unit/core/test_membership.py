@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hamgr.core.cluster import Timing
 from hamgr.core.membership import Change, Liveness, Membership, microseconds
@@ -193,3 +195,20 @@ def test_a_copy_over_another_link_counts_for_that_link_and_for_nothing_else(memb
     assert not membership.is_copy(10.2, "lan", "b", 7, beat(50.2, 10.15)), "a newer heartbeat"
     assert not membership.is_copy(10.2, "lan", "b", 8, newest), "another life"
     assert not membership.is_copy(10.2, "lan", "z", 7, newest)
+
+
+@given(st.lists(st.tuples(st.sampled_from("bc"), st.sampled_from(["ha", "lan"]), st.integers(0, 9)), max_size=60))
+def test_when_expire_finds_nothing_before_its_time_there_is_nothing_to_find(said: list[tuple[str, str, int]]) -> None:
+    """Another one, which looks each time, comes to the same at every step."""
+    lazy, eager = (Membership(ME, MY_LIFE, {"b": ("ha", "lan"), "c": ("ha", "lan")}, TIMING) for _ in range(2))
+    now = 10.0
+    for sender, link, tenths in said:
+        now += tenths / 10
+        changes = []
+        for one in (lazy, eager):
+            if one is eager:
+                one.due = now
+            found = one.heartbeat(now, link, sender, 7, beat(now, now - 0.001))
+            changes.append(found + one.expire(now))
+        assert changes[0] == changes[1]
+        assert lazy.due <= min(lazy.deadlines(), default=float("inf"))

@@ -35,6 +35,7 @@ class Heard:
                 peer.heartbeat = Heartbeat(self.sent, 1, hears=tuple(hears[name]), mesh=tuple(mesh))
             else:
                 peer.liveness, peer.heartbeat = Liveness.DEAD, None
+        self.mesh.stale = True
         self.mesh.update(now, self.membership, len)
         return self.mesh
 
