@@ -96,6 +96,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pings", action="store_true", help="the client machine is a ping target of the nodes")
     parser.add_argument("--realtime", action="store_true", help="hamgrd runs with realtime = true")
     parser.add_argument("--no-arbiter", dest="arbiter", action="store_false")
+    parser.add_argument("--arbiter-disk", action="store_true", help="a shared disk is the arbiter, and no third host")
     parser.add_argument("--no-failback", dest="auto_failback", action="store_false")
     parser.add_argument("--service", action="store_true", help="the group runs nginx too")
     parser.add_argument("--groups", type=Path, metavar="FILE", help="group tables, in place of the lab's own group")
@@ -115,6 +116,7 @@ def _up(args: argparse.Namespace) -> int:
         **{name: getattr(args, name) for name in _TIMES},
         fencing=Fencing(args.fencing),
         arbiter=args.arbiter,
+        arbiter_disk='"@DISK@"' if args.arbiter_disk else "",
         auto_failback=args.auto_failback,
         service=args.service,
         daemons=args.daemons,
