@@ -152,6 +152,8 @@ class DiskArbiter:
         self._newest: ArbiterReport | None = None
         self._work: Work | None = None
         self._now = 0.0
+        self._looked_at = 0.0
+        """What was found is as old as this: however long a look took, nobody was silent meanwhile."""
         self._said: list[DiskEffect] = []
         self._wakes: list[float] = []
         self._record = (VoteBook(), 0)
@@ -239,6 +241,7 @@ class DiskArbiter:
         self._claim = claim
 
     def _look(self, states: bool = False) -> Work:
+        self._looked_at = self._now
         self._take((yield Look(states)))
         if self._found.told > self._found.state.stamp and not states:
             self._take((yield Look(states=True)))
@@ -303,12 +306,12 @@ class DiskArbiter:
         self._refusal = (0, "")
         moved, self._found.moved = self._found.moved, {}
         for node, claim in moved.items():
-            yield from self._perform(self._arbiter.report(self._now, node, claim.life, self._known(claim.report)))
+            yield from self._perform(self._arbiter.report(self._looked_at, node, claim.life, self._known(claim.report)))
         mine = self._known(replace(report, state=ClusterState()))
         if report.claim and (over := self._over(report.claim)):
             self._refusal = over
             mine = replace(mine, claim=0)
-        yield from self._perform(self._arbiter.report(self._now, self._node, self._life, mine))
+        yield from self._perform(self._arbiter.report(self._looked_at, self._node, self._life, mine))
 
     def _known(self, report: ArbiterReport) -> ArbiterReport:
         """Which votes it has seen matters here only before this node votes: the slips are read anew in each round."""

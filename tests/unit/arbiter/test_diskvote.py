@@ -65,6 +65,8 @@ class Host:
         self.wake_at = float("inf")
         self.fails_at: type[Ask] | None = None
         """The next write of this kind happens, and is not known to have."""
+        self.looks_take = IO
+        """Seconds of each look, in the next round."""
 
     def report(self, now: float, claim: int = 0, **more: object) -> ArbiterAnswer:
         facts: dict[str, object] = {
@@ -85,6 +87,7 @@ class Host:
         return self.answer
 
     def _do(self, now: float, effects: list[DiskEffect]) -> None:
+        io, self.looks_take = self.looks_take, IO
         while effects:
             again: list[DiskEffect] = []
             for effect in effects:
@@ -96,8 +99,9 @@ class Host:
                     case WakeAt(time):
                         self.wake_at = time
                     case Look(states):
-                        now += IO
-                        again += self.arbiter.done(now, self.disk.view(states))
+                        found = self.disk.view(states)
+                        now += io
+                        again += self.arbiter.done(now, found)
                     case PutClaim() | PutSlip() | PutState():
                         now += IO
                         self.disk.put(self.node, effect)
@@ -166,6 +170,13 @@ def test_a_real_death_does_not_wait_for_settle() -> None:
     for second in range(2, 13):
         a.report(float(second))
     assert a.report(13.0, claim=5).voted_for == "a"
+
+
+def test_nobody_is_silent_while_a_look_takes_its_time() -> None:
+    a, _ = pair()
+    a.report(2.0)
+    a.looks_take = 60.0
+    assert a.report(2.5, claim=5).vote_epoch < 5, "b was heard just before the look"
 
 
 def test_a_vote_is_on_the_disk_before_it_is_answered() -> None:
