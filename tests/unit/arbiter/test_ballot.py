@@ -133,6 +133,7 @@ if os.environ.get("HAMGR_BALLOTS") == "all":
     WORLDS |= MORE_WORLDS
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_an_epoch_has_one_vote_in_whatever_order_things_happen(world: World) -> None:
     assert two_votes_in_an_epoch(world) is None
