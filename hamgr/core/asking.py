@@ -52,7 +52,7 @@ class Asking:
         that node on standby, anywhere; "" when a human must decide."""
         name = group.name
         last = owner or self.owners.get(name, "")
-        if owner and self._members[owner].state(name) is GroupState.STARTED:
+        if owner and self._members[owner].state(name) is GroupState.STARTED and owner != self._before.get(name):
             self._owned(name, owner)
             self._before.pop(name, None)
         elif target and target == self._before.get(name):

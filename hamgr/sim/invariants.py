@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import ClusterSpec, GroupState
-from hamgr.core.effects import Announce, Fence, Kind, Record, StateRecord, VoteRecord
+from hamgr.core.effects import Announce, Fence, Kind, Record, StandbyRecord, StateRecord, VoteRecord
 from hamgr.core.messages import ArbiterAnswer, Body, Farewell, Heartbeat, Report, VoteReply
 from hamgr.sim.configs import FIRST
 from hamgr.sim.words import Words
@@ -199,6 +199,8 @@ class Checker:
     def persisted(self, process: Process, record: Record) -> None:
         if isinstance(record, VoteRecord) and record.candidate == process.machine.name:
             self._votes_for(process.machine.name, record.epoch, record.candidate)
+        elif isinstance(record, StandbyRecord):
+            self.words.standby(process.machine.name, record.standby)
         elif isinstance(record, StateRecord) and record.state.config.version:
             config = record.state.config
             if config.version not in self.configs and config.added:

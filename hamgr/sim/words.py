@@ -14,6 +14,10 @@ from hamgr.core.events import Verb
 if TYPE_CHECKING:
     from hamgr.sim.world import World
 
+ON_THE_WAY = 5.0
+"""Seconds for which an order that was given before an operator said `online` may still be carried out."""
+
+
 class Words:
     """The words of the operators of one world."""
 
@@ -23,11 +27,12 @@ class Words:
         """Those that a human wants to be fenced, or lets be."""
         self._groups: set[str] = set()
         """Those that a human lets move."""
-        self._wanted_on: dict[str, str] = {}
-        """Group -> where a human wants it, until he says otherwise."""
+        self._wanted_on: dict[str, set[str]] = {}
+        """Group -> where humans want it, by words of which one may have been refused; until it starts elsewhere."""
         self._view: frozenset[str] = frozenset()
         self._views: dict[str, frozenset[str]] = {}
         """The last view of each who was coordinator; in a two_node cluster there may be two."""
+        self._online_at: dict[str, float] = {}
         self._last: dict[str, str] = {}
         """Group -> where a start of it began last."""
         self._seen: dict[str, frozenset[str]] = {}
@@ -38,7 +43,7 @@ class Words:
         if verb is Verb.FENCE:
             self._nodes.add(node)
         elif verb is Verb.TAKEOVER:
-            self._wanted_on[group] = node
+            self._wanted_on.setdefault(group, set()).add(node)
         elif verb is Verb.STANDBY:
             self._groups.update(name for name, last in self._last.items() if last == node)
         elif verb is Verb.CONFIRM:
@@ -72,6 +77,17 @@ class Words:
         """Somebody in the cluster says that this node is dead."""
         self._view -= {node}
 
+    def standby(self, node: str, standby: bool) -> None:
+        """It is on the disk of the node."""
+        if not standby:
+            self._online_at[node] = self._world.engine.now
+
+    def _on_standby(self, node: str) -> bool:
+        machine = self._world.machines[node]
+        standby = machine.process is not None and machine.process.node.standby
+        just_now = self._world.engine.now < self._online_at.get(node, float("-inf")) + ON_THE_WAY
+        return standby or machine.disk.durable.standby or just_now
+
     def missing_for_fencing(self, node: str) -> bool:
         return self._world.spec.mode is not Mode.AUTOMATIC and node not in self._nodes
 
@@ -82,11 +98,12 @@ class Words:
             return ""
         if self._world.spec.two_node and node not in self._seen[group.name]:
             return ""  # it was not there, and is a quorum alone: it can't know
-        told = group.name in self._groups or self._wanted_on.get(group.name) == node
+        told = group.name in self._groups or node in self._wanted_on.get(group.name, ()) or self._on_standby(last)
         return "" if told else last
 
     def starts(self, group: str, node: str, coordinator: str) -> None:
         if self._last.get(group, node) != node:
             self._groups.discard(group)
+        self._wanted_on.get(group, set()).intersection_update({node})
         self._last[group] = node
         self._seen[group] = self._views.get(coordinator, frozenset())
