@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from hamgr.core.messages import ArbiterReport
@@ -46,6 +46,21 @@ def side_of(claimant: str, reports: Mapping[str, ArbiterReport]) -> Side:
         min(claim.nodes.index(name) for name in nodes),
         claim.nodes.index(claimant),
     )
+
+
+def larger_unheard(claimant: str, reports: Mapping[str, ArbiterReport], asking: Container[str]) -> bool:
+    """Are there nodes that the claimant does not hear, and of whose side nobody asks yet, though it is the larger one?
+    With one vote of the arbiter that is none that it could make a quorum; with many it may be."""
+    mine = side_of(claimant, reports)
+    for name, report in reports.items():
+        # They may take the claimant for one of theirs, until they see that it does not hear them.
+        others = [node for node in report.alive if node != claimant]
+        speechless = report.initialised and not any(node in asking for node in others)
+        if name not in mine.nodes and speechless:
+            larger = (report.electorate.count(others), len(others)) > (mine.votes, len(mine.nodes))
+            if larger:
+                return True
+    return False
 
 
 _PRECEDENCE: Sequence[tuple[str, Callable[[Side], int]]] = (

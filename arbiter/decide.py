@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from arbiter.choice import Side, best, side_of
+from arbiter.choice import Side, best, larger_unheard, side_of
 from hamgr.core.membership import MICROSECOND
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, Standing
 
@@ -367,9 +367,14 @@ class ClusterArbiter:
 
     def _contest(self, now: float, eligible: dict[str, _Peer], notes: list[ArbiterEffect], wakes: list[float]) -> None:
         ends, awaited = [], []
-        for peer in eligible.values():
+        fresh = self._fresh(now)
+        for name, peer in eligible.items():
             assert peer.claiming_since is not None
-            ends.append(peer.claiming_since + peer.report.settle)
+            settle = peer.report.settle
+            if larger_unheard(name, fresh, eligible):
+                # Who is deaf knows it sooner than those who see that it is.
+                settle = max(settle, peer.report.deadtime)
+            ends.append(peer.claiming_since + settle)
             for other in peer.report.nodes:
                 if other not in peer.report.alive and other not in eligible:
                     awaited.append(self._heard(other) + peer.report.deadtime)
@@ -377,7 +382,7 @@ class ClusterArbiter:
         if now < decide_at:
             wakes.append(decide_at)
             return
-        sides = [side_of(name, self._fresh(now)) for name in eligible]
+        sides = [side_of(name, fresh) for name in eligible]
         winner, why = best(sides)
         chosen = eligible[winner.claimant]
         epoch = chosen.report.claim

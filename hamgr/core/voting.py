@@ -26,7 +26,8 @@ class Voting:
         self.spent = 0
         """The epoch whose vote of the arbiter no longer decides."""
         self._company: tuple[int, frozenset[str]] = (0, frozenset())
-        """The epoch that we won last, and the nodes that stood behind us at some time of it."""
+        """The epoch that we won last, with those whom we heard then or who stood behind us since: the side
+        that the arbiter gave its vote to."""
 
     def requested(self, now: float, peer: Peer, epoch: int) -> None:
         node = self._node
@@ -218,6 +219,7 @@ class Voting:
         election.claim = None
         election.following = node.name
         election.votes = frozenset(claim.votes)
+        self._company = (claim.epoch, frozenset({node.name, *node.membership.alive()}))
         # Whoever voted for us did so after we asked.
         node.leases.until = max(node.leases.until, claim.began + node.spec.timing.lease)
         reign = Coordinator(

@@ -194,6 +194,19 @@ def test_with_many_votes_it_gives_them_to_the_larger_of_two_sides_that_would_bot
     assert contest(("a", many), ("b", {"alive": ("b", "c"), **many}), nodes=nodes) == "b"
 
 
+def test_a_larger_side_that_lives_is_waited_for_longer_than_settle_but_no_longer_than_a_deadtime() -> None:
+    three = {"nodes": ("a", "b", "c"), "arbiter_votes": 2, "deadtime": 5.0, "settle": 1.0}
+    for speaks in (True, False):
+        arbiter = voter()
+        for second in range(100, 106):
+            for node in "bc":
+                arbiter.report(second, node, 1, says(alive=("b", "c"), **three))
+            arbiter.report(second, "a", 1, says(5, **three))
+            if speaks and second == 103:
+                arbiter.report(103.5, "b", 1, says(5, alive=("b", "c"), **three))
+            assert arbiter.book.voted_for == ("b" if speaks and second > 102 else "a" if second == 105 else "")
+
+
 def test_with_many_votes_a_new_record_learns_from_all_nodes() -> None:
     arbiter = ClusterArbiter(VoteBook())
     three = {"nodes": ("a", "b", "c"), "arbiter_votes": 2}
