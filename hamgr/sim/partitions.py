@@ -17,7 +17,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from hamgr.core.cluster import ClusterSpec, GroupSpec, LinkSpec, NodeSpec, Timing
+from hamgr.core.cluster import Algorithm, ClusterSpec, GroupSpec, LinkSpec, NodeSpec, Timing
 from hamgr.core.effects import Kind
 from hamgr.sim.conditions import Conditions
 from hamgr.sim.faults import Fault
@@ -52,11 +52,13 @@ Cuts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """cuts: (sender, receiver), nothing goes through from the one to the other."""
+    """cuts: (sender, receiver), nothing goes through from the one to the other. many: the arbiter has many votes
+    (`Algorithm.LAST_MAN_STANDING`): any node is a quorum with it, and one of the largest sets must go on."""
 
     nodes: int
     arbiter: bool
     cuts: Cuts
+    many: bool = False
 
     def __str__(self) -> str:
         cuts = " ".join(f"{sender}->{to}" for sender, to in self.cuts) or "none"
@@ -122,6 +124,7 @@ def spec_of(case: Case) -> ClusterSpec:
         TIMING,
         LINKS,
         arbiter=case.arbiter,
+        algorithm=Algorithm.LAST_MAN_STANDING if case.many else Algorithm.FFSPLIT,
     )
 
 
@@ -153,6 +156,10 @@ def _wrong(case: Case, world: World) -> str:
     runs = {leaders[0], *(on[0] for on in owners.values())}
     if whole and not linked(case, runs):
         return f"{leaders[0]} leads, {told}: not all of them hear each other"
+    sizes = range(1, len(names) + 1)
+    largest = max(size for size in sizes if any(linked(case, some) for some in itertools.combinations(names, size)))
+    if case.many and len(runs) < largest:
+        return f"{told}: {largest} nodes hear each other"
     if not all(linked(case, {leaders[0], name}) for name in runs):
         return f"{leaders[0]} leads, and does not hear all of: {told}"
     return ""

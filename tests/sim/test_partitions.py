@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -24,6 +25,10 @@ def test_every_partition_of_three_nodes_has_one_winner_and_comes_to_rest(arbiter
     cases = list(every_directed(3, arbiter))
     assert len(cases) == 64
     assert wrong(cases) == []
+
+
+def test_with_many_votes_of_the_arbiter_one_of_the_largest_sets_of_three_nodes_goes_on() -> None:
+    assert wrong([replace(case, many=True) for case in every_directed(3, True)]) == []
 
 
 @pytest.mark.parametrize("arbiter", [False, True])
