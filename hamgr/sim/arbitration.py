@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Explain, Store, VoteBook, WakeAt
@@ -30,16 +31,37 @@ class Stranger(ClusterArbiter):
         return True
 
 
-class Arbitration:
-    """The third host. Sessions keep the order of what they carry; a cut one stalls, then breaks."""
+@dataclass(slots=True)
+class Kept:
+    """A store. revision: of its book; a write of a shared one is refused if it is another than its writer saw."""
 
-    def __init__(self, world: World, store: str = HOME) -> None:
+    store: str = HOME
+    book: VoteBook = VoteBook()
+    revision: int = 0
+    shared: bool = False
+
+    def put(self, book: VoteBook, seen: int) -> bool:
+        if self.shared and seen != self.revision:
+            return False
+        self.book = book
+        self.revision += 1
+        return True
+
+
+class Arbitration:
+    """The third host. Sessions keep the order of what they carry; a cut one stalls, then breaks.
+
+    Several processes may share a store (etcd): then each looks the book up before each call, and hears what its own
+    nodes report alone. (Real ones pass that on to each other; here it is worse.)
+    """
+
+    def __init__(self, world: World, kept: Kept | None = None, who: str = WHO) -> None:
         self._world = world
-        self.store = store
-        self._who = WHO if store == HOME else "stranger"
+        self.kept = kept or Kept()
+        self._who = who
         self._arbiter: ClusterArbiter | None = None
-        self._disk = VoteBook(voter=store == STRANGER)
         self._known = VoteBook()
+        self._revision = 0
         self._life = 0
         self._calls: deque[Call] = deque()
         self._busy = False
@@ -58,22 +80,25 @@ class Arbitration:
         return self._arbiter is not None
 
     @property
+    def store(self) -> str:
+        return self.kept.store
+
+    @property
     def voter(self) -> bool:
-        return self._disk.voter
+        return self.kept.book.voter
 
     def start(self) -> None:
         if self._arbiter is None:
             self._life += 1
-            self._known = self._disk
             make = Stranger if self.store == STRANGER else ClusterArbiter
-            self._arbiter = make(self._disk, self.store)
+            self._arbiter = make(self._read(), self.store)
             self._note("starts")
 
     def crash(self) -> None:
         if self._arbiter is None:
             return
         if self._storing is not None and self._world.arbiter_rng.random() < 0.5:
-            self._disk = self._storing
+            self.kept.put(self._storing, self._revision)
         self._storing = None
         self._arbiter = None
         self._calls.clear()
@@ -87,12 +112,17 @@ class Arbitration:
     def wipe(self) -> None:
         """Its record is lost, and a human brings the store's identity back."""
         assert self._arbiter is None
-        self._disk = VoteBook()
+        self.kept.book = VoteBook()
+        self.kept.revision += 1
 
     def replace(self) -> None:
         """A new store takes the place of this one, which nobody ever sees again."""
         self.wipe()
-        self.store = f"{int(self.store, 16) + 1:x}"
+        self.kept.store = f"{int(self.store, 16) + 1:x}"
+
+    def _read(self) -> VoteBook:
+        self._known, self._revision = self.kept.book, self.kept.revision
+        return self._known
 
     def _note(self, text: str) -> None:
         self._world.trace.note(self._world.engine.now, self._who, text)
@@ -105,7 +135,27 @@ class Arbitration:
 
     def _next(self) -> None:
         while self._calls and not self._busy and self._arbiter is not None:
-            self._perform(self._calls.popleft()(self._world.engine.now))
+            call = self._calls.popleft()
+            if self.kept.shared:
+                self._busy = True
+                self._world.engine.after(self._disk_time(), self._looked_up, self._life, call)
+            else:
+                self._perform(call(self._world.engine.now))
+
+    def _looked_up(self, life: int, call: Call) -> None:
+        """The book as it is now, which is after what the call is about came in."""
+        arbiter = self._arbiter
+        if arbiter is None or life != self._life:
+            return
+        self._busy = False
+        if self.kept.revision != self._revision:
+            arbiter.restore(self._read())
+        self._perform(call(self._world.engine.now))
+        self._next()
+
+    def _disk_time(self) -> float:
+        low, high = self._world.conditions.disk
+        return low if low == high else self._world.arbiter_rng.uniform(low, high * 5)
 
     def _perform(self, effects: list[ArbiterEffect]) -> None:
         for index, effect in enumerate(effects):
@@ -113,9 +163,7 @@ class Arbitration:
                 case Store(book):
                     self._busy = True
                     self._storing = book
-                    low, high = self._world.conditions.disk
-                    took = low if low == high else self._world.arbiter_rng.uniform(low, high * 5)
-                    self._world.engine.after(took, self._stored, self._life, book, effects[index + 1 :])
+                    self._world.engine.after(self._disk_time(), self._stored, self._life, book, effects[index + 1 :])
                     return
                 case Answer(node, answer):
                     self._world.checker.arbiter_answers(self.store, answer)
@@ -140,16 +188,27 @@ class Arbitration:
         self._storing = None
         rng, fails = self._world.arbiter_rng, self._world.conditions.store_fails
         if self.store_fails or (fails and rng.random() < fails):
-            if rng.random() < 0.5:
-                self._disk = book
-            self._note("could not store its vote")
-            arbiter.restore(self._known)
-            self._known = self._disk  # it is read again
-            arbiter.restore(self._known)
-        else:
-            self._disk = self._known = book
+            chance, seen = rng.random(), self._revision
+            if chance < 0.5:
+                self.kept.put(book, seen)
+            elif chance < 0.7 and self.kept.shared:
+                # A request that was given up may be carried out yet, if nobody wrote before.
+                self._world.engine.after(rng.uniform(0.0, 3.0), self._put_late, book, seen)
+            self._unsure(arbiter)
+        elif self.kept.put(book, self._revision):
+            self._known, self._revision = book, self.kept.revision
             self._perform(behind)
+        else:
+            self._unsure(arbiter)
         self._next()
+
+    def _put_late(self, book: VoteBook, seen: int) -> None:
+        self.kept.put(book, seen)
+
+    def _unsure(self, arbiter: ClusterArbiter) -> None:
+        self._note("could not store its vote")
+        arbiter.restore(self._known)
+        arbiter.restore(self._read())
 
     # -- the sessions -------------------------------------------------------------------------------------------
 

@@ -113,6 +113,7 @@ def _start(world: World, args: tuple[str, ...]) -> None:
 def _wipe(world: World, args: tuple[str, ...]) -> None:
     if args[0] == ARBITER:
         if world.arbitration is not None and world.may_wipe(ARBITER) and not world.arbitration.up:
+            _end_second(world)
             world.arbitration.wipe()
             world.checker.arbiter_wiped()
         return
@@ -135,11 +136,26 @@ def _arbiter(up: bool) -> Action:
 
 def _arbiter_replaced(world: World, args: tuple[str, ...]) -> None:
     if world.arbitration is not None and world.may_wipe(ARBITER) and not world.arbitration.up:
+        _end_second(world)
         world.arbitration.replace()
 
 
-def _astray(astray: bool) -> Action:
-    return lambda world, args: world.lead(args[0], astray)
+def _end_second(world: World) -> None:
+    """The store is lost, for all its processes."""
+    if world.second is not None:
+        world.second.crash()
+
+
+def _second(world: World, args: tuple[str, ...]) -> None:
+    world.lead(args[0], world.second)
+
+
+def _astray(world: World, args: tuple[str, ...]) -> None:
+    world.lead(args[0], world.stranger)
+
+
+def _home(world: World, args: tuple[str, ...]) -> None:
+    world.lead(args[0], world.arbitration)
 
 
 def _arbiter_accept(world: World, args: tuple[str, ...]) -> None:
@@ -264,8 +280,9 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "arbiter-up": ("", _arbiter(up=True)),
     "arbiter-replaced": ("", _arbiter_replaced),
     "arbiter-accept": ("", _arbiter_accept),
-    "astray": ("NODE", _astray(True)),
-    "home": ("NODE", _astray(False)),
+    "second": ("NODE", _second),
+    "astray": ("NODE", _astray),
+    "home": ("NODE", _home),
     "arbiter-disk": ("full|ok", _arbiter_disk),
     "disk-full": ("NODE", _disk(full=True, slow=False)),
     "disk-slow": ("NODE", _disk(full=False, slow=True)),

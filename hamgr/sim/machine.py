@@ -385,8 +385,8 @@ class Machine:
         self.lease_ended = max(self.lease_ended, self.lease_end())
         self.process = None
         self.world.operators.process_ended(process)
-        for arbitration in (self.world.arbitration, self.world.stranger):
-            if arbitration is not None:
+        for arbitration in (self.world.arbitration, self.world.second, self.world.stranger):
+            if arbitration is not None and (arbitration.up or arbitration is not self.world.second):
                 arbitration.process_ended(process)
 
     def lease_end(self) -> float:

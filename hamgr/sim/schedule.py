@@ -74,7 +74,7 @@ class _Drawn:
         }
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
-            found |= {self._arbiter_replaced: 1, self._astray: 2}
+            found |= {self._arbiter_replaced: 1, self._astray: 2, self._second: 3}
         if any(node.watchdog_timeout is not None for node in self._spec.nodes):
             found |= {self._disarmed: 3, self._watchdog_by_hand: 2, self._guard_lost: 1}
         return found
@@ -335,6 +335,19 @@ class _Drawn:
         yield end, "arbiter-up"
         for _ in range(self._rng.randint(0, 3)):
             yield end + self._time(0.1, 10.0), "arbiter-accept"
+
+    def _second(self) -> Lines:
+        """Nodes turn to another process over the same store, and back; they lose each other, or a process dies."""
+        end = self._time(1.0, 30.0)
+        for node in self._rng.sample(self._spec.names, self._rng.randint(1, len(self._spec.names))):
+            yield self._time(0.0, 1.0), f"second {node}"
+            yield end + self._time(0.0, 1.0), f"home {node}"
+        if self._rng.random() < 0.3:
+            yield self._time(0.5, 5.0), "arbiter-down"
+            yield self._time(5.0, 20.0), "arbiter-up"
+        if self._rng.random() < 0.6:
+            for line in self._partition():
+                yield line[0] + 0.5, line[1]
 
     def _astray(self) -> Lines:
         """The arbiter's address leads some nodes to another store, and mostly they lose each other meanwhile."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
+from arbiter.decide import VoteBook
 from hamgr.core.cluster import ClusterSpec
 from hamgr.core.events import PacketReceived
 from hamgr.core.messages import Packet
 from hamgr.sim import faults
-from hamgr.sim.arbitration import STRANGER, WHO, Arbitration
+from hamgr.sim.arbitration import STRANGER, WHO, Arbitration, Kept
 from hamgr.sim.conditions import CALM, Conditions
 from hamgr.sim.configs import Configs
 from hamgr.sim.diskarbitration import DiskArbitration
@@ -60,9 +61,16 @@ class World:
         self.power = Power(self)
         kind: type[Arbitration | DiskArbitration] = DiskArbitration if arbiter_on_disk else Arbitration
         self.arbitration = kind(self) if spec.arbiter else None
-        self.stranger = Arbitration(self, STRANGER) if spec.arbiter else None
-        self.astray: set[str] = set()
-        """The nodes whose arbiter's address leads to the stranger: a store of its own, with votes of its own."""
+        self.second: Arbitration | None = None
+        """Another process over the same store."""
+        self.stranger: Arbitration | None = None
+        """An arbiter with a store of its own, and votes of its own."""
+        if isinstance(self.arbitration, Arbitration):
+            self.second = Arbitration(self, self.arbitration.kept, "second")
+        if self.arbitration is not None:
+            self.stranger = Arbitration(self, Kept(STRANGER, VoteBook(voter=True)), "stranger")
+        self.elsewhere: dict[str, Arbitration | DiskArbitration] = {}
+        """The nodes whose arbiter's address leads to another process than the first."""
         self.machines = {name: Machine(self, name) for name in spec.names}
         self.peaceful = False
         """The faults are over: whatever is broken gets repaired, and nothing fails by itself anymore."""
@@ -111,18 +119,23 @@ class World:
     # -- the arbiter --------------------------------------------------------------------------------------------
 
     def arbiter_of(self, node: str) -> Arbitration | DiskArbitration | None:
-        return self.stranger if node in self.astray else self.arbitration
+        return self.elsewhere.get(node, self.arbitration)
 
-    def lead(self, node: str, astray: bool) -> None:
-        """Where the address of a node's arbiter leads to from now on. Before there is another one, all must have it on
-        record which one is the cluster's."""
+    def lead(self, node: str, to: Arbitration | DiskArbitration | None) -> None:
+        """Where the address of a node's arbiter leads to from now on. Before there is a stranger, all must have it on
+        record which store is the cluster's."""
         durables = [machine.disk.durable for machine in self.machines.values()]
-        if astray and not all(durable.state.arbiter or not durable.initialised for durable in durables):
+        if to is self.stranger and not all(durable.state.arbiter or not durable.initialised for durable in durables):
             return
-        arbitration = self.arbiter_of(node)
-        if arbitration is not None and (node in self.astray) is not astray:
-            arbitration.dismiss(node)
-            self.astray ^= {node}
+        before = self.arbiter_of(node)
+        if to is None or before is None or to is before:
+            return
+        if to is self.second and not to.up:
+            # From now on there are two processes, and each looks before it speaks.
+            to.kept.shared = True
+            to.start()
+        before.dismiss(node)
+        self.elsewhere[node] = to
 
     # -- the voters ---------------------------------------------------------------------------------------------
 
@@ -144,7 +157,7 @@ class World:
         self.network.extra_loss = 0.0
         self.network.heal()
         for name in self.spec.names:
-            self.lead(name, astray=False)
+            self.lead(name, self.arbitration)
         if self.arbitration is not None:
             self.arbitration.heal()
             self.arbitration.store_fails = False
