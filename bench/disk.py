@@ -36,7 +36,6 @@ from hamgr.disk.device import Device
 from hamgr.disk.making import make
 from hamgr.disk.records import State
 from hamgr.disk.worker import RENEW, Place
-from hamgr.diskarbiter import DiskSession
 from hamgr.fencing.runner import FenceRunner
 from hamgr.lab.shareddisk import attach, detach
 
@@ -147,6 +146,8 @@ class Claimant:
     """A node's session; what it was answered, and when."""
 
     def __init__(self, name: str, device: str, directory: Path) -> None:
+        from hamgr.diskarbiter import DiskSession
+
         (directory / name).mkdir()
         self.name = name
         self.claim = 0
@@ -243,6 +244,8 @@ def main() -> int:
     if os.geteuid() != 0:
         print("bench/disk.py: loop devices need root", file=sys.stderr)
         return 2
+    # The package `arbiter` is meant, not bench/arbiter.py beside this file.
+    sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
     # A reset that comes late, as no machine's does, is a victim that lives.
     os.nice(-20)
     taken = asyncio.run(takeovers(options.runs, options.poll, options.proven))
