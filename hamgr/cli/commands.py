@@ -57,9 +57,10 @@ def explain(args: argparse.Namespace) -> int:
         print(f"{found.node} does not decide where groups run; {leader}", file=sys.stderr)
         return FAILED
     if args.json:
-        print(json.dumps({"group": group.name, "target": group.target, "why": group.why, "waits": group.waits}))
+        facts = {"group": group.name, "target": group.target, "why": group.why, "waits": group.waits}
+        print(json.dumps({**facts, "arbiter": found.arbiter.why}))
     else:
-        print("\n".join(explained(group)))
+        print("\n".join(explained(group, found)))
     return DONE
 
 

@@ -132,10 +132,12 @@ def _group(group: GroupStatus) -> str:
     return f"{group.name}  {group.state.value} {where}{target}{disabled}"
 
 
-def explained(group: GroupStatus) -> list[str]:
-    """Where a group runs, and why there and not elsewhere."""
+def explained(group: GroupStatus, status: Status) -> list[str]:
+    """Where a group runs, and why there and not elsewhere; status: of the coordinator."""
     waits = [sentence for sentence in group.waits if sentence not in group.why]
-    return [_group(group), *(f"  {sentence}" for sentence in (*group.why, *waits))]
+    why = status.arbiter.why
+    by_arbiter = [f"{status.node} decides, by the arbiter's vote of epoch {status.epoch}: {why}"] if why else []
+    return [_group(group), *(f"  {sentence}" for sentence in (*group.why, *waits, *by_arbiter))]
 
 
 def _node(node: NodeStatus, pinged: bool, weighted: bool) -> str:

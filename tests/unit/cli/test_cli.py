@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from hamgr.cli.render import event_line, render
+from hamgr.cli.render import event_line, explained, render
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce, Kind
 from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, GuardStatus, NodeStatus, Status
@@ -79,6 +79,14 @@ def test_votes_are_shown_with_what_is_needed_and_for_each_node_where_they_differ
     assert "1 vote" not in render(found)
     a, b = found.nodes
     assert "b  online  3 votes" in render(replace(found, nodes=(a, replace(b, votes=3))))
+
+
+def test_who_decides_by_the_arbiters_vote_says_why_it_got_it() -> None:
+    found = status("a", GroupState.STARTED)
+    assert "arbiter" not in " ".join(explained(found.groups[0], found))
+    won = replace(found, arbiter=replace(found.arbiter, why="a runs more than b (1, 0)"))
+    told = explained(found.groups[0], won)[-1].strip()
+    assert told == f"a decides, by the arbiter's vote of epoch {found.epoch}: a runs more than b (1, 0)"
 
 
 def test_a_push_is_told_from_a_maintenance_that_somebody_must_end() -> None:
