@@ -28,7 +28,7 @@ class Words:
         self._groups: set[str] = set()
         """Those that a human lets move."""
         self._wanted_on: dict[str, set[str]] = {}
-        """Group -> where humans want it, by words of which one may have been refused; until it starts elsewhere."""
+        """Group -> where humans wanted it: such a word may have been refused, and outlives that it starts elsewhere."""
         self._view: frozenset[str] = frozenset()
         self._views: dict[str, frozenset[str]] = {}
         """The last view of each who was coordinator; in a two_node cluster there may be two."""
@@ -104,6 +104,5 @@ class Words:
     def starts(self, group: str, node: str, coordinator: str) -> None:
         if self._last.get(group, node) != node:
             self._groups.discard(group)
-        self._wanted_on.get(group, set()).intersection_update({node})
         self._last[group] = node
         self._seen[group] = self._views.get(coordinator, frozenset())
