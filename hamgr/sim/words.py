@@ -67,7 +67,8 @@ class Words:
         return False
 
     def view(self, coordinator: str, members: frozenset[str]) -> None:
-        self._nodes -= members - self._view
+        # What was said to one coordinator is not taken back by a view of another one, in which the node leads, say.
+        self._nodes -= members - self._views.get(coordinator, members)
         self._view = self._views[coordinator] = members
 
     def is_off(self, node: str) -> None:
