@@ -13,12 +13,13 @@ from hamgr.sim.shape import Wanted
 SEEDS = range(1, 60)
 
 
-def first_failure(watchdog: bool) -> Failure | None:
-    """What the first failing seed shows, with watchdogs or as the seeds like."""
+def first_failure(watchdog: bool, but: str = "") -> Failure | None:
+    """What the first failing seed shows, with watchdogs or as the seeds like. but: failures of this name are passed
+    over."""
     wanted = Wanted(watchdog=True if watchdog else None, arbiter_on_disk=False)
     for seed in SEEDS:
         failure = run(plan(seed, wanted)).failure
-        if failure is not None:
+        if failure is not None and failure.name != but:
             return failure
     return None
 
@@ -59,7 +60,8 @@ WEAKENED: dict[str, tuple[str, Clause, bool]] = {
 def test_a_clause_that_holds_too_early_is_caught(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     name, clause, watchdog = WEAKENED[how]
     monkeypatch.setitem(CLAUSES, name, clause)
-    assert broken(first_failure(watchdog))
+    # What can't be under the whole rule (a human's group that is cleared while it runs) may end in an assertion.
+    assert broken(first_failure(watchdog, but="exception"))
 
 
 def test_without_a_break_the_same_seeds_show_nothing() -> None:
