@@ -102,7 +102,7 @@ class Machine:
 
     # -- commands -----------------------------------------------------------------------------------------------
 
-    def run(self, *command: str, timeout: float = 60.0, stdin: str = "", check: bool = True) -> Ended:
+    def run(self, *command: str, timeout: float = 300.0, stdin: str = "", check: bool = True) -> Ended:
         """Its end. Raises AssertionError for another exit code than 0, unless check is False."""
         answer = self.begin(*command, timeout=timeout, stdin=stdin)()
         if check and answer.code != 0:
@@ -111,10 +111,10 @@ class Machine:
             )
         return answer
 
-    def shell(self, script: str, *arguments: str, timeout: float = 60.0, check: bool = True) -> Ended:
+    def shell(self, script: str, *arguments: str, timeout: float = 300.0, check: bool = True) -> Ended:
         return self.run("sh", "-ec", script, "sh", *arguments, timeout=timeout, check=check)
 
-    def begin(self, *command: str, timeout: float = 60.0, stdin: str = "") -> Callable[[], Ended]:
+    def begin(self, *command: str, timeout: float = 300.0, stdin: str = "") -> Callable[[], Ended]:
         """A command that runs while others do; call the result to wait for its end."""
         with self._changed:
             self._number += 1
