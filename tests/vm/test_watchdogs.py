@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from guarded_node import END, LEASE, QUIET, VIP
+from guarded_node import END, QUIET, VIP
 from virtual_machine import Machine
 
 pytestmark = pytest.mark.timeout(900)
 
 PROGRAM = str(Path(__file__).with_name("guarded_node.py"))
 SAID = "/run/said"
-TIMEOUT = 10
-"""Seconds, of the watchdog."""
+TIMEOUT = int(os.environ.get("HAMGR_VM_WATCHDOG", "10"))
+"""Seconds, of the watchdog. On a busy machine it has to be more, for one that is emulated may stand still for some."""
 
-SLOW = 60.0
+LEASE = TIMEOUT / 2
+LONGER = 1.5 * TIMEOUT
+
+SLOW = 300.0
 """Seconds in which an emulated machine on a busy one does what takes a moment."""
 
 DRIVERS = ("softdog", "i6300esb")
@@ -57,7 +61,7 @@ def begin(node: Machine, device: str = "/dev/watchdog0", pretimeout: str = "", t
     """Start the program; returns its first word."""
     timeout = str(TIMEOUT) if device else ""
     script = f'ip address add {VIP}/32 dev lo; setsid {sys.executable} {PROGRAM} "$@" > {SAID} 2>&1 < /dev/null &'
-    node.shell(script, device, timeout, pretimeout, trigger)
+    node.shell(script, device, timeout, pretimeout, trigger, str(LEASE))
     node.until(lambda: bool(said(node)), SLOW, "the guard")
     return said(node)[0]
 
@@ -96,11 +100,11 @@ def test_it_is_set_fed_and_disarmed(node: Machine, driver: str) -> None:
     assert begin(node).startswith("guard ")
     assert of_watchdog(node, "timeout") == str(TIMEOUT)
     assert of_watchdog(node, "state") == "active"
-    outlives(node, 2 * TIMEOUT)
+    outlives(node, LONGER)
     node.run("touch", str(END))
     node.until(lambda: said(node)[-1] == "ended", SLOW, "a clean end")
     node.until(lambda: of_watchdog(node, "state") == "inactive", SLOW, "the magic close")
-    outlives(node, 2 * TIMEOUT)
+    outlives(node, LONGER)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -112,8 +116,7 @@ def test_a_guard_that_dies_or_freezes_with_its_daemon_leaves_the_machine_to_the_
     begin(node)
     outlives(node, TIMEOUT / 2)
     kill_all(node, number)
-    # The i6300esb takes two stages of half the time-out each, so up to one more from the last feed on.
-    is_reset(node, 2 * TIMEOUT + SLOW)
+    is_reset(node, TIMEOUT + SLOW)
     assert node.happened("WATCHDOG") == (driver == "i6300esb")
 
 
@@ -124,7 +127,7 @@ def test_a_guard_that_dies_or_freezes_alone_is_replaced_before_the_watchdog_bite
     first = guard(node)
     node.run("kill", f"-{number}", first)
     node.until(lambda: guard(node) not in ("", first), SLOW, "another guard")
-    outlives(node, 2 * TIMEOUT)
+    outlives(node, LONGER)
     assert of_watchdog(node, "state") == "active"
 
 
@@ -145,20 +148,11 @@ def test_the_kernel_is_told_of_the_pretimeout(node: Machine) -> None:
     assert of_watchdog(node, "pretimeout") == "4"
 
 
-@pytest.mark.parametrize(
-    ("driver", "options", "pretimeout", "words"),
-    [
-        ("i6300esb", (), "4", "has no pretimeout"),
-        ("softdog", (), "15", "takes no pretimeout of 15 s"),
-    ],
-)
-def test_a_device_that_can_not_do_it_is_refused_and_left_unarmed(
-    node: Machine, driver: str, options: tuple[str, ...], pretimeout: str, words: str
-) -> None:
-    load(node, driver, *options)
-    assert words in begin(node, pretimeout=pretimeout)
+def test_a_device_that_can_not_do_it_is_refused_and_left_unarmed(node: Machine) -> None:
+    load(node, "i6300esb")
+    assert "has no pretimeout" in begin(node, pretimeout="4")
     node.shell("kill -KILL $(pgrep -f [g]uarded_node.py)")
-    outlives(node, 2 * TIMEOUT)
+    outlives(node, LONGER)
 
 
 def test_a_device_that_somebody_else_feeds_is_refused(node: Machine) -> None:
