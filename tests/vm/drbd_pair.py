@@ -72,7 +72,7 @@ for network in 1 2; do
     ip address add 10.8.$network.$1/24 dev $card
     ip link set $card up
 done
-truncate -s 32M /run/backing
+truncate -s 8M /run/backing
 losetup /dev/loop0 /run/backing
 drbdadm create-md --force r0
 drbdadm up r0

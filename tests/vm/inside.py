@@ -46,11 +46,12 @@ class Line:
                 data = data[self._writer.write(data) :]
 
     def read(self) -> dict[str, Any]:
-        data = bytearray()
-        while not data.endswith(b"\n"):
-            data += self._reader.read(4096) or b""
-        message: dict[str, Any] = json.loads(data)
-        return message
+        while True:
+            # What a former life of the machine was still to be told may lie there, in part.
+            with contextlib.suppress(ValueError, TypeError):
+                message: dict[str, Any] = json.loads(self._reader.readline())
+                if "command" in message:
+                    return message
 
 
 def perform(line: Line, number: int, command: list[str], stdin: str, timeout: float) -> None:

@@ -53,12 +53,12 @@ def test_beside_a_primary_the_copy_here_is_outdated_and_not_promoted(pair: Pair)
 
 
 def test_an_inconsistent_peer_is_told_as_such(pair: Pair) -> None:
-    """It became so after the cut: of one that was so before, DRBD asks nobody."""
+    """Its disk was replaced after the cut: of one that was inconsistent before, DRBD asks nobody."""
     a, b = pair.nodes["a"], pair.nodes["b"]
     a.run("drbdadm", "secondary", "r0")
     pair.cut()
     pair.until("b", lambda: "WFConnection" in pair.drbd("b"), "b to miss a")
-    b.run("drbdadm", "invalidate", "r0")
+    b.shell("drbdadm down r0; drbdadm create-md --force r0; drbdadm up r0")
     calls = pair.fence_calls("a")
     a.run("drbdadm", "primary", "r0")
     assert pair.wait_for_handler("a", calls) == "fence-peer 3"
@@ -67,7 +67,7 @@ def test_an_inconsistent_peer_is_told_as_such(pair: Pair) -> None:
 
 
 def test_a_peer_that_left_cleanly_runs_nothing(pair: Pair) -> None:
-    pair.nodes["b"].shell("pkill -TERM -f bin/hamgrd; while pgrep -f bin/[h]amgrd; do sleep 0.2; done")
+    pair.nodes["b"].shell("pkill -TERM -f [b]in/hamgrd; while pgrep -f bin/[h]amgrd; do sleep 0.2; done")
     calls = pair.fence_calls("a")
     pair.cut()
     assert pair.wait_for_handler("a", calls) == "fence-peer 5"
