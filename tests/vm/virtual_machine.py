@@ -155,7 +155,9 @@ class Machine:
             f" hamgr.name={self.name} hamgr.modules={self._kernel.modules}"
         )
         return [
-            "qemu-system-x86_64", "-accel", "tcg", "-m", MEMORY, "-nodefaults", "-display", "none", "-S",
+            # With rdrand nobody waits for random numbers.
+            "qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,+rdrand", "-m", MEMORY,
+            "-nodefaults", "-display", "none", "-S",
             "-kernel", str(self._kernel.image), "-initrd", str(self._kernel.initrd), "-append", words,
             "-virtfs", "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap",
             "-serial", f"file:{self._place('console')}",
