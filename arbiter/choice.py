@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from hamgr.core.electorate import Electorate
 from hamgr.core.messages import ArbiterReport
 
 
@@ -31,15 +32,15 @@ class Side:
         return f"alive {len(self.nodes)}{votes}, health {self.health}, load {self.load}"
 
 
-def side_of(claimant: str, reports: Mapping[str, ArbiterReport]) -> Side:
-    """reports: the fresh ones of all nodes that the arbiter hears, the claimant's among them."""
+def side_of(claimant: str, reports: Mapping[str, ArbiterReport], electorate: Electorate) -> Side:
+    """reports: the fresh ones of all nodes that the arbiter hears, the claimant's among them. electorate: who votes."""
     claim = reports[claimant]
     nodes = tuple(name for name in claim.nodes if name in claim.alive or name == claimant)
     known = [reports[name] for name in nodes if name in reports]
     return Side(
         claimant,
         nodes,
-        claim.electorate.count(nodes),
+        electorate.count(nodes),
         sum(report.health for report in known),
         sum(report.load for report in known),
         claim.tie_breaker in nodes,
@@ -48,16 +49,18 @@ def side_of(claimant: str, reports: Mapping[str, ArbiterReport]) -> Side:
     )
 
 
-def larger_unheard(claimant: str, reports: Mapping[str, ArbiterReport], asking: Container[str]) -> bool:
+def larger_unheard(
+    claimant: str, reports: Mapping[str, ArbiterReport], asking: Container[str], electorate: Electorate
+) -> bool:
     """Are there nodes that the claimant does not hear, and of whose side nobody asks yet, though it is the larger one?
     With one vote of the arbiter that is none that it could make a quorum; with many it may be."""
-    mine = side_of(claimant, reports)
+    mine = side_of(claimant, reports, electorate)
     for name, report in reports.items():
         # They may take the claimant for one of theirs, until they see that it does not hear them.
         others = [node for node in report.alive if node != claimant]
         speechless = report.initialised and not any(node in asking for node in others)
         if name not in mine.nodes and speechless:
-            larger = (report.electorate.count(others), len(others)) > (mine.votes, len(mine.nodes))
+            larger = (electorate.count(others), len(others)) > (mine.votes, len(mine.nodes))
             if larger:
                 return True
     return False

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from arbiter.choice import Side, best, larger_unheard, side_of
+from hamgr.core.electorate import ARBITER, Electorates
 from hamgr.core.membership import MICROSECOND
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, Standing
 
@@ -273,7 +274,7 @@ class ClusterArbiter:
         """An earlier, wiped record may have granted a claim that its node still repeats, so claims count too."""
         known = {n: p.report for n, p in self._peers.items() if p.report.initialised and self._ours(p.report)}
         for report in known.values():
-            if report.electorate.count(known) >= report.electorate.to_learn:
+            if not self._electorates(report).would_miss(known):
                 floor = max(max(r.epoch, r.claim, r.vote_seen, r.state.stamp.epoch) for r in known.values())
                 floor = max(floor, self._book.vote_epoch, self._book.state.stamp.epoch)
                 self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")
@@ -284,6 +285,11 @@ class ClusterArbiter:
     def _ours(self, report: ArbiterReport) -> bool:
         """Does this store's vote count for the node? A store that another one took the place of must not vote again."""
         return not self._store or report.store in ("", self._store)
+
+    def _electorates(self, report: ArbiterReport) -> Electorates:
+        """Who votes: by the newest cluster state, else by the configuration of who reports."""
+        recorded = self._book.state.electorates
+        return recorded if recorded.current else Electorates(report.electorate)
 
     def _eligible(self, now: float, wakes: list[float]) -> dict[str, _Peer]:
         """The claims that may be granted now; the others get their refusal."""
@@ -317,6 +323,9 @@ class ClusterArbiter:
             return _Refusal("removed", text)
         if unlike := self._counts_otherwise(now, name, peer.report):
             return _Refusal("unlike", unlike)
+        if book.state.electorates.current and name not in book.state.electorates.voters:
+            text = f"{name} has no vote now, {book.state.electorates.current}; it gets it back as a member"
+            return _Refusal("no-vote", text)
         if claim <= book.vote_epoch:
             text = f"the vote of epoch {book.vote_epoch} is given to {book.voted_for or 'nobody'}; claim a newer one"
             return _Refusal("given", text)
@@ -355,7 +364,7 @@ class ClusterArbiter:
             if held.report.claim > epoch:
                 return ""
             # A holder whose partition makes no quorum even with this vote would block the others for ever.
-            if report.electorate.count(held.report.alive, arbiter=True) < report.electorate.majority:
+            if not self._electorates(report).is_quorum({*held.report.alive, ARBITER}):
                 return ""
         wakes.append(silent_at)
         heard = (
@@ -371,7 +380,7 @@ class ClusterArbiter:
         for name, peer in eligible.items():
             assert peer.claiming_since is not None
             settle = peer.report.settle
-            if larger_unheard(name, fresh, eligible):
+            if larger_unheard(name, fresh, eligible, self._electorates(peer.report).current):
                 # Who is deaf knows it sooner than those who see that it is.
                 settle = max(settle, peer.report.deadtime)
             ends.append(peer.claiming_since + settle)
@@ -382,7 +391,7 @@ class ClusterArbiter:
         if now < decide_at:
             wakes.append(decide_at)
             return
-        sides = [side_of(name, fresh) for name in eligible]
+        sides = [side_of(name, fresh, self._electorates(peer.report).current) for name, peer in eligible.items()]
         winner, why = best(sides)
         chosen = eligible[winner.claimant]
         epoch = chosen.report.claim
@@ -435,7 +444,8 @@ class ClusterArbiter:
         )
         answer = replace(self._answer_of(peer.report), refused=peer.refused.text)
         why = self._why[1] if self._why[0] == book.vote_epoch else ""
-        return replace(answer, state=book.state, why=why) if granted else answer
+        learns = book.voter and not peer.report.initialised
+        return replace(answer, state=book.state, why=why) if granted or learns else answer
 
 
 def _voters(report: ArbiterReport) -> tuple[object, ...]:

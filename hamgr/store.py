@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from pathlib import Path
+from typing import Any
 
 from hamgr.core.durable import Durable
 from hamgr.core.effects import AppliedRecord, FenceRecord, HistoryRecord, InitialisedRecord, Record, StagedRecord
+from hamgr.core.electorate import Electorate, Electorates
 from hamgr.core.messages import ClusterState, ConfigStamp, PastFence, RosterEntry, Shot, Stamp, Standing
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,8 @@ def state_to_json(state: ClusterState) -> str:
             "owners": [list(owner) for owner in state.owners],
             "arbiter": state.arbiter,
             "next_arbiter": state.next_arbiter,
+            "voters": _voters_to_json(state.electorates.current),
+            "coming_voters": _voters_to_json(state.electorates.coming),
         }
     )
 
@@ -110,9 +114,18 @@ def state_from_json(text: str) -> ClusterState:
         found.get("pushing", False),
         tuple(Shot(node, age) for node, age in found.get("shots", ())),
         tuple((group, node) for group, node in found.get("owners", ())),
+        Electorates(_voters_from_json(found.get("voters")), _voters_from_json(found.get("coming_voters"))),
         arbiter=found.get("arbiter", ""),
         next_arbiter=found.get("next_arbiter", ""),
     )
+
+
+def _voters_to_json(voters: Electorate) -> dict[str, object]:
+    return {"nodes": dict(voters.nodes), "arbiter": voters.arbiter, "tie": voters.tie} if voters else {}
+
+
+def _voters_from_json(found: dict[str, Any] | None) -> Electorate:
+    return Electorate(found["nodes"], found["arbiter"], tie=found["tie"]) if found else Electorate()
 
 
 def _fence_from_json(text: str) -> PastFence:

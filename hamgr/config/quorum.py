@@ -1,11 +1,15 @@
-"""How votes are counted: `votes` of [node.NAME], and the algorithm of the arbiter's in [quorum]."""
+"""How votes are counted: `votes` of [node.NAME], and [quorum]."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from hamgr.config.table import Table
 from hamgr.core.cluster import Algorithm
+from hamgr.core.electorate import LOWEST
+
+DEFAULT_WINDOW = 10.0
+"""Seconds, as votequorum(5) has it."""
 
 MOST_VOTES = 255
 """Of one node."""
@@ -24,3 +28,15 @@ def read_algorithm(quorum: Table, has_arbiter: bool) -> Algorithm:
     if "algorithm" in quorum.values and not has_arbiter:
         quorum.wrong("algorithm", "nothing without [arbiter], whose vote it is about")
     return found
+
+
+def read_ties(quorum: Table, nodes: Collection[str], has_arbiter: bool) -> tuple[str, float | None]:
+    """The node with which half of the votes are a quorum, and after how many seconds a lost node has no vote."""
+    tie = quorum.choice("auto_tie_breaker", "", ("", LOWEST, *nodes))
+    if tie and has_arbiter:
+        quorum.wrong("auto_tie_breaker", "nothing with [arbiter], which decides between two halves")
+    standing = quorum.flag("last_man_standing", False)
+    window = quorum.duration("last_man_standing_window", DEFAULT_WINDOW, 0.0)
+    if "last_man_standing_window" in quorum.values and not standing:
+        quorum.wrong("last_man_standing_window", "nothing without last_man_standing = true")
+    return tie, window if standing else None

@@ -138,8 +138,9 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
     group_specs, group_configs = groups.read(root, capacities, kinds, mode, placement)
     quorum_table = root.table("quorum")
     algorithm = quorum.read_algorithm(quorum_table, has_arbiter)
-    quorum_table.finish()
     arbiter, tie_breaker = _arbiter(arbiter_table, node_tables) if has_arbiter else (None, "")
+    tie, standing = quorum.read_ties(quorum_table, node_tables, has_arbiter)
+    quorum_table.finish()
     on_quorum_loss = QuorumLoss(cluster.choice("on_quorum_loss", "stop", [policy.value for policy in QuorumLoss]))
     watchdogs = selffence.read_watchdogs(node_tables, on_quorum_loss)
     votes = quorum.read_votes(node_tables)
@@ -166,8 +167,10 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
             timing=times,
             links=tuple(LinkSpec(link.name, link.nodes) for link in all_links),
             arbiter=has_arbiter,
-            two_node=_two_node(cluster, votes, has_arbiter),
+            two_node=_two_node(cluster, votes, has_arbiter, tie),
             wait_for_all=cluster.flag("wait_for_all", True),
+            auto_tie_breaker=tie,
+            last_man_standing=standing,
             on_quorum_loss=on_quorum_loss,
             tie_breaker=tie_breaker,
             algorithm=algorithm,
@@ -211,19 +214,21 @@ def _read(root: Table, path: Path, kinds: Kinds | None, digest_of_text: str) -> 
     return config
 
 
-def _two_node(cluster: Table, votes: Mapping[str, int], has_arbiter: bool) -> bool:
+def _two_node(cluster: Table, votes: Mapping[str, int], has_arbiter: bool, tie: str) -> bool:
     """Implied by two nodes without an arbiter: who comes from Heartbeat expects two nodes to just work."""
     weighted = any(number != 1 for number in votes.values())
-    possible = len(votes) == links.MIN_NODES and not has_arbiter and not weighted
+    possible = len(votes) == links.MIN_NODES and not has_arbiter and not weighted and not tie
     two_node = cluster.flag("two_node", possible)
     if two_node and not possible:
         why = "with an arbiter" if has_arbiter else f"with {len(votes)} nodes"
         if weighted:
             why = f"with {sum(votes.values())} votes"
+        if tie:
+            why = "with quorum.auto_tie_breaker"
         cluster.mistakes.note(
             cluster.key("two_node"),
             f"true {why}",
-            "true only with exactly two nodes, of one vote each, and no [arbiter]",
+            "true only with exactly two nodes, of one vote each, and neither [arbiter] nor auto_tie_breaker",
         )
     return two_node
 

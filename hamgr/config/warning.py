@@ -65,7 +65,9 @@ def _votes(config: Config) -> Iterator[tuple[str, str]]:
     spec = config.spec
     electorate = spec.electorate
     if not spec.arbiter and electorate.evenly_split():
-        if spec.two_node:
+        if spec.auto_tie_breaker:
+            happens = "the half with the auto_tie_breaker goes on, be it the one that can serve or not"
+        elif spec.two_node:
             happens = "when the nodes lose each other, whoever fences first wins (two_node)"
         else:
             half, what = electorate.votes // 2, "nodes" if electorate.votes == len(spec.nodes) else "votes"

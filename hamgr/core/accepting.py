@@ -59,9 +59,10 @@ class Accepting:
         elif coordinator.arbiter == store and not coordinator.next_arbiter:
             node.requests.answer(requester, True, f"{store} is the cluster's arbiter already")
             return
-        elif node.voting.votes_of_nodes() < node.electorate.majority:
+        elif not node.electorates.is_quorum(node.voting.deciding_nodes()):
+            votes = node.electorate.count(node.voting.deciding_nodes())
             refusal = (
-                f"the nodes must be a majority without any arbiter: {node.voting.votes_of_nodes()} votes are here,"
+                f"the nodes must be a majority without any arbiter: {votes} votes are here,"
                 f" {node.electorate.majority} are needed"
             )
         if refusal:

@@ -81,8 +81,8 @@ class Arbitration:
                     deadtime=node.spec.timing.deadtime,
                     settle=node.spec.timing.settle,
                     vote_seen=self.vote_seen,
-                    votes=tuple(node.electorate.of(name) for name in node.spec.names),
-                    arbiter_votes=node.electorate.arbiter,
+                    votes=tuple(one.votes for one in node.spec.nodes),
+                    arbiter_votes=node.spec.electorate.arbiter,
                     store=node.stored.next_arbiter or node.stored.arbiter,
                 )
             )

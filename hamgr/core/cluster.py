@@ -6,9 +6,10 @@ The configuration (`hamgr.config`) builds a `ClusterSpec`; every duration is in 
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from hamgr.core.electorate import Electorate
+from hamgr.core.electorate import ARBITER, LOWEST, Electorate, Electorates
 
 MIN_DURATION = 0.010
 """The smallest allowed timing value, in seconds."""
@@ -163,7 +164,10 @@ class ClusterSpec:
     """All that the core is configured with. The order of `nodes` is their rank: the first is preferred.
 
     two_node: exactly two nodes and no arbiter; each is a quorum alone and fencing decides the race.
-    wait_for_all: (two_node) a started node claims nothing alone before it has heard the other once.
+    wait_for_all: (two_node, auto_tie_breaker) a started node claims nothing alone, or with half of the votes, before it
+    has heard the others once.
+    auto_tie_breaker: the node whose half of an even cluster is a quorum; "lowest": the first that votes; "": none.
+    last_man_standing: seconds after which a node that is surely off has no vote anymore; None: it keeps it.
     fence_delay: (two_node) seconds by which the side that runs less waits before it shoots.
     fence_delay_random: (two_node) at most so many seconds, by chance, that each side waits besides.
     mode: unless automatic, nobody is fenced before a human says so; the groups have modes of their own.
@@ -182,6 +186,8 @@ class ClusterSpec:
     arbiter: bool = False
     two_node: bool = False
     wait_for_all: bool = True
+    auto_tie_breaker: str = ""
+    last_man_standing: float | None = None
     on_quorum_loss: QuorumLoss = QuorumLoss.STOP
     tie_breaker: str = ""
     algorithm: Algorithm = Algorithm.FFSPLIT
@@ -217,10 +223,30 @@ class ClusterSpec:
     @property
     def electorate(self) -> Electorate:
         """The voters as they are configured."""
-        votes = {node.name: node.votes for node in self.nodes}
+        return self.electorate_of(self.voters)
+
+    @property
+    def voters(self) -> frozenset[str]:
+        """Whoever votes by the configuration, when nobody is taken out."""
+        return frozenset((*self.names, ARBITER) if self.arbiter else self.names)
+
+    def electorate_of(self, voters: Collection[str]) -> Electorate:
+        """These voters, with the votes that the configuration gives them."""
+        nodes = {node.name: node.votes for node in self.nodes if node.name in voters}
+        tie = next(iter(nodes), "") if self.auto_tie_breaker == LOWEST else self.auto_tie_breaker
         many = self.algorithm is Algorithm.LAST_MAN_STANDING
-        of_arbiter = (sum(votes.values()) - 1 if many else 1) if self.arbiter else 0
-        return Electorate(votes, of_arbiter, self.two_node)
+        of_arbiter = (sum(nodes.values()) - 1 if many else 1) if ARBITER in voters else 0
+        return Electorate(nodes, of_arbiter, self.two_node, tie if tie in nodes else "")
+
+    def electorates(self, recorded: Electorates) -> Electorates:
+        """The voters that count for a node with this configuration and this record in its cluster state.
+
+        In a two_node cluster nobody is taken out. Who is in no file anymore has no vote: files are changed by hand
+        while the cluster is stopped.
+        """
+        if self.two_node or not recorded.current:
+            return Electorates(self.electorate)
+        return recorded.only(self.voters)
 
     def lead(self, shooter: str, victim: str) -> float:
         """Seconds by which a node shoots before the other of two, when it is to be the first; 0 if it never is, or if

@@ -16,6 +16,7 @@ from hamgr.core.circle import Circle, Merits
 from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Placement
 from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
 from hamgr.core.effects import Announce, Effect, Kind
+from hamgr.core.electorate import Electorates
 from hamgr.core.fencing import Fencing, PlanState, delay_before
 from hamgr.core.members import Grant, MemberRecord
 from hamgr.core.membership import Liveness, Membership, Peer
@@ -81,6 +82,9 @@ class Coordinator:
         self.own_stored = Stamp()
         self.own_reset_ms = 0
         """What our own heartbeats say of us."""
+        self.electorates = Electorates() if spec.two_node else inherited.electorates
+        if not spec.two_node and not self.electorates.current:
+            self.electorates = Electorates(spec.electorate)
         self.state = ClusterState(Stamp(epoch, 0), me)
         self._number = 0
         self._now = now
@@ -183,6 +187,7 @@ class Coordinator:
             tuple(sorted(self.asking.owners.items())),
             arbiter=self.arbiter,
             next_arbiter=self.next_arbiter,
+            electorates=self.electorates,
         )
         if new == self.state and self.state.stamp.view:
             return False

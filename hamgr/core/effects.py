@@ -129,7 +129,13 @@ class HistoryRecord:
 
 
 Record: TypeAlias = (
-    VoteRecord | StateRecord | FenceRecord | StandbyRecord | InitialisedRecord | StagedRecord | AppliedRecord
+    VoteRecord
+    | StateRecord
+    | FenceRecord
+    | StandbyRecord
+    | InitialisedRecord
+    | StagedRecord
+    | AppliedRecord
     | HistoryRecord
 )
 
@@ -203,6 +209,7 @@ class Kind(enum.Enum):
     HEALTH = "health"
     MAINTENANCE = "maintenance"
     CONFIG = "config"
+    VOTERS = "voters"
     DISK_FAILED = "disk-failed"
     DISK_OK = "disk-ok"
     SELF_FENCE = "self-fence"
@@ -246,6 +253,17 @@ class Exit:
 
 
 Effect: TypeAlias = (
-    Send | AskArbiter | Fence | StartGroup | StopGroup | Probe | Persist | SelfFence | FeedWatchdog | Announce | Reply
-    | WakeAt | Exit
+    Send
+    | AskArbiter
+    | Fence
+    | StartGroup
+    | StopGroup
+    | Probe
+    | Persist
+    | SelfFence
+    | FeedWatchdog
+    | Announce
+    | Reply
+    | WakeAt
+    | Exit
 )

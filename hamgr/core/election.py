@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hamgr.core.cluster import ClusterSpec
+from hamgr.core.electorate import ARBITER
 from hamgr.core.messages import ClusterState
 
 UNKNOWN_VOTE = "?"
@@ -29,8 +30,8 @@ class Claim:
     refused: set[str] = field(default_factory=set)
 
     def voters(self, me: str) -> set[str]:
-        """The nodes that are surely for us; me: our own name."""
-        return self.votes | {me} if self.own else set(self.votes)
+        """Who is surely for us; me: our own name."""
+        return self.votes | ({me} if self.own else set()) | ({ARBITER} if self.arbiter else set())
 
 
 class Election:

@@ -194,9 +194,7 @@ class Fencing:
         return [
             plan
             for plan in self.plans.values()
-            if plan.state in _WAITING
-            and now >= plan.due
-            and self._spec.node(plan.node).fence_levels > 0
+            if plan.state in _WAITING and now >= plan.due and self._spec.node(plan.node).fence_levels > 0
         ]
 
     def finished(self, now: float, fence: int, node: str, outcome: FenceOutcome, detail: str) -> Plan | None:

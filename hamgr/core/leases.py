@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import QuorumLoss
 from hamgr.core.effects import Kind
-from hamgr.core.quorum import FOREVER, NEVER, coordinator_lease_basis, member_lease_basis
+from hamgr.core.electorate import NEVER
+from hamgr.core.quorum import FOREVER, coordinator_lease_basis, member_lease_basis
 
 LATENESS = 0.1
 """Seconds (or a keepalive, if that is more) beyond its lease for which a node that lives has not given up yet."""
@@ -79,7 +80,7 @@ class Leases:
         if node.coordinator is not None:
             peers = node.membership.peers.values()
             return coordinator_lease_basis(
-                node.electorate, node.name, election.epoch, now, peers, node.arbitration.answer
+                node.electorates, node.name, election.epoch, now, peers, node.arbitration.answer
             )
         if election.following:
             return member_lease_basis(node.membership.peers[election.following], election.epoch)

@@ -267,9 +267,7 @@ class Membership:
             for link, up in peer.link_up.items():
                 if up and now >= peer.link_heard[link] + self.timing.deadtime:
                     peer.link_up[link] = False
-                    changes.append(
-                        Changed(Change.LINK_DOWN, peer.name, link, silent_for=now - peer.link_heard[link])
-                    )
+                    changes.append(Changed(Change.LINK_DOWN, peer.name, link, silent_for=now - peer.link_heard[link]))
             if peer.liveness is Liveness.ALIVE and now >= peer.heard_at + self.timing.warntime:
                 peer.liveness = Liveness.SUSPECT
                 changes.append(Changed(Change.SUSPECTED, peer.name, silent_for=silent))

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from hamgr.core.cluster import GroupState
-from hamgr.core.electorate import Electorate
+from hamgr.core.electorate import Electorate, Electorates
 
 
 class Standing(Enum):
@@ -46,11 +46,12 @@ class RosterEntry:
 @dataclass(frozen=True, slots=True)
 class ConfigStamp:
     """A configuration that was pushed. version: grows by one with each; 0: there is none. digest: of its text. added:
-    the node that it adds, "" for none."""
+    the node that it adds, "" for none; removed: the one that it removes."""
 
     version: int = 0
     digest: str = ""
     added: str = ""
+    removed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class ClusterState:
     shots: tuple[Shot, ...] = ()
     owners: tuple[tuple[str, str], ...] = ()
     """(group, node): where a group that a human moves was let run last."""
+    electorates: Electorates = Electorates()
+    """Who votes (`hamgr.core.voters`); in a two_node cluster nobody is written down."""
     arbiter: str = ""
     """The store whose votes are the arbiter's (`hamgr.core.accepting`); "" until one voted."""
     next_arbiter: str = ""
@@ -404,8 +407,9 @@ class ArbiterAnswer:
     it or because that coordinator reported itself ("" for none).
     vote_epoch, voted_for: its last vote, on disk. stored: the stamp of the state it has on disk.
     refused: why a claim was not granted, in a sentence; "" when no claim is refused (it may still wait to settle).
-    state: the stored cluster state, sent with a granted claim (vote_epoch == claim and voted_for == you). why: the
-    reason why it was granted, in a sentence; "" if the arbiter that gave the vote has been restarted since.
+    state: the stored cluster state, sent with a granted claim (vote_epoch == claim and voted_for == you), and to a node
+    that has not learned the epoch. why: the reason why it was granted, in a sentence; "" if the arbiter that gave the
+    vote has been restarted since.
     """
 
     echo_us: int
@@ -425,10 +429,29 @@ class ArbiterAnswer:
 
 
 Body: TypeAlias = (
-    Heartbeat | VoteRequest | VoteReply | ViewUpdate | Order | Report | Farewell | FarewellAck | LearnRequest
-    | LearnReply | Forward | ForwardReply | RetransmitRequest | Resync | ConfigPart | ConfigVerdict | FenceNews
-    | DrbdOutdate | DrbdOutdated | FenceTrialAsked | FenceTrialTold
-    | ArbiterReport | ArbiterAnswer
+    Heartbeat
+    | VoteRequest
+    | VoteReply
+    | ViewUpdate
+    | Order
+    | Report
+    | Farewell
+    | FarewellAck
+    | LearnRequest
+    | LearnReply
+    | Forward
+    | ForwardReply
+    | RetransmitRequest
+    | Resync
+    | ConfigPart
+    | ConfigVerdict
+    | FenceNews
+    | DrbdOutdate
+    | DrbdOutdated
+    | FenceTrialAsked
+    | FenceTrialTold
+    | ArbiterReport
+    | ArbiterAnswer
 )
 
 

@@ -29,6 +29,7 @@ from hamgr.core.effects import (
     WakeAt,
 )
 from hamgr.core.election import Election
+from hamgr.core.electorate import ARBITER, Electorate, Electorates
 from hamgr.core.events import (
     ArbiterAnswered,
     ArbiterLost,
@@ -82,6 +83,7 @@ from hamgr.core.requests import Requests
 from hamgr.core.shooting import Shooting
 from hamgr.core.status import Status
 from hamgr.core.telling import status_of
+from hamgr.core.voters import Voters
 from hamgr.core.voting import Voting
 
 MAX_ROUNDS = 16
@@ -100,7 +102,6 @@ class Node:
         """config: the digest of the configuration that `spec` comes from; "" when it is no file."""
         assert incarnation > 0, "an incarnation is never 0"
         self.spec = spec
-        self.electorate = spec.electorate
         self.name = name
         self.incarnation = incarnation
         self.config = config
@@ -130,6 +131,7 @@ class Node:
         self.records = Records(self)
         self.leaving = Leaving(self)
         self.pushing = Pushing(self, durable)
+        self.voters = Voters(self)
         self.beats = Beats(self)
         self.shooting = Shooting(self, now)
         self.condemned = ""
@@ -154,6 +156,8 @@ class Node:
         self.prompt: list[Effect] = []
         """Announcements, and starts, stops and probes: a start that waited could be overtaken by a later stop."""
         self.now = now
+        self._recorded = Electorates()
+        self._electorates = spec.electorates(self._recorded)
 
     # -- the one entry ------------------------------------------------------------------------------------------
 
@@ -532,6 +536,7 @@ class Node:
         if self.coordinator is not coordinator:
             return True
         self.pushing.settle(now, coordinator)
+        self.voters.settle(now, coordinator)
         if not coordinator.maintenance and self._gives_way(now, coordinator):
             return True
         coordinator.want_fences(now, self.member.load)
@@ -543,7 +548,7 @@ class Node:
 
     def enough(self, some: Collection[str]) -> bool:
         """These are a quorum, with the arbiter if it answers."""
-        return self.electorate.count(some, self.arbitration.usable(self.now)) >= self.electorate.majority
+        return self.electorates.is_quorum({*some, ARBITER} if self.arbitration.usable(self.now) else some)
 
     def _gives_way(self, now: float, coordinator: Coordinator) -> bool:
         """See who goes on if not all hear each other. Those who do better without us get a coordinator of their own."""
@@ -570,33 +575,33 @@ class Node:
                 self.send(name, ViewUpdate(coordinator.state))
 
     def stored_by_quorum(self, stamp: Stamp) -> bool:
-        return self._quorum_has(lambda _epoch, stored: stored >= stamp)
+        return self.electorates.is_quorum(self.who_stored(stamp))
 
     def stored_by_nodes(self, stamp: Stamp) -> bool:
         """Nodes that are a quorum without any arbiter have this cluster state, or a newer one, on disk."""
-        stored_by = self._nodes_with(lambda _epoch, stored: stored >= stamp)
-        return self.electorate.count(stored_by, False) >= self.electorate.majority
+        return self.electorates.is_quorum(self.who_stored(stamp) - {ARBITER})
 
     def known_to_quorum(self) -> bool:
         """A quorum has the cluster state that is on disk here, or what the same coordinator made of it, and had that
         before it voted for another: whoever is elected later knows what was in it."""
         own = self.stored.stamp
-        return self._quorum_has(lambda epoch, stored: epoch == stored.epoch == own.epoch and stored >= own)
+        known = self._voters_with(lambda epoch, stored: epoch == stored.epoch == own.epoch and stored >= own)
+        return self.electorates.is_quorum(known)
 
-    def _quorum_has(self, wanted: Callable[[int, Stamp], bool]) -> bool:
-        answer = self.arbitration.answer
-        by_arbiter = answer is not None and answer.voter
-        if answer is not None and by_arbiter:
-            by_arbiter = wanted(max(answer.epoch, answer.vote_epoch), answer.stored)
-        return self.electorate.count(self._nodes_with(wanted), by_arbiter) >= self.electorate.majority
+    def who_stored(self, stamp: Stamp) -> set[str]:
+        """The voters, and others, that have this cluster state or a newer one on disk, and said so."""
+        return self._voters_with(lambda _epoch, stored: stored >= stamp)
 
-    def _nodes_with(self, wanted: Callable[[int, Stamp], bool]) -> set[str]:
+    def _voters_with(self, wanted: Callable[[int, Stamp], bool]) -> set[str]:
         """wanted: of the epoch in which a voter is, and of the cluster state on its disk."""
         found = {self.name} if wanted(self.election.epoch, self.stored.stamp) else set()
         for peer in self.membership.peers.values():
             beat = peer.heartbeat
             if peer.heard and beat is not None and beat.initialised and wanted(beat.epoch, beat.stored):
                 found.add(peer.name)
+        answer = self.arbitration.answer
+        if answer is not None and answer.voter and wanted(max(answer.epoch, answer.vote_epoch), answer.stored):
+            found.add(ARBITER)
         return found
 
     def _stop_failures(self, now: float) -> None:
@@ -637,6 +642,19 @@ class Node:
             self.urgent.append(WakeAt(wake))
 
     @property
+    def electorates(self) -> Electorates:
+        """Who votes, and who will, as far as this node knows."""
+        recorded = self.stored.electorates if self.coordinator is None else self.coordinator.electorates
+        if recorded != self._recorded:
+            self._recorded, self._electorates = recorded, self.spec.electorates(recorded)
+        return self._electorates
+
+    @property
+    def electorate(self) -> Electorate:
+        """Who votes; for what is told, and not for decisions, in which those to come count too."""
+        return self.electorates.current
+
+    @property
     def role(self) -> str:
         if self.leaving.began:
             return "leaving"
@@ -656,7 +674,7 @@ class Node:
     def votes(self) -> int:
         """The votes that this node sees behind its coordinator: as coordinator those that decide, else those heard."""
         if self.coordinator is not None:
-            return self.voting.deciding_votes()
+            return self.electorate.count(self.voting.deciding_voters())
         heard = [peer.name for peer in self.membership.peers.values() if peer.heard]
         return self.electorate.count([self.name, *heard], self.arbitration.usable(self.now))
 

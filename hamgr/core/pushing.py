@@ -76,6 +76,11 @@ class Pushing:
         return [name for name in self._staged[digest] if name in groups and groups[name].active]
 
     @property
+    def removes(self) -> str:
+        """The node that a push of ours is to remove; "" for none."""
+        return self._push.removed if self._push is not None else ""
+
+    @property
     def pending(self) -> bool:
         """A configuration is committed that this node does not run yet, and it has what it needs for that."""
         committed = self._node.stored.config
@@ -221,7 +226,7 @@ class Pushing:
             why = "was lost meanwhile" if absent else "did not stage it, or runs a group that it changes"
             self._give_back(f"{names} {why}: nothing is changed")
         elif not lacking:
-            coordinator.proposed = ConfigStamp(coordinator.config.version + 1, push.digest, push.added)
+            coordinator.proposed = ConfigStamp(coordinator.config.version + 1, push.digest, push.added, push.removed)
             push.until = now + PATIENCE * node.spec.timing.deadtime
             coordinator.maintenance = coordinator.pushing = True
             node.tell(Kind.MAINTENANCE, "maintenance begins: a configuration is pushed")
@@ -238,10 +243,12 @@ class Pushing:
         if push is not None:
             absent = self._absent(coordinator, (push.removed,))
             late = [name for name in coordinator.members if not self._stored(name, coordinator, proposed.digest)]
-            if absent or (late and now >= push.until):
+            votes_still = proposed.removed in coordinator.electorates.voters
+            if absent or ((late or votes_still) and now >= push.until):
                 # Nobody has seen it committed, since only we could have done that.
                 coordinator.proposed = ConfigStamp()
-                self._give_back(f"{', '.join(absent or late)} did not store it in time: nothing is changed")
+                what = "did not store it in time" if absent or late else "could not be taken out of the voters in time"
+                self._give_back(f"{', '.join(absent or late or [proposed.removed])} {what}: nothing is changed")
                 node.requests.end_maintenance(now, coordinator, "the push is taken back")
                 node.touch()
                 return
@@ -253,7 +260,7 @@ class Pushing:
                     self._stored(peer.name, coordinator, "") or coordinator.verdict_standing(peer) is not None
                     for peer in node.membership.peers.values()
                 )
-        if not ready:
+        if not ready or proposed.removed in coordinator.electorates.voters:
             return
         coordinator.config, coordinator.proposed = proposed, ConfigStamp()
         if proposed.added:

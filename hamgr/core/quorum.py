@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from hamgr.core.electorate import Electorate
+from hamgr.core.electorate import ARBITER, NEVER, Electorates
 from hamgr.core.membership import MICROSECOND, Peer
 from hamgr.core.messages import ArbiterAnswer
 
-NEVER = float("-inf")
 FOREVER = float("inf")
 
 
@@ -32,19 +31,14 @@ def arbiter_voted(answer: ArbiterAnswer | None, candidate: str, epoch: int) -> b
 
 
 def coordinator_lease_basis(
-    electorate: Electorate, me: str, epoch: int, now: float, peers: Iterable[Peer], answer: ArbiterAnswer | None
+    electorates: Electorates, me: str, epoch: int, now: float, peers: Iterable[Peer], answer: ArbiterAnswer | None
 ) -> float:
     """The latest time (seconds, our clock) at which a quorum surely stood behind us; -inf if none ever did."""
-    support = [(now, electorate.of(me))]
-    support += [(peer.echoed_us * MICROSECOND, electorate.of(peer.name)) for peer in peers if supports(peer, me, epoch)]
+    times = {me: now}
+    times |= {peer.name: peer.echoed_us * MICROSECOND for peer in peers if supports(peer, me, epoch)}
     if answer is not None and arbiter_supports(answer, me, epoch):
-        support.append((answer.echo_us * MICROSECOND, electorate.arbiter))
-    votes = 0
-    for time, of_one in sorted(support, reverse=True):
-        votes += of_one
-        if votes >= electorate.majority:
-            return time
-    return NEVER
+        times[ARBITER] = answer.echo_us * MICROSECOND
+    return electorates.since(times)
 
 
 def member_lease_basis(coordinator: Peer, epoch: int) -> float:
@@ -55,15 +49,15 @@ def member_lease_basis(coordinator: Peer, epoch: int) -> float:
     return coordinator.echoed_us * MICROSECOND
 
 
-def nodes_behind(me: str, epoch: int, peers: Iterable[Peer], voted: Container[str]) -> frozenset[str]:
+def nodes_behind(me: str, epoch: int, peers: Iterable[Peer], voted: Container[str]) -> set[str]:
     """The nodes whose votes entitle a coordinator to fence and to start: itself, and those that are heard now and
     follow it, or voted for it and have not moved on. Of the arbiter only a *vote* in this epoch does (`arbiter_voted`):
     one that merely goes along keeps the lease, but has not yet decided between the two sides of a partition."""
-    behind = {me}
+    found = {me}
     for peer in peers:
         beat = peer.heartbeat
         if beat is None or not peer.heard:
             continue
         if supports(peer, me, epoch) or (peer.name in voted and beat.epoch <= epoch):
-            behind.add(peer.name)
-    return frozenset(behind)
+            found.add(peer.name)
+    return found

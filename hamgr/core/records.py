@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hamgr.core.accepting import counts
 from hamgr.core.effects import Effect, FenceRecord, InitialisedRecord, Kind, Persist, Record, StateRecord, VoteRecord
 from hamgr.core.election import UNKNOWN_VOTE, newest
+from hamgr.core.electorate import ARBITER
 from hamgr.core.events import FenceOutcome
 from hamgr.core.messages import LearnReply
 
@@ -102,17 +104,21 @@ class Records:
         # A candidate that still hears our last life may yet count the vote which that one gave and we forgot.
         if now < node.started_at + node.membership.mutual_time:
             return
-        told_by_arbiter = False
+        told = {*self.learned}
         state = node.stored
         epoch = node.election.epoch
         for reply in self.learned.values():
             state = newest(state, reply.state)
             epoch = max(epoch, reply.epoch, reply.state.stamp.epoch)
+        said = node.arbitration.said
+        if said is not None and counts(newest(state, said.state), said.store):
+            state = newest(state, said.state)
         answer = node.arbitration.answer_for(state)
         if answer is not None and answer.voter and node.arbitration.connected and answer.stored <= state.stamp:
-            told_by_arbiter = True
+            told.add(ARBITER)
             epoch = max(epoch, answer.epoch, answer.vote_epoch)
-        if node.electorate.count(self.learned, told_by_arbiter) < node.electorate.to_learn:
+        # By the newest voters that anybody tells of: those who did not, with our own former self, were no quorum.
+        if node.spec.electorates(state.electorates).would_miss(told):
             return
         node.election.observe(epoch)
         node.election.voted_for = node.election.voted_for or UNKNOWN_VOTE

@@ -209,6 +209,11 @@ def _warnings(node: Node) -> list[str]:
         found.append(f"the arbiter's vote does not count: {node.arbitration.detail}")
     elif node.spec.arbiter and node.arbitration.answer is not None and not node.arbitration.answer.voter:
         found.append("the arbiter has a new record of this cluster and does not vote until it heard a majority")
+    voters = node.electorates
+    if without := sorted(node.spec.voters - voters.voters):
+        found.append(f"{', '.join(without)}: no vote now, until it is back as a member; {voters.current}")
+    if voters.coming:
+        found.append(f"the voters are being changed; until that is done both decide: {voters.current}; {voters.coming}")
     if node.hindrance:
         found.append(f"{node.name} has less health, so that groups keep away from it: {node.hindrance}")
     own_down = node.membership.own_down

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from hamgr.core.coordinator import Coordinator
 from hamgr.core.effects import Kind, VoteRecord
 from hamgr.core.election import Claim, newest
+from hamgr.core.electorate import ARBITER
 from hamgr.core.membership import Liveness, Peer
 from hamgr.core.messages import VoteReply, VoteRequest
 from hamgr.core.quorum import arbiter_voted, nodes_behind
@@ -25,7 +27,7 @@ class Voting:
         self.vacant_since = now
         self.spent = 0
         """The epoch whose vote of the arbiter no longer decides."""
-        self._company: tuple[int, frozenset[str]] = (0, frozenset())
+        self._company: tuple[int, set[str]] = (0, set())
         """The epoch that we won last, with those whom we heard then or who stood behind us since: the side
         that the arbiter gave its vote to."""
 
@@ -86,18 +88,42 @@ class Voting:
             return False
         if now < election.not_before or now < self._stand_at(within_reach):
             return False
-        hoped = node.electorate.count(within_reach, node.arbitration.usable(now))
-        if hoped < self.needed():
+        hoped = self._hoped(now, within_reach)
+        if not self.wins(hoped) or node.name not in node.electorates.voters:
             return False
-        return not (node.spec.two_node and len(within_reach) == 1) or self._may_stand_alone(now)
+        if not node.spec.two_node:
+            return self._heard_all_or_more_than_half(hoped)
+        return len(within_reach) > 1 or self._may_stand_alone(now)
+
+    def _hoped(self, now: float, within_reach: Collection[str]) -> set[str]:
+        return {*within_reach, *([ARBITER] if self._node.arbitration.usable(now) else [])}
+
+    def wins(self, voters: Collection[str]) -> bool:
+        """Do these win an epoch? By the newest electorate that any voter of ours knows of."""
+        node = self._node
+        if self.both_needed():
+            return len(voters) == len(node.spec.names)
+        return node.spec.electorates(newest(self.merged, node.stored).electorates).is_quorum(voters)
+
+    def both_needed(self) -> bool:
+        """While a configuration is pushed, the other node of a two_node cluster may run one with more voters, or with
+        less: a quorum of one would miss theirs. Only who is confirmed off has no say."""
+        node = self._node
+        return node.spec.two_node and node.stored.pushing and not node.acknowledged
 
     def needed(self) -> int:
-        """The votes that win an epoch. While a configuration is pushed, the other node of a two_node cluster may run
-        one with more voters, or with less: a quorum of one would miss theirs. Only who is confirmed off has no say."""
+        """The votes that win an epoch, to be told."""
+        electorate = self._node.electorate
+        return electorate.votes if self.both_needed() else electorate.majority
+
+    def _heard_all_or_more_than_half(self, hoped: Collection[str]) -> bool:
+        """(auto_tie_breaker) A starting node does not have the other half fenced only because it was faster."""
         node = self._node
-        if node.spec.two_node and node.stored.pushing and not node.acknowledged:
-            return node.electorate.votes
-        return node.electorate.majority
+        halves = [one for one in node.electorates.sets if one.count(hoped) < one.majority]
+        if not node.spec.wait_for_all or not halves:
+            return True
+        unseen = [peer.name for peer in node.membership.peers.values() if peer.liveness is Liveness.UNSEEN]
+        return not any(name in node.electorates.voters for name in unseen)
 
     def _stand_at(self, within_reach: list[str]) -> float:
         """Lower ranks wait for the higher ones, and a starting node listens first for those who are at work."""
@@ -126,34 +152,32 @@ class Voting:
 
     def authority(self) -> bool:
         node = self._node
-        return self.deciding_votes() >= node.electorate.majority
+        return node.electorates.is_quorum(self.deciding_voters())
 
-    def deciding_votes(self) -> int:
-        """The votes behind us that entitle to decide.
+    def deciding_voters(self) -> set[str]:
+        """Those behind us whose votes entitle to decide.
 
         The arbiter's counts for the partition that it was given in: once the nodes have been a majority by themselves
         again, or one of those behind us is lost, the next partition is put to it anew, for it may prefer the other side
         now.
         """
         node = self._node
-        epoch, electorate = node.election.epoch, node.electorate
+        epoch = node.election.epoch
         peers = node.membership.peers
-        behind = self._nodes_behind()
-        by_nodes = electorate.count(behind)
+        behind = self.deciding_nodes()
         company = behind | self._company[1] if self._company[0] == epoch else behind
         self._company = (epoch, company)
         # Who has no vote makes no partition larger or smaller.
-        lost = any(electorate.of(name) and peers[name].liveness is Liveness.DEAD for name in company - {node.name})
-        if by_nodes >= electorate.majority or lost:
+        voters = [name for name in company - {node.name} if any(one.of(name) for one in node.electorates.sets)]
+        lost = any(peers[name].liveness is Liveness.DEAD for name in voters)
+        if node.electorates.is_quorum(behind) or lost:
             self.spent = epoch
-        voted = self.spent != epoch and arbiter_voted(node.arbitration.answer, node.name, epoch)
-        return electorate.count(behind, voted)
+        if self.spent != epoch and arbiter_voted(node.arbitration.answer, node.name, epoch):
+            return behind | {ARBITER}
+        return behind
 
-    def votes_of_nodes(self) -> int:
-        """Those of them that are nodes'."""
-        return self._node.electorate.count(self._nodes_behind())
-
-    def _nodes_behind(self) -> frozenset[str]:
+    def deciding_nodes(self) -> set[str]:
+        """Those of them that are nodes."""
         node = self._node
         return nodes_behind(node.name, node.election.epoch, node.membership.peers.values(), node.election.votes)
 
@@ -168,7 +192,7 @@ class Voting:
         if claim is not None:
             if claim.arbiter and node.arbitration.answer is None:
                 claim.arbiter = False  # a voter knows that another arbiter took its place
-            if node.electorate.count(claim.voters(node.name), claim.arbiter) >= self.needed():
+            if self.wins(claim.voters(node.name)):
                 self._win(now, claim)
             elif now >= claim.began + self.patience() and self._hopeless(now, claim):
                 election.claim = None
@@ -184,9 +208,7 @@ class Voting:
         return (2 + node.spec.rank(node.name)) * node.spec.timing.keepalive
 
     def _hopeless(self, now: float, claim: Claim) -> bool:
-        node = self._node
-        hoped = {*self._within_reach()} - claim.refused
-        return node.electorate.count(hoped, node.arbitration.usable(now)) < self.needed()
+        return not self.wins(self._hoped(now, {*self._within_reach()} - claim.refused))
 
     def _stand(self, now: float, within_reach: list[str]) -> None:
         node = self._node
@@ -207,7 +229,7 @@ class Voting:
         for name in within_reach:
             if name != node.name and name not in claim.votes:
                 node.send(name, VoteRequest(claim.epoch))
-        short = node.electorate.count(within_reach) < node.electorate.majority
+        short = not node.electorates.is_quorum(within_reach)
         if node.spec.arbiter and (short or now >= claim.began + 2 * node.spec.timing.keepalive):
             claim.arbiter_asked = True
             node.arbitration.report(now)
@@ -219,7 +241,7 @@ class Voting:
         election.claim = None
         election.following = node.name
         election.votes = frozenset(claim.votes)
-        self._company = (claim.epoch, frozenset({node.name, *node.membership.alive()}))
+        self._company = (claim.epoch, {node.name, *node.membership.alive()})
         # Whoever voted for us did so after we asked.
         node.leases.until = max(node.leases.until, claim.began + node.spec.timing.lease)
         reign = Coordinator(
@@ -237,7 +259,7 @@ class Voting:
             reign.acknowledged(confirmed)
         node.coordinator = reign
         node.last_order = (claim.epoch, 0)
-        voters = sorted(claim.votes | {node.name}) + (["the arbiter"] if claim.arbiter else [])
+        voters = sorted(claim.votes | {node.name}) + ([ARBITER] if claim.arbiter else [])
         reign.voters = tuple(voters)
         text = f"{node.name} is coordinator of epoch {claim.epoch} by the votes of {', '.join(voters)}"
         why = node.arbitration.why(claim.epoch) if claim.arbiter else ""

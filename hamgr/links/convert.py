@@ -12,6 +12,7 @@ from typing import Any
 
 from hamgr.core import messages as core
 from hamgr.core.cluster import GroupState
+from hamgr.core.electorate import Electorate, Electorates
 from hamgr.v1 import cluster_pb2 as pb
 
 _STANDINGS = list(core.Standing)
@@ -47,11 +48,21 @@ def _stamp_in(stamp: pb.Stamp) -> core.Stamp:
 def _config_out(config: core.ConfigStamp) -> pb.ConfigStamp | None:
     if config == core.ConfigStamp():
         return None
-    return pb.ConfigStamp(version=config.version, digest=bytes.fromhex(config.digest), added=config.added)
+    return pb.ConfigStamp(
+        version=config.version, digest=bytes.fromhex(config.digest), added=config.added, removed=config.removed
+    )
 
 
 def _config_in(config: pb.ConfigStamp) -> core.ConfigStamp:
-    return core.ConfigStamp(config.version, config.digest.hex(), config.added)
+    return core.ConfigStamp(config.version, config.digest.hex(), config.added, config.removed)
+
+
+def _voters_out(voters: Electorate) -> pb.Electorate | None:
+    return pb.Electorate(nodes=voters.nodes, arbiter=voters.arbiter, tie=voters.tie) if voters else None
+
+
+def _voters_in(voters: pb.Electorate) -> Electorate:
+    return Electorate(dict(voters.nodes), voters.arbiter, tie=voters.tie)
 
 
 def _state_out(state: core.ClusterState) -> pb.ClusterState:
@@ -74,6 +85,8 @@ def _state_out(state: core.ClusterState) -> pb.ClusterState:
         pushing=state.pushing,
         shots=[pb.Shot(node=shot.node, age=shot.age) for shot in state.shots],
         owners=[pb.Pin(group=group, node=node) for group, node in state.owners],
+        voters=_voters_out(state.electorates.current),
+        coming_voters=_voters_out(state.electorates.coming),
         arbiter=bytes.fromhex(state.arbiter),
         next_arbiter=bytes.fromhex(state.next_arbiter),
     )
@@ -94,6 +107,7 @@ def _state_in(state: pb.ClusterState) -> core.ClusterState:
         state.pushing,
         tuple(core.Shot(shot.node, shot.age) for shot in state.shots),
         tuple((owner.group, owner.node) for owner in state.owners),
+        Electorates(_voters_in(state.voters), _voters_in(state.coming_voters)),
         arbiter=state.arbiter.hex(),
         next_arbiter=state.next_arbiter.hex(),
     )
@@ -336,9 +350,7 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
             operator=body.operator,
             config=bytes.fromhex(body.config),
         ),
-        lambda body: core.Forward(
-            body.request, body.verb, body.node, body.group, body.operator, body.config.hex()
-        ),
+        lambda body: core.Forward(body.request, body.verb, body.node, body.group, body.operator, body.config.hex()),
     ),
     core.ForwardReply: (
         "forward_reply",
@@ -363,9 +375,7 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
         lambda body: pb.ConfigVerdict(
             push=body.push, taken=body.taken, judged=body.judged, problems=body.problems, notes=body.notes
         ),
-        lambda body: core.ConfigVerdict(
-            body.push, body.taken, body.judged, tuple(body.problems), tuple(body.notes)
-        ),
+        lambda body: core.ConfigVerdict(body.push, body.taken, body.judged, tuple(body.problems), tuple(body.notes)),
     ),
     core.FenceNews: (
         "fence_news",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Explain, Store, VoteBook, WakeAt
 from hamgr.core.events import ArbiterAnswered, ArbiterLost
-from hamgr.core.messages import ArbiterReport
+from hamgr.core.messages import ArbiterReport, ClusterState
 
 if TYPE_CHECKING:
     from hamgr.sim.machine import Process
@@ -86,6 +86,11 @@ class Arbitration:
     @property
     def voter(self) -> bool:
         return self.kept.book.voter
+
+    @property
+    def newest_state(self) -> ClusterState:
+        """What is on its disk."""
+        return self.kept.book.state
 
     def start(self) -> None:
         if self._arbiter is None:

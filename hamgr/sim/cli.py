@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--arbiter", choices=("host", "disk"), help="always an arbiter, of this kind")
     parser.add_argument("--two-node", action="store_true", help="two nodes without an arbiter, fencing decides")
     parser.add_argument("--watchdog", action="store_true", help="nodes with watchdogs")
+    parser.add_argument(
+        "--voters", action="store_true", help="voters who come and go: last_man_standing, ties, rolling losses"
+    )
     parser.add_argument("--duration", type=float, metavar="S", help="seconds of faults in each run")
     parser.add_argument("--trace", action="store_true", help="print every event")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (2)")
@@ -111,6 +114,7 @@ def main(argv: list[str] | None = None) -> int:
         arbiter_on_disk=options.arbiter == "disk" if options.arbiter else None,
         two_node=True if options.two_node else None,
         watchdog=True if options.watchdog else None,
+        voters=options.voters,
     )
     job = _Job(wanted, options.duration)
     if options.seed is not None:
@@ -198,7 +202,8 @@ def _sum_up(outcomes: list[Outcome], took: float) -> None:
     print(
         f"starts {sum(outcome.starts for outcome in outcomes)}, coordinators {counts['coordinator']},"
         f" fences asked {counts['fence-asked']}, confirmed {counts['fence-confirmed']},"
-        f" machines fenced {counts['fenced']}, watchdog resets {counts['watchdog-reset']}"
+        f" machines fenced {counts['fenced']}, watchdog resets {counts['watchdog-reset']},"
+        f" voters changed {counts['voters']}"
     )
 
 

@@ -98,6 +98,11 @@ class DiskArbitration:
     def voter(self) -> bool:
         return all(content.slip is not None for content in self._contents.values())
 
+    @property
+    def newest_state(self) -> ClusterState:
+        """What is on the disk."""
+        return max((content.state for content in self._contents.values()), key=lambda state: state.stamp)
+
     def start(self) -> None:
         if not self.up:
             self.up = True

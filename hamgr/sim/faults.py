@@ -135,7 +135,8 @@ def _arbiter(up: bool) -> Action:
 
 
 def _arbiter_replaced(world: World, args: tuple[str, ...]) -> None:
-    if world.arbitration is not None and world.may_wipe(ARBITER) and not world.arbitration.up:
+    by_nodes = world.spec.electorate.is_quorum(world.spec.names)
+    if world.arbitration is not None and by_nodes and world.may_wipe(ARBITER) and not world.arbitration.up:
         _end_second(world)
         world.arbitration.replace()
 

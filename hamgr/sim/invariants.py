@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hamgr.core.cluster import ClusterSpec, GroupState
+from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce, Fence, Kind, Record, StandbyRecord, StateRecord, VoteRecord
-from hamgr.core.messages import ArbiterAnswer, Body, Farewell, Heartbeat, Report, VoteReply
+from hamgr.core.electorate import ARBITER, Electorates
+from hamgr.core.messages import (
+    ArbiterAnswer,
+    Body,
+    ClusterState,
+    Farewell,
+    Heartbeat,
+    Report,
+    Stamp,
+    VoteReply,
+)
 from hamgr.sim.configs import FIRST
 from hamgr.sim.words import Words
 
@@ -54,6 +64,10 @@ class Checker:
         self.starts = 0
         self._liars: set[str] = set()
         self.words = Words(world)
+        self._elected: dict[int, str] = {}
+        self._states: dict[Stamp, Electorates] = {}
+        self._stored: dict[str, Stamp] = dict.fromkeys((*names, ARBITER), Stamp())
+        self._committed = Stamp()
 
     # -- one owner ----------------------------------------------------------------------------------------------
 
@@ -201,7 +215,9 @@ class Checker:
             self._votes_for(process.machine.name, record.epoch, record.candidate)
         elif isinstance(record, StandbyRecord):
             self.words.standby(process.machine.name, record.standby)
-        elif isinstance(record, StateRecord) and record.state.config.version:
+        elif isinstance(record, StateRecord):
+            self._stores(process.machine.name, record.state)
+        if isinstance(record, StateRecord) and record.state.config.version:
             config = record.state.config
             if config.version not in self.configs and config.added:
                 self._is_added(self._world.machines[config.added])
@@ -232,9 +248,7 @@ class Checker:
         """The arbiter forgets its votes. Those of epochs that nobody won may be given once more: whoever won one has
         written it down himself, and the arbiter learns of it before it votes. `one-coordinator` watches over that."""
         self._arbiter_votes = {
-            (store, epoch): name
-            for (store, epoch), name in self._arbiter_votes.items()
-            if epoch in self._coordinators
+            (store, epoch): name for (store, epoch), name in self._arbiter_votes.items() if epoch in self._coordinators
         }
 
     def announces(self, process: Process, announce: Announce) -> None:
@@ -248,26 +262,87 @@ class Checker:
             raise Violation("split-brain", f"{process.machine.name} says {announce.text!r}, and that is not so")
         if announce.kind is Kind.COORDINATOR and announce.node == process.machine.name:
             self._coordinates(process.machine.name, process.node.election.epoch)
+            self._is_elected(process)
 
     def fences(self, process: Process, order: Fence) -> None:
         name = process.machine.name
         intent = next((fence for fence in process.machine.disk.durable.fences if fence.fence == order.fence), None)
         if intent is None:
             raise Violation("fence-intent", f"{name} fences {order.node} without a record of it on its disk")
-        self._elected(name, intent.epoch, order.node, process.node.spec)
         if self.words.missing_for_fencing(order.node):
             raise Violation("human", f"{name} fences {order.node}, and no human said that it shall be")
-
-    def _elected(self, name: str, epoch: int, victim: str, spec: ClusterSpec) -> None:
-        """Whoever fences was voted for by a majority in the epoch of its decision."""
-        electorate = spec.electorate
-        voters = [voter for voter in spec.names if self._votes.get((voter, epoch)) == name]
-        votes = electorate.count(voters, (epoch, name) in self._arbiter_told)
-        if votes < electorate.majority:
-            text = f"{name} fences {victim} in epoch {epoch} by {votes} votes, and {electorate.majority} are a majority"
+        if self._elected.get(intent.epoch) != name:
+            text = f"{name} fences {order.node} in epoch {intent.epoch}, and was not elected in it"
             raise Violation("fence-quorum", text)
 
+    # -- the voters ---------------------------------------------------------------------------------------------
+
+    def _is_elected(self, process: Process) -> None:
+        """Whoever leads was voted for by a quorum of the voters that it knows, and knows of all that was decided."""
+        name, epoch = process.machine.name, process.node.election.epoch
+        voters = {voter for voter in self._world.spec.names if self._votes.get((voter, epoch)) == name}
+        if (epoch, name) in self._arbiter_told:
+            voters.add(ARBITER)
+        electorates = process.node.electorates
+        if not electorates.is_quorum(voters):
+            text = f"{name} leads epoch {epoch} by the votes of {', '.join(sorted(voters))}, no quorum of {electorates}"
+            raise Violation("fence-quorum", text)
+        self._elected[epoch] = name
+        if process.node.spec.two_node or self._committed.epoch >= epoch:
+            return
+        if not any(self._on_disk(voter) >= self._committed for voter in voters):
+            text = (
+                f"{name} leads epoch {epoch}, and none of its voters has stored what was decided in {self._committed}"
+            )
+            raise Violation("quorums-meet", text)
+
+    def _on_disk(self, voter: str) -> Stamp:
+        arbitration = self._world.arbitration
+        if voter == ARBITER and arbitration is not None:
+            return arbitration.newest_state.stamp
+        return self._world.machines[voter].disk.durable.state.stamp
+
+    def _arbiter_stores(self, store: str, stamp: Stamp) -> None:
+        """It says to have stored it."""
+        if self._world.arbitration is not None and store == self._world.arbitration.store:
+            self._stored[ARBITER] = max(self._stored[ARBITER], stamp)
+            self._note_committed(stamp)
+
+    def _stores(self, name: str, state: ClusterState) -> None:
+        known = self._states.setdefault(state.stamp, state.electorates)
+        if known != state.electorates:
+            raise Violation("voters", f"{state.stamp} has two sets of voters: {known} and {state.electorates}")
+        self._stored[name] = max(self._stored[name], state.stamp)
+        self._is_voted_change(name, state)
+        self._note_committed(state.stamp)
+
+    def _note_committed(self, stamp: Stamp) -> None:
+        """A quorum has this state on disk: whoever is elected in a later epoch must learn of it."""
+        electorates = self._states.get(stamp, Electorates())
+        if electorates.current and stamp > self._committed and electorates.is_quorum(self._who_stored(stamp)):
+            self._committed = stamp
+
+    def _who_stored(self, stamp: Stamp) -> set[str]:
+        return {voter for voter, stored in self._stored.items() if stored >= stamp}
+
+    def _is_voted_change(self, name: str, state: ClusterState) -> None:
+        """Another set of voters counts only after a quorum of the last one and of itself had it on disk."""
+        electorates = state.electorates
+        earlier = [stamp for stamp in self._states if stamp < state.stamp and self._states[stamp].current]
+        if not electorates.current or not earlier:
+            return
+        if electorates.coming and len(electorates.current.voters ^ electorates.coming.voters) > 1:
+            raise Violation("voters", f"{name} changes several voters at once: {electorates}")
+        if any(self._states[stamp].current == electorates.current for stamp in earlier):
+            return
+        for stamp in earlier:
+            proposal = self._states[stamp]
+            if proposal.coming == electorates.current and proposal.is_quorum(self._who_stored(stamp)):
+                return
+        raise Violation("voters", f"{name} stores other voters than a quorum agreed upon: {electorates}")
+
     def arbiter_answers(self, store: str, answer: ArbiterAnswer) -> None:
+        self._arbiter_stores(store, answer.stored)
         if answer.voted_for:
             self._arbiter_told.add((answer.vote_epoch, answer.voted_for))
             other = self._arbiter_votes.setdefault((store, answer.vote_epoch), answer.voted_for)

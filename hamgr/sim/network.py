@@ -81,6 +81,4 @@ class Network:
 
     def heal(self, sender: str = "", to: str = "") -> None:
         """Undo the cuts from `sender` to `to` ("" for any)."""
-        self._cuts = {
-            cut for cut in self._cuts if (sender and cut[0] != sender) or (to and cut[1] != to)
-        }
+        self._cuts = {cut for cut in self._cuts if (sender and cut[0] != sender) or (to and cut[1] != to)}

@@ -14,7 +14,7 @@ from hamgr.sim.faults import Fault
 from hamgr.sim.invariants import Violation
 from hamgr.sim.peace import peace
 from hamgr.sim.schedule import random_faults
-from hamgr.sim.shape import Wanted, random_spec, with_placement, with_policy, with_votes
+from hamgr.sim.shape import Wanted, random_spec, with_placement, with_policy, with_voters, with_votes
 from hamgr.sim.trace import Trace
 from hamgr.sim.world import World
 
@@ -64,12 +64,13 @@ def plan(seed: int, wanted: Wanted, duration: float | None = None) -> Plan:
     spec = with_policy(random.Random(f"{seed}/policy"), random_spec(rng, wanted))
     spec = with_votes(random.Random(f"{seed}/votes"), spec)
     spec = with_placement(random.Random(f"{seed}/placement"), spec)
+    spec = with_voters(random.Random(f"{seed}/voters"), spec, wanted.voters)
     conditions = random_conditions(rng)
-    length = duration or DURATION * (0.5 if len(spec.nodes) > 5 else 1.0)
+    length = duration or DURATION * (0.5 if len(spec.nodes) > 5 else 1.0) * (2.0 if wanted.voters else 1.0)
     started = spec.names
     if rng.random() < 0.15:
         started = tuple(name for name in spec.names if rng.random() < 0.6) or spec.names[:1]
-    faults = tuple(random_faults(rng, spec, length))
+    faults = tuple(random_faults(rng, spec, length, wanted.voters))
     on_disk = random.Random(f"{seed}/arbiter kind").random() < ON_DISK
     if wanted.arbiter_on_disk is not None:
         on_disk = wanted.arbiter_on_disk

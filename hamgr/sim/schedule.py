@@ -15,10 +15,12 @@ EPISODE = 5.0
 """Seconds from one episode to the next, on average. Episodes overlap."""
 
 
-def random_faults(rng: random.Random, spec: ClusterSpec, duration: float) -> list[Fault]:
-    """Episodes over `duration` seconds: each is a fault and, mostly, its end."""
+def random_faults(rng: random.Random, spec: ClusterSpec, duration: float, voters: bool = False) -> list[Fault]:
+    """Episodes over `duration` seconds: each is a fault and, mostly, its end. voters: above all losses of nodes."""
     drawn = _Drawn(rng, spec)
     episodes = drawn.changes() if rng.random() < CHANGING else drawn.episodes()
+    if voters:
+        episodes = drawn.losses()
     at = rng.uniform(0.0, 12.0)
     found: list[Fault] = []
     pace = rng.choice((0.5, 1.0, 1.0, 2.0)) * EPISODE
@@ -72,6 +74,8 @@ class _Drawn:
             self._maintenance: 2,
             self._push: 4,
         }
+        if self._spec.last_man_standing is not None or self._spec.auto_tie_breaker:
+            found |= {self._rolling: 8}
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
             found |= {self._arbiter_replaced: 1, self._astray: 2, self._second: 3}
@@ -82,6 +86,26 @@ class _Drawn:
     def changes(self) -> dict[Callable[[], Lines], int]:
         harm = {self._kill: 1, self._power: 1, self._pause: 1, self._cut: 2, self._isolate: 1, self._group: 1}
         return {self._push: 12, **harm}
+
+    def losses(self) -> dict[Callable[[], Lines], int]:
+        found: dict[Callable[[], Lines], int] = {
+            self._rolling: 12,
+            self._kill: 1,
+            self._pause: 1,
+            self._freeze: 1,
+            self._partition: 3,
+            self._cut: 1,
+            self._disk: 1,
+            self._wipe: 2,
+            self._leave: 1,
+            self._everybody: 1,
+            self._fence_ack: 2,
+            self._push: 1,
+            self._loss: 1,
+        }
+        if self._spec.arbiter:
+            found |= {self._arbiter_down: 2, self._arbiter_cut: 2, self._arbiter_disk: 1, self._arbiter_wipe: 1}
+        return found
 
     def _node(self) -> str:
         return self._rng.choice(self._spec.names)
@@ -101,6 +125,25 @@ class _Drawn:
         node = self._node()
         yield 0.0, f"kill {node}"
         yield self._rng.choice((0.1, self._time(0.1, 20.0))), f"start {node}"
+
+    def _rolling(self) -> Lines:
+        """One node after another is lost; then they boot together, and hear those who are left, or not."""
+        names = list(self._spec.names)
+        self._rng.shuffle(names)
+        lost = names[: self._rng.randint(1, len(names))]
+        at = 0.0
+        for node in lost:
+            yield at, f"power-off {node}"
+            at += self._time(1.0, 15.0)
+        boots = at + self._time(0.0, 10.0)
+        heals = boots + self._time(0.0, 20.0)
+        if self._rng.random() < 0.6:
+            for one in lost:
+                for other in names[len(lost) :]:
+                    yield boots - 0.1, f"cut {one} {other}"
+                    yield heals, f"heal {one} {other}"
+        for node in lost:
+            yield boots + self._rng.choice((0.0, self._time(0.0, 5.0))), f"start {node}"
 
     def _pause(self) -> Lines:
         lease = self._spec.timing.lease

@@ -19,6 +19,7 @@ from hamgr.core.cluster import (
     QuorumLoss,
     Timing,
 )
+from hamgr.core.electorate import LOWEST
 
 LINKS = (LinkSpec("link1"), LinkSpec("link2"))
 NAMES = "abcdefghijklmnop"
@@ -42,6 +43,8 @@ class Wanted:
     arbiter_on_disk: bool | None = None
     two_node: bool | None = None
     watchdog: bool | None = None
+    voters: bool = False
+    """Two to five nodes whose voters change as often as can be."""
 
 
 def random_spec(rng: random.Random, wanted: Wanted) -> ClusterSpec:
@@ -132,6 +135,15 @@ def with_placement(rng: random.Random, spec: ClusterSpec) -> ClusterSpec:
     return replace(spec, nodes=nodes, groups=groups)
 
 
+def with_voters(rng: random.Random, spec: ClusterSpec, often: bool) -> ClusterSpec:
+    """At times a cluster whose voters become fewer, or one of whose halves is a quorum."""
+    if spec.two_node:
+        return spec
+    standing = rng.choice((1.0, 3.0)) if rng.random() < (0.9 if often else 0.35) else None
+    tie = rng.choice((LOWEST, *spec.names)) if not spec.arbiter and rng.random() < (0.6 if often else 0.4) else ""
+    return replace(spec, last_man_standing=standing, auto_tie_breaker=tie)
+
+
 def _members(rng: random.Random, wanted: Wanted) -> tuple[int, bool, bool]:
     """Nodes, arbiter, two_node."""
     chance = rng.random()
@@ -141,9 +153,11 @@ def _members(rng: random.Random, wanted: Wanted) -> tuple[int, bool, bool]:
         count = wanted.nodes
     if wanted.arbiter is not None:
         arbiter = wanted.arbiter
+    if wanted.voters and wanted.nodes is None:
+        count = rng.choice((2, 3, 4, 5))
     if wanted.two_node:
         return 2, False, True
-    two_node = count == 2 and not arbiter and wanted.two_node is not False
+    two_node = count == 2 and not arbiter and not wanted.voters and wanted.two_node is not False
     return count, arbiter, two_node
 
 
@@ -194,6 +208,8 @@ _TOP = {
     "arbiter",
     "two_node",
     "wait_for_all",
+    "auto_tie_breaker",
+    "last_man_standing",
     "on_quorum_loss",
     "tie_breaker",
     "algorithm",
@@ -311,7 +327,8 @@ def spec_to_toml(spec: ClusterSpec) -> str:
         return str(found)
 
     lines = [f"nodes = {value(spec.names)}"]
-    lines += [f"{key} = {value(getattr(spec, key))}" for key in sorted(_TOP - {"on_quorum_loss"})]
+    keys = [key for key in sorted(_TOP - {"on_quorum_loss"}) if getattr(spec, key) is not None]
+    lines += [f"{key} = {value(getattr(spec, key))}" for key in keys]
     lines.append(f"on_quorum_loss = {value(spec.on_quorum_loss.value)}")
     lines += ["", "[timing]", *(f"{key} = {value(getattr(spec.timing, key))}" for key in sorted(_TIMING))]
     lines += ["", "[fence_levels]", *(f"{node.name} = {node.fence_levels}" for node in spec.nodes)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from arbiter.decide import VoteBook
 from hamgr.core.cluster import ClusterSpec
+from hamgr.core.electorate import ARBITER, Electorates
 from hamgr.core.events import PacketReceived
 from hamgr.core.messages import Packet
 from hamgr.sim import faults
@@ -141,11 +142,12 @@ class World:
 
     def may_wipe(self, voter: str) -> bool:
         """May this voter lose its memory too, with a majority still left that has one?"""
-        arbiter = self.arbitration is not None and (voter == WHO or not self.arbitration.voter)
-        without = {machine.name for machine in self.machines.values() if not machine.disk.durable.initialised}
-        electorate = self.spec.electorate
-        lost = electorate.count(without | {voter}, arbiter)
-        return 2 * lost < electorate.votes or (electorate.alone and without <= {voter})
+        with_one = {name for name, machine in self.machines.items() if machine.disk.durable.initialised} - {voter}
+        if self.arbitration is not None and self.arbitration.voter and voter != WHO:
+            with_one.add(ARBITER)
+        newest = max((machine.disk.durable.state for machine in self.machines.values()), key=lambda state: state.stamp)
+        some = (Electorates(), newest.electorates)
+        return not any(self.spec.electorates(recorded).would_miss(with_one) for recorded in some)
 
     # -- peace --------------------------------------------------------------------------------------------------
 

@@ -144,7 +144,7 @@ class Pin(_message.Message):
     def __init__(self, group: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
 
 class ClusterState(_message.Message):
-    __slots__ = ("stamp", "coordinator", "roster", "pins", "maintenance", "config", "proposed", "pushing", "shots", "owners", "arbiter", "next_arbiter")
+    __slots__ = ("stamp", "coordinator", "roster", "pins", "maintenance", "config", "proposed", "pushing", "shots", "owners", "voters", "coming_voters", "arbiter", "next_arbiter")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,8 @@ class ClusterState(_message.Message):
     PUSHING_FIELD_NUMBER: _ClassVar[int]
     SHOTS_FIELD_NUMBER: _ClassVar[int]
     OWNERS_FIELD_NUMBER: _ClassVar[int]
+    VOTERS_FIELD_NUMBER: _ClassVar[int]
+    COMING_VOTERS_FIELD_NUMBER: _ClassVar[int]
     ARBITER_FIELD_NUMBER: _ClassVar[int]
     NEXT_ARBITER_FIELD_NUMBER: _ClassVar[int]
     stamp: Stamp
@@ -167,9 +169,28 @@ class ClusterState(_message.Message):
     pushing: bool
     shots: _containers.RepeatedCompositeFieldContainer[Shot]
     owners: _containers.RepeatedCompositeFieldContainer[Pin]
+    voters: Electorate
+    coming_voters: Electorate
     arbiter: bytes
     next_arbiter: bytes
-    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., maintenance: _Optional[bool] = ..., config: _Optional[_Union[ConfigStamp, _Mapping]] = ..., proposed: _Optional[_Union[ConfigStamp, _Mapping]] = ..., pushing: _Optional[bool] = ..., shots: _Optional[_Iterable[_Union[Shot, _Mapping]]] = ..., owners: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., arbiter: _Optional[bytes] = ..., next_arbiter: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[Stamp, _Mapping]] = ..., coordinator: _Optional[str] = ..., roster: _Optional[_Iterable[_Union[RosterEntry, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., maintenance: _Optional[bool] = ..., config: _Optional[_Union[ConfigStamp, _Mapping]] = ..., proposed: _Optional[_Union[ConfigStamp, _Mapping]] = ..., pushing: _Optional[bool] = ..., shots: _Optional[_Iterable[_Union[Shot, _Mapping]]] = ..., owners: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., voters: _Optional[_Union[Electorate, _Mapping]] = ..., coming_voters: _Optional[_Union[Electorate, _Mapping]] = ..., arbiter: _Optional[bytes] = ..., next_arbiter: _Optional[bytes] = ...) -> None: ...
+
+class Electorate(_message.Message):
+    __slots__ = ("nodes", "arbiter", "tie")
+    class NodesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    ARBITER_FIELD_NUMBER: _ClassVar[int]
+    TIE_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.ScalarMap[str, int]
+    arbiter: int
+    tie: str
+    def __init__(self, nodes: _Optional[_Mapping[str, int]] = ..., arbiter: _Optional[int] = ..., tie: _Optional[str] = ...) -> None: ...
 
 class Shot(_message.Message):
     __slots__ = ("node", "age")
@@ -180,14 +201,16 @@ class Shot(_message.Message):
     def __init__(self, node: _Optional[str] = ..., age: _Optional[int] = ...) -> None: ...
 
 class ConfigStamp(_message.Message):
-    __slots__ = ("version", "digest", "added")
+    __slots__ = ("version", "digest", "added", "removed")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     ADDED_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
     version: int
     digest: bytes
     added: str
-    def __init__(self, version: _Optional[int] = ..., digest: _Optional[bytes] = ..., added: _Optional[str] = ...) -> None: ...
+    removed: str
+    def __init__(self, version: _Optional[int] = ..., digest: _Optional[bytes] = ..., added: _Optional[str] = ..., removed: _Optional[str] = ...) -> None: ...
 
 class Echo(_message.Message):
     __slots__ = ("node", "incarnation", "sent_us")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from hamgr.core.cluster import ClusterSpec, NodeSpec
+from hamgr.core.electorate import NEVER, Electorate, Electorates
 from hamgr.core.membership import Liveness, Peer, microseconds
 from hamgr.core.messages import ArbiterAnswer, Heartbeat
-from hamgr.core.quorum import NEVER, arbiter_voted, coordinator_lease_basis, member_lease_basis, nodes_behind
+from hamgr.core.quorum import arbiter_voted, coordinator_lease_basis, member_lease_basis, nodes_behind
 
 THREE = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b"), NodeSpec("c")))
 WITH_ARBITER = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), arbiter=True)
 TWO = ClusterSpec("t", (NodeSpec("a"), NodeSpec("b")), two_node=True)
+
+
+def voters(spec: ClusterSpec) -> Electorates:
+    return spec.electorates(Electorates())
 
 
 def peer(name: str, echoed: float, coordinator: str = "a", epoch: int = 5, initialised: bool = True) -> Peer:
@@ -24,22 +29,22 @@ def answer(echoed: float, coordinator: str = "a", epoch: int = 5, voter: bool = 
 
 
 def test_the_lease_counts_from_the_oldest_vote_that_the_quorum_needs() -> None:
-    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, [peer("b", 9.0), peer("c", 4.0)], None) == 9.0
-    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, [peer("c", 4.0)], None) == 4.0
-    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, [], None) == NEVER
+    assert coordinator_lease_basis(voters(THREE), "a", 5, 10.0, [peer("b", 9.0), peer("c", 4.0)], None) == 9.0
+    assert coordinator_lease_basis(voters(THREE), "a", 5, 10.0, [peer("c", 4.0)], None) == 4.0
+    assert coordinator_lease_basis(voters(THREE), "a", 5, 10.0, [], None) == NEVER
 
 
 def test_who_follows_another_or_an_other_epoch_or_may_not_vote_does_not_count() -> None:
     others = [peer("b", 9.0, coordinator="c"), peer("c", 9.0, epoch=6)]
-    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, others, None) == NEVER
-    assert coordinator_lease_basis(THREE.electorate, "a", 5, 10.0, [peer("b", 9.0, initialised=False)], None) == NEVER
+    assert coordinator_lease_basis(voters(THREE), "a", 5, 10.0, others, None) == NEVER
+    assert coordinator_lease_basis(voters(THREE), "a", 5, 10.0, [peer("b", 9.0, initialised=False)], None) == NEVER
 
 
 def test_the_arbiter_keeps_a_lease_as_long_as_it_goes_along() -> None:
-    assert coordinator_lease_basis(WITH_ARBITER.electorate, "a", 5, 10.0, [], answer(8.0)) == 8.0
-    assert coordinator_lease_basis(WITH_ARBITER.electorate, "a", 5, 10.0, [], answer(8.0, coordinator="b")) == NEVER
-    assert coordinator_lease_basis(WITH_ARBITER.electorate, "a", 5, 10.0, [], answer(8.0, epoch=6)) == NEVER
-    assert coordinator_lease_basis(WITH_ARBITER.electorate, "a", 5, 10.0, [], answer(8.0, voter=False)) == NEVER
+    assert coordinator_lease_basis(voters(WITH_ARBITER), "a", 5, 10.0, [], answer(8.0)) == 8.0
+    assert coordinator_lease_basis(voters(WITH_ARBITER), "a", 5, 10.0, [], answer(8.0, coordinator="b")) == NEVER
+    assert coordinator_lease_basis(voters(WITH_ARBITER), "a", 5, 10.0, [], answer(8.0, epoch=6)) == NEVER
+    assert coordinator_lease_basis(voters(WITH_ARBITER), "a", 5, 10.0, [], answer(8.0, voter=False)) == NEVER
 
 
 def test_only_a_vote_of_the_arbiter_decides() -> None:
@@ -53,16 +58,22 @@ def test_a_voter_decides_until_it_moves_on() -> None:
     assert nodes_behind("a", 5, [peer("b", 9.0, coordinator="", epoch=6)], {"b"}) == {"a"}
 
 
+def test_while_voters_change_a_lease_needs_the_old_and_the_coming_ones() -> None:
+    changing = Electorates(Electorate({"a": 1, "b": 1, "c": 1}), Electorate({"a": 1, "b": 1, "c": 1, "d": 1}))
+    assert coordinator_lease_basis(changing, "a", 5, 10.0, [peer("b", 9.0), peer("d", 4.0)], None) == 4.0
+    assert coordinator_lease_basis(changing, "a", 5, 10.0, [peer("b", 9.0)], None) == NEVER
+
+
 def test_a_lease_counts_from_the_oldest_of_the_votes_that_make_the_quorum_however_many_a_node_has() -> None:
     heavy = ClusterSpec("t", (NodeSpec("a", votes=0), NodeSpec("b", votes=3), NodeSpec("c"), NodeSpec("d")))
     light = [peer("c", 9.0), peer("d", 8.0)]
-    assert coordinator_lease_basis(heavy.electorate, "a", 5, 10.0, [*light, peer("b", 4.0)], None) == 4.0
-    assert coordinator_lease_basis(heavy.electorate, "a", 5, 10.0, [*light, peer("b", 9.5)], None) == 9.5
-    assert coordinator_lease_basis(heavy.electorate, "a", 5, 10.0, light, None) == NEVER
+    assert coordinator_lease_basis(voters(heavy), "a", 5, 10.0, [*light, peer("b", 4.0)], None) == 4.0
+    assert coordinator_lease_basis(voters(heavy), "a", 5, 10.0, [*light, peer("b", 9.5)], None) == 9.5
+    assert coordinator_lease_basis(voters(heavy), "a", 5, 10.0, light, None) == NEVER
 
 
 def test_a_two_node_coordinator_is_a_quorum_alone() -> None:
-    assert coordinator_lease_basis(TWO.electorate, "a", 5, 10.0, [], None) == 10.0
+    assert coordinator_lease_basis(voters(TWO), "a", 5, 10.0, [], None) == 10.0
 
 
 def test_a_member_holds_a_lease_only_from_a_coordinator_that_says_to_be_one() -> None:
