@@ -398,12 +398,14 @@ class Host:
         warnings = (*found.warnings, *self.alert_faults())
         return replace(found, devices=self.fence_devices(), warnings=warnings, guard=guard)
 
-    async def ask(self, verb: Verb, node: str, group: str, operator: str, config: str = "") -> tuple[bool, str]:
+    async def ask(
+        self, verb: Verb, node: str, group: str, operator: str, config: str = "", nodes: tuple[str, ...] = ()
+    ) -> tuple[bool, str]:
         """Put an operator's request to the node and wait for its answer."""
         request = next(self._requests)
         waiting: asyncio.Future[tuple[bool, str]] = asyncio.get_running_loop().create_future()
         self._asked[request] = waiting
-        self.post(OperatorAsked(request, verb, node, group, operator, config))
+        self.post(OperatorAsked(request, verb, node, group, operator, config, nodes))
         return await waiting
 
     async def close(self) -> None:

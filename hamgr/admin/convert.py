@@ -88,6 +88,8 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
         warnings=status.warnings,
         maintenance=status.maintenance,
         pushing=status.pushing,
+        override=status.override,
+        electorate=status.electorate,
         devices=[
             pb.FenceDeviceStatus(name=x.name, node=x.node, good=x.good, detail=x.detail, tried_ago=x.tried_ago)
             for x in status.devices
@@ -151,6 +153,8 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
         warnings=tuple(proto.warnings),
         maintenance=proto.maintenance,
         pushing=proto.pushing,
+        override=proto.override,
+        electorate=proto.electorate,
         devices=tuple(FenceDeviceStatus(x.name, x.node, x.good, x.detail, x.tried_ago) for x in proto.devices),
         guard=_guard(proto.guard) if proto.HasField("guard") else None,
     )

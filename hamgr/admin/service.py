@@ -41,7 +41,9 @@ class Host(Protocol):
 
     def status(self) -> Status: ...
 
-    async def ask(self, verb: Verb, node: str, group: str, operator: str, config: str = "") -> tuple[bool, str]:
+    async def ask(
+        self, verb: Verb, node: str, group: str, operator: str, config: str = "", nodes: tuple[str, ...] = ()
+    ) -> tuple[bool, str]:
         """Wait for the core's answer: done, and a sentence."""
         ...
 
@@ -246,6 +248,10 @@ class Service(admin_pb2_grpc.AdminServicer):
     async def Maintenance(self, request: pb.MaintenanceRequest, context: Any) -> pb.Answer:
         verb = Verb.MAINTENANCE_ON if request.on else Verb.MAINTENANCE_OFF
         return await self._ask(verb, "", "", request.operator)
+
+    async def OverrideQuorum(self, request: pb.OverrideQuorumRequest, context: Any) -> pb.Answer:
+        done, text = await self._host.ask(Verb.OVERRIDE, "", "", request.operator, nodes=tuple(request.off))
+        return pb.Answer(done=done, text=text)
 
     async def AcceptArbiter(self, request: pb.AcceptArbiterRequest, context: Any) -> pb.Answer:
         done, text = await self._host.ask(Verb.ACCEPT_ARBITER, "", "", request.operator, request.store)

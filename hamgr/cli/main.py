@@ -98,6 +98,9 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     arbiter = command("arbiter", _arbiter, "`arbiter accept`: another arbiter takes the place of the one that was lost")
     arbiter.add_argument("verb", choices=("accept",))
     arbiter.add_argument("--yes", action="store_true", help="don't ask for confirmation")
+    quorum = command("quorum", _quorum, "who votes, and who is a quorum; `quorum override`: go on here without one")
+    quorum.add_argument("verb", nargs="?", choices=("show", "override"), default="show")
+    quorum.add_argument("--yes", action="store_true", help="(override) all is made sure of: don't ask")
     alert = command("alert", _alert, "`alert test [NAME]`: have hamgrd send a test by each alert")
     alert.add_argument("verb", choices=("test",))
     alert.add_argument("name", nargs="?", default="", help="only this one")
@@ -201,6 +204,12 @@ def _arbiter(args: argparse.Namespace) -> int:
     from hamgr.cli.arbiter import arbiter
 
     return arbiter(args)
+
+
+def _quorum(args: argparse.Namespace) -> int:
+    from hamgr.cli.quorum import quorum
+
+    return quorum(args)
 
 
 def _alert(args: argparse.Namespace) -> int:

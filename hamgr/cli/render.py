@@ -20,6 +20,8 @@ def render(status: Status, colour: bool = False) -> str:
     lines = [_paint(first, _RED if wrong else _GREEN, colour), ""]
     coordinator = status.coordinator or "nobody"
     quorum = "has quorum" if status.quorate else "NO QUORUM"
+    if status.override:
+        quorum = "NO QUORUM, BUT AN OVERRIDE"
     lines.append(
         f"seen from {status.node} ({status.role}{', standby' if status.standby else ''}): {quorum} "
         f"({status.votes} of {status.all_votes} votes, {status.majority} needed), "
@@ -65,6 +67,8 @@ def _wrong(status: Status) -> Iterator[str]:
     if status.maintenance:
         why = "a configuration is pushed" if status.pushing else "MAINTENANCE"
         yield f"{why}, nothing is started, stopped or fenced"
+    if status.override:
+        yield f"OVERRIDE: {status.override}"
     if not status.quorate:
         yield "NO QUORUM, nothing is started"
     for group in status.groups:

@@ -32,7 +32,7 @@ def read_algorithm(quorum: Table, has_arbiter: bool) -> Algorithm:
 
 def read_ties(quorum: Table, nodes: Collection[str], has_arbiter: bool) -> tuple[str, float | None]:
     """The node with which half of the votes are a quorum, and after how many seconds a lost node has no vote."""
-    tie = quorum.choice("auto_tie_breaker", "", ("", LOWEST, *nodes))
+    tie = quorum.choice("auto_tie_breaker", "", (LOWEST, *nodes))
     if tie and has_arbiter:
         quorum.wrong("auto_tie_breaker", "nothing with [arbiter], which decides between two halves")
     standing = quorum.flag("last_man_standing", False)

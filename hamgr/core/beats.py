@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hamgr.core.effects import Kind, Send
 from hamgr.core.membership import Change, Changed, Peer, microseconds
-from hamgr.core.messages import Heartbeat
+from hamgr.core.messages import Heartbeat, Stamp
 from hamgr.core.status import runs_another
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ class Beats:
             config=node.config,
             staged=node.pushing.says_staged(),
             applied=node.pushing.applied,
+            settled=node.coordinator.settled if node.coordinator is not None else Stamp(),
             hears=() if node.mesh.small else hears,
             mesh=() if node.mesh.small or len(node.mesh.best) == len(hears) else tuple(sorted(node.mesh.best)),
             reset_ms=node.leases.reset_ms,

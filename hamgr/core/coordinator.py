@@ -17,6 +17,7 @@ from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Placement
 from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.electorate import Electorates
+from hamgr.core.epochs import is_overriding
 from hamgr.core.fencing import Fencing, PlanState, delay_before
 from hamgr.core.members import Grant, MemberRecord
 from hamgr.core.membership import Liveness, Membership, Peer
@@ -55,6 +56,10 @@ class Coordinator:
         self.voters: tuple[str, ...] = ()
         """By whose votes it was elected."""
         self._membership = membership
+        self.alone = is_overriding(epoch)
+        """It is by an operator's word alone (`hamgr.core.override`): only this node is given anything to start."""
+        self.settled = Stamp()
+        """The newest cluster state of this reign that a quorum has stored."""
         self._started_at = started_at
         self.fencing = Fencing(spec)
         self.shots = Shots(spec, inherited.shots, now)
@@ -396,7 +401,7 @@ class Coordinator:
         candidates = {
             node: Candidate(
                 node,
-                self.fit(node) and not self.switches(node),
+                self.fit(node) and not self.switches(node) and (node == self._me or not self.alone),
                 frozenset(g.group for g in member.groups.values() if g.barred or self._kept_out(node, g, held)),
                 self._scores[node] if self.health is None else self.health.get(node, self._scores[node]),
             )

@@ -210,6 +210,7 @@ class Kind(enum.Enum):
     MAINTENANCE = "maintenance"
     CONFIG = "config"
     VOTERS = "voters"
+    QUORUM_OVERRIDE = "quorum-override"
     DISK_FAILED = "disk-failed"
     DISK_OK = "disk-ok"
     SELF_FENCE = "self-fence"

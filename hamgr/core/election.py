@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from hamgr.core.cluster import ClusterSpec
 from hamgr.core.electorate import ARBITER
+from hamgr.core.epochs import next_of_everybody
 from hamgr.core.messages import ClusterState
 
 UNKNOWN_VOTE = "?"
@@ -77,14 +78,16 @@ class Election:
         In a two_node cluster each node stands in epochs of its own (by its rank, odd or even), since either is a
         quorum alone: so even then no epoch has two coordinators.
         """
+        if not self._spec.two_node:
+            return next_of_everybody(self.epoch)
         epoch = self.epoch + 1
-        if self._spec.two_node:
-            while epoch % 2 != self._spec.rank(self._me) % 2:
-                epoch += 1
+        while epoch % 2 != self._spec.rank(self._me) % 2:
+            epoch += 1
         return epoch
 
-    def stand(self, now: float) -> Claim:
-        self.epoch = self.next_epoch()
+    def stand(self, now: float, epoch: int = 0) -> Claim:
+        """epoch: 0 is the next one."""
+        self.epoch = epoch or self.next_epoch()
         self.voted_for = self._me
         self.following = ""
         self.claim = Claim(self.epoch, now)

@@ -81,6 +81,7 @@ class Verb(enum.Enum):
     LEAVE = "leave"
     PUSH = "config-push"
     ACCEPT_ARBITER = "arbiter-accept"
+    OVERRIDE = "quorum-override"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class OperatorAsked:
     CLEANUP group on node (forget its failures) · LEAVE (this node stops its groups and says farewell).
     ACCEPT_ARBITER the arbiter's store with the identity `config`.
     PUSH the configuration with the digest `config`, which every node has staged (node: one that it adds or removes).
+    OVERRIDE: this node goes on without a quorum, while all of `nodes` are surely off.
     operator: who asks, kept in the record of a confirmed fence.
     """
 
@@ -103,6 +105,7 @@ class OperatorAsked:
     group: str = ""
     operator: str = ""
     config: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,13 @@ class Leases:
         if node.coordinator is not None:
             peers = node.membership.peers.values()
             return coordinator_lease_basis(
-                node.electorates, node.name, election.epoch, now, peers, node.arbitration.answer
+                node.electorates,
+                node.name,
+                election.epoch,
+                now,
+                peers,
+                node.arbitration.answer,
+                node.override.lent,
             )
         if election.following:
             return member_lease_basis(node.membership.peers[election.following], election.epoch)

@@ -115,7 +115,8 @@ class Heartbeat:
     and is heard by (empty: it does not say, as of two nodes). mesh: the largest set of nodes that all hear each other,
     with the sender in it; empty when it is all that it hears. reset_ms: milliseconds from the last proof of a
     quorum behind it until its watchdog has surely reset the machine, whatever hangs there (its lease, its stops and the
-    time-out of the watchdog, as it runs with them); 0 when none is armed.
+    time-out of the watchdog, as it runs with them); 0 when none is armed. settled: (coordinator) the stamp of the
+    newest cluster state of this epoch that a quorum has stored.
     """
 
     sent_us: int
@@ -133,6 +134,7 @@ class Heartbeat:
     hears: tuple[str, ...] = ()
     mesh: tuple[str, ...] = ()
     reset_ms: int = 0
+    settled: Stamp = Stamp()
 
 
 @dataclass(frozen=True, slots=True)

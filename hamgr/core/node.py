@@ -76,6 +76,7 @@ from hamgr.core.messages import (
     VoteReply,
     VoteRequest,
 )
+from hamgr.core.override import Override
 from hamgr.core.pushing import Pushing
 from hamgr.core.quorum import FOREVER
 from hamgr.core.records import Records
@@ -132,6 +133,7 @@ class Node:
         self.leaving = Leaving(self)
         self.pushing = Pushing(self, durable)
         self.voters = Voters(self)
+        self.override = Override(self)
         self.beats = Beats(self)
         self.shooting = Shooting(self, now)
         self.condemned = ""
@@ -440,6 +442,7 @@ class Node:
         if self.mesh.update(now, self.membership, self.electorate.count):
             self.dirty = True
         for _round in range(MAX_ROUNDS):
+            self.override.settle(now)
             self.leases.renew(now)
             self.member.may_start = self.leases.may_start(now)
             self.member.expire(now, self.prompt)
@@ -483,7 +486,8 @@ class Node:
         if coordinator is not None:
             for peer in self.membership.peers.values():
                 beat = peer.heartbeat
-                if peer.name in coordinator.members and beat is not None and beat.stored < coordinator.state.stamp:
+                behind = beat is not None and beat.stored < coordinator.state.stamp
+                if peer.name in coordinator.members and behind and not coordinator.alone:
                     self.send(peer.name, ViewUpdate(coordinator.state))
             for name in coordinator.members:
                 coordinator.resend(name, self._send_order)
@@ -492,6 +496,7 @@ class Node:
         if now >= self.records.retry_at:
             self.records.retry_at = now + self.spec.timing.deadtime
             self.persist(StandbyRecord(self.standby))
+        self.override.note_known()
         self.requests.pulse(now)
         self.accepting.pulse(now)
         self.pushing.pulse()
@@ -530,14 +535,10 @@ class Node:
             return True
         if not self.voting.authority() or now >= self.leases.until:
             return self.dirty or self.report_due
-        self.accepting.settle(coordinator)
         self.requests.settle_standbys()
-        self.requests.settle_maintenance(now)
+        if not coordinator.alone:
+            self._decide_together(now, coordinator)
         if self.coordinator is not coordinator:
-            return True
-        self.pushing.settle(now, coordinator)
-        self.voters.settle(now, coordinator)
-        if not coordinator.maintenance and self._gives_way(now, coordinator):
             return True
         coordinator.want_fences(now, self.member.load)
         self.shooting.run(now, coordinator)
@@ -546,28 +547,42 @@ class Node:
         self.dirty = self.dirty or coordinator.asking.unsaid
         return self.dirty or self.report_due or self.member.changed
 
+    def _decide_together(self, now: float, coordinator: Coordinator) -> None:
+        """What only a quorum decides."""
+        if coordinator.settled < coordinator.state.stamp and self.stored_by_quorum(coordinator.state.stamp):
+            coordinator.settled = coordinator.state.stamp
+        self.accepting.settle(coordinator)
+        self.requests.settle_maintenance(now)
+        if self.coordinator is not coordinator:
+            return
+        self.pushing.settle(now, coordinator)
+        self.voters.settle(now, coordinator)
+        if not coordinator.maintenance:
+            self._give_way(now, coordinator)
+
     def enough(self, some: Collection[str]) -> bool:
         """These are a quorum, with the arbiter if it answers."""
         return self.electorates.is_quorum({*some, ARBITER} if self.arbitration.usable(self.now) else some)
 
-    def _gives_way(self, now: float, coordinator: Coordinator) -> bool:
+    def _give_way(self, now: float, coordinator: Coordinator) -> None:
         """See who goes on if not all hear each other. Those who do better without us get a coordinator of their own."""
         count = self.electorate.count
         better = coordinator.draw_circle(now, self.mesh, count, self.enough, self.member.load, self.prompt)
         if not better:
-            return False
+            return
         self.mesh.yielded = better
         names = ", ".join(name for name in self.spec.names if name in better)
         text = f"{self.name} gives up to be coordinator: {names} all hear each other, and it does not hear them all"
         self.tell(Kind.NODE_OUTSIDE, text, self.name)
         self.lose_coordinator(now)
         self.election.not_before = now + self.spec.timing.deadtime + self.voting.patience()
-        return True
 
     def renew_view(self, coordinator: Coordinator) -> None:
         """Take in who came and went; a new cluster state goes to our disk and to every member."""
         coordinator.own_stored, coordinator.own_reset_ms = self.stored.stamp, self.leases.reset_ms
         news = coordinator.update_view(self.now, self.prompt)
+        if coordinator.alone:
+            return
         if news:
             self._store(coordinator.state)
         for name in coordinator.members if news else coordinator.joined:
@@ -575,7 +590,8 @@ class Node:
                 self.send(name, ViewUpdate(coordinator.state))
 
     def stored_by_quorum(self, stamp: Stamp) -> bool:
-        return self.electorates.is_quorum(self.who_stored(stamp))
+        alone = self.coordinator is not None and self.coordinator.alone
+        return alone or self.electorates.is_quorum(self.who_stored(stamp))
 
     def stored_by_nodes(self, stamp: Stamp) -> bool:
         """Nodes that are a quorum without any arbiter have this cluster state, or a newer one, on disk."""
@@ -645,7 +661,7 @@ class Node:
     def electorates(self) -> Electorates:
         """Who votes, and who will, as far as this node knows."""
         recorded = self.stored.electorates if self.coordinator is None else self.coordinator.electorates
-        if recorded != self._recorded:
+        if recorded is not self._recorded:
             self._recorded, self._electorates = recorded, self.spec.electorates(recorded)
         return self._electorates
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from hamgr.core.electorate import ARBITER, NEVER, Electorates
+from hamgr.core.epochs import is_overriding
 from hamgr.core.membership import MICROSECOND, Peer
 from hamgr.core.messages import ArbiterAnswer
 
@@ -31,10 +32,17 @@ def arbiter_voted(answer: ArbiterAnswer | None, candidate: str, epoch: int) -> b
 
 
 def coordinator_lease_basis(
-    electorates: Electorates, me: str, epoch: int, now: float, peers: Iterable[Peer], answer: ArbiterAnswer | None
+    electorates: Electorates,
+    me: str,
+    epoch: int,
+    now: float,
+    peers: Iterable[Peer],
+    answer: ArbiterAnswer | None,
+    lent: Iterable[str] = (),
 ) -> float:
-    """The latest time (seconds, our clock) at which a quorum surely stood behind us; -inf if none ever did."""
-    times = {me: now}
+    """The latest time (seconds, our clock) at which a quorum surely stood behind us; -inf if none ever did. lent: whose
+    votes an operator lends us."""
+    times = dict.fromkeys((me, *lent), now)
     times |= {peer.name: peer.echoed_us * MICROSECOND for peer in peers if supports(peer, me, epoch)}
     if answer is not None and arbiter_supports(answer, me, epoch):
         times[ARBITER] = answer.echo_us * MICROSECOND
@@ -44,7 +52,7 @@ def coordinator_lease_basis(
 def member_lease_basis(coordinator: Peer, epoch: int) -> float:
     """The latest time at which our coordinator, with a quorum behind it, surely heard us; -inf if it says no such."""
     beat = coordinator.heartbeat
-    if beat is None or beat.epoch != epoch or beat.coordinator != coordinator.name:
+    if beat is None or is_overriding(epoch) or beat.epoch != epoch or beat.coordinator != coordinator.name:
         return NEVER
     return coordinator.echoed_us * MICROSECOND
 

@@ -32,6 +32,10 @@ REMEMBERED = 64
 """Answers that a coordinator keeps, so that a repeated request is not carried out twice."""
 
 
+_TOGETHER = (Verb.MAINTENANCE_ON, Verb.MAINTENANCE_OFF, Verb.PUSH, Verb.ACCEPT_ARBITER)
+"""What only a quorum can decide, since it must outlive this coordinator."""
+
+
 @dataclass(slots=True)
 class _Pending:
     """A request of an operator at this node, on its way to the coordinator."""
@@ -74,6 +78,10 @@ class Requests:
         if event.verb is Verb.LEAVE:
             node.leaving.begin()
             node.emit(Reply(event.request, True, f"{node.name} stops its groups and leaves"))
+            return
+        if event.verb is Verb.OVERRIDE:
+            done, text = node.override.asked(now, event)
+            node.emit(Reply(event.request, done, text))
             return
         refusal = self._wrong_names(event)
         if refusal:
@@ -174,6 +182,9 @@ class Requests:
             del self._answers[next(iter(self._answers))]
         self._answers[requester] = None
         self._node.touch()
+        if coordinator.alone and Verb(forward.verb) in _TOGETHER:
+            self.answer(requester, False, "that takes a quorum, and there is only an operator's override")
+            return
         match Verb(forward.verb):
             case Verb.STANDBY | Verb.ONLINE:
                 self._serve_standby(now, coordinator, requester, forward)
@@ -193,8 +204,8 @@ class Requests:
                 self._node.pushing.serve(now, coordinator, requester, forward)
             case Verb.ACCEPT_ARBITER:
                 self._node.accepting.serve(now, coordinator, requester, forward)
-            case Verb.LEAVE:
-                self.answer(requester, False, "a node is asked to leave at the node itself")
+            case Verb.LEAVE | Verb.OVERRIDE:
+                self.answer(requester, False, "that is asked of the node itself")
 
     def _serve_standby(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node

@@ -146,6 +146,10 @@ class Status:
     """A configuration is on its way to all nodes, and the maintenance ends with that."""
     all_votes: int = 0
     """Of all nodes and the arbiter together."""
+    override: str = ""
+    """Without a quorum, by an operator's word: whose, in place of whom; "" as a rule."""
+    electorate: str = ""
+    """Who votes, and what is a quorum, in a sentence."""
     devices: tuple[FenceDeviceStatus, ...] = ()
     """The host's knowledge, not the core's: those of other nodes that were tried from here."""
     guard: GuardStatus | None = None

@@ -70,6 +70,8 @@ def status_of(node: Node, now: float) -> Status:
         waits=tuple(_waits(node, now)),
         warnings=tuple(_warnings(node)),
         maintenance=node.stored.maintenance,
+        override=_override(node),
+        electorate=str(node.electorate),
         pushing=node.stored.pushing or node.stored.proposed.version > 0,
     )
 
@@ -187,6 +189,11 @@ def _waits(node: Node, now: float) -> list[str]:
             f"no coordinator: {heard} of {len(node.spec.names)} nodes heard{arbiter};"
             f" {node.voting.needed()} votes of {node.electorate.votes} are needed"
         )
+        lost = frozenset(peer.name for peer in node.membership.peers.values() if not peer.heard)
+        if lost and not node.quorate(now) and not node.override.refusal(now, lost):
+            found.append(
+                f"or for a human: if {', '.join(sorted(lost))} are off, seen with your own eyes: hamgr quorum override"
+            )
         if node.voting.needed() > node.electorate.majority:
             (peer,) = node.membership.peers
             found.append(f"in a push both nodes decide; if {peer} is off: hamgr fence ack {peer}")
@@ -197,6 +204,14 @@ def _waits(node: Node, now: float) -> list[str]:
             not node.quorate(now)
         )
     return found
+
+
+def _override(node: Node) -> str:
+    lent = node.override.lent
+    if not lent:
+        return ""
+    who, lost = node.override.operator, ", ".join(sorted(lent))
+    return f"{node.name} goes on without a quorum: {who} decided in place of {lost}"
 
 
 def _warnings(node: Node) -> list[str]:

@@ -9,6 +9,7 @@ from hamgr.core.coordinator import Coordinator
 from hamgr.core.effects import Kind, VoteRecord
 from hamgr.core.election import Claim, newest
 from hamgr.core.electorate import ARBITER
+from hamgr.core.epochs import is_overriding, next_of
 from hamgr.core.membership import Liveness, Peer
 from hamgr.core.messages import VoteReply, VoteRequest
 from hamgr.core.quorum import arbiter_voted, nodes_behind
@@ -152,7 +153,7 @@ class Voting:
 
     def authority(self) -> bool:
         node = self._node
-        return node.electorates.is_quorum(self.deciding_voters())
+        return node.electorates.is_quorum(self.deciding_voters() | node.override.lent)
 
     def deciding_voters(self) -> set[str]:
         """Those behind us whose votes entitle to decide.
@@ -192,7 +193,7 @@ class Voting:
         if claim is not None:
             if claim.arbiter and node.arbitration.answer is None:
                 claim.arbiter = False  # a voter knows that another arbiter took its place
-            if self.wins(claim.voters(node.name)):
+            if self.wins(claim.voters(node.name) | (node.override.lent if is_overriding(claim.epoch) else frozenset())):
                 self._win(now, claim)
             elif now >= claim.began + self.patience() and self._hopeless(now, claim):
                 election.claim = None
@@ -221,10 +222,21 @@ class Voting:
         node.persist(VoteRecord(claim.epoch, node.name))
         node.beat_soon = True
 
+    def stand_alone(self, now: float) -> None:
+        """By an operator's word, in an epoch of our own (`hamgr.core.override`): nobody else's vote is asked for."""
+        node = self._node
+        node.lose_coordinator(now)
+        claim = node.election.stand(now, next_of(node.spec.rank(node.name), node.election.epoch))
+        self.merged = newest(self.merged, node.stored)
+        node.persist(VoteRecord(claim.epoch, node.name))
+        node.beat_soon = True
+
     def ask(self, now: float) -> None:
         node = self._node
         claim = node.election.claim
         assert claim is not None
+        if is_overriding(claim.epoch):
+            return
         within_reach = self._within_reach()
         for name in within_reach:
             if name != node.name and name not in claim.votes:
@@ -262,8 +274,11 @@ class Voting:
         voters = sorted(claim.votes | {node.name}) + ([ARBITER] if claim.arbiter else [])
         reign.voters = tuple(voters)
         text = f"{node.name} is coordinator of epoch {claim.epoch} by the votes of {', '.join(voters)}"
+        if reign.alone:
+            reign.voters = (*voters, f"{node.override.operator} (override)")
+            text = f"{node.name} is coordinator of epoch {claim.epoch} by the word of {node.override.operator} alone"
         why = node.arbitration.why(claim.epoch) if claim.arbiter else ""
-        node.tell(Kind.COORDINATOR, f"{text} ({why})" if why else text, node.name)
+        node.tell(Kind.COORDINATOR, f"{text} ({why})" if why else text, node.name, epoch=str(claim.epoch))
         node.member.new_epoch(node.prompt)
         node.beat_soon = True
         node.dirty = True

@@ -130,6 +130,7 @@ def _heartbeat_out(body: core.Heartbeat) -> pb.Heartbeat:
         hears=body.hears,
         mesh=body.mesh,
         reset_ms=body.reset_ms,
+        settled=_stamp_out(body.settled) if body.settled.epoch else None,
     )
 
 
@@ -150,6 +151,7 @@ def _heartbeat_in(body: pb.Heartbeat) -> core.Heartbeat:
         tuple(body.hears),
         tuple(body.mesh),
         body.reset_ms,
+        _stamp_in(body.settled),
     )
 
 

@@ -104,6 +104,10 @@ def _fence_ack(world: World, args: tuple[str, ...]) -> None:
     world.operators.confirm_fenced(world.machines[args[0]])
 
 
+def _override(looks: bool) -> Action:
+    return lambda world, args: world.operators.override(world.machines[args[0]], looks)
+
+
 def _start(world: World, args: tuple[str, ...]) -> None:
     machine = world.machines[args[0]]
     machine.power_on()
@@ -299,6 +303,8 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "fence": ("NODE", _ask(Verb.FENCE)),
     "fence-ack": ("NODE", _fence_ack),
     "confirm": ("[NODE|GROUP]", _confirm),
+    "override": ("NODE", _override(looks=True)),
+    "override-blindly": ("NODE", _override(looks=False)),
     "leave": ("NODE", _ask(Verb.LEAVE)),
     "maintenance": ("on|off [NODE]", _maintenance),
     "push": ("[GROUP]", _push),

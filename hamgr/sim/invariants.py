@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hamgr.core.cluster import GroupState
 from hamgr.core.effects import Announce, Fence, Kind, Record, StandbyRecord, StateRecord, VoteRecord
 from hamgr.core.electorate import ARBITER, Electorates
+from hamgr.core.epochs import is_overriding
 from hamgr.core.messages import (
     ArbiterAnswer,
     Body,
@@ -22,6 +23,7 @@ from hamgr.core.messages import (
     VoteReply,
 )
 from hamgr.sim.configs import FIRST
+from hamgr.sim.operators import OPERATOR
 from hamgr.sim.words import Words
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ CLOCK_SLACK = 0.999
 
 LYING = "lying-device"
 """What is broken when a fence device said off of a machine that ran on: no cluster can be safe with it."""
+
+
+BLIND = "blind-operator"
+"""What is broken when an operator said of machines that he did not look at that they are off, and they were on."""
 
 
 class Violation(Exception):
@@ -64,6 +70,7 @@ class Checker:
         self.starts = 0
         self._liars: set[str] = set()
         self.words = Words(world)
+        self._blind: set[str] = set()
         self._elected: dict[int, str] = {}
         self._states: dict[Stamp, Electorates] = {}
         self._stored: dict[str, Stamp] = dict.fromkeys((*names, ARBITER), Stamp())
@@ -129,9 +136,16 @@ class Checker:
     def _fault_of(self, name: str, nodes: list[str], text: str) -> Violation:
         """The violation, laid to the fence device if one of these nodes' lied."""
         liars = [node for node in nodes if node in self._liars]
+        if not liars and (blind := [node for node in nodes if node in self._blind]):
+            return Violation(BLIND, f"{text}; an operator said that {blind[0]} is off, and it was on")
         if not liars:
             return Violation(name, text)
         return Violation(LYING, f"{text}; the fence device of {liars[0]} says that it is off, and it was on")
+
+    def said_blindly(self, node: str) -> None:
+        """An operator says that it is off, without looking."""
+        if self._world.machines[node].powered:
+            self._blind.add(node)
 
     def lied(self, node: str) -> None:
         """The fence device of this node says that it is off, while it is on."""
@@ -261,8 +275,7 @@ class Checker:
         if announce.kind is Kind.SPLIT_BRAIN and announce.group and len(self._active[announce.group]) < 2:
             raise Violation("split-brain", f"{process.machine.name} says {announce.text!r}, and that is not so")
         if announce.kind is Kind.COORDINATOR and announce.node == process.machine.name:
-            self._coordinates(process.machine.name, process.node.election.epoch)
-            self._is_elected(process)
+            self._is_elected(process, int(announce.facts["epoch"]))
 
     def fences(self, process: Process, order: Fence) -> None:
         name = process.machine.name
@@ -277,24 +290,38 @@ class Checker:
 
     # -- the voters ---------------------------------------------------------------------------------------------
 
-    def _is_elected(self, process: Process) -> None:
+    def _is_elected(self, process: Process, epoch: int) -> None:
         """Whoever leads was voted for by a quorum of the voters that it knows, and knows of all that was decided."""
-        name, epoch = process.machine.name, process.node.election.epoch
+        name, reign = process.machine.name, process.node.coordinator
+        self._coordinates(name, epoch)
+        if reign is None or reign.epoch != epoch:
+            return  # it lost what it had won in the same step
         voters = {voter for voter in self._world.spec.names if self._votes.get((voter, epoch)) == name}
         if (epoch, name) in self._arbiter_told:
             voters.add(ARBITER)
         electorates = process.node.electorates
+        if is_overriding(epoch):
+            self._is_overriding(process, epoch)
+            voters |= process.node.override.lent
         if not electorates.is_quorum(voters):
             text = f"{name} leads epoch {epoch} by the votes of {', '.join(sorted(voters))}, no quorum of {electorates}"
             raise Violation("fence-quorum", text)
         self._elected[epoch] = name
-        if process.node.spec.two_node or self._committed.epoch >= epoch:
+        if process.node.spec.two_node or is_overriding(epoch) or self._committed.epoch >= epoch:
             return
         if not any(self._on_disk(voter) >= self._committed for voter in voters):
             text = (
                 f"{name} leads epoch {epoch}, and none of its voters has stored what was decided in {self._committed}"
             )
             raise Violation("quorums-meet", text)
+
+    def _is_overriding(self, process: Process, epoch: int) -> None:
+        """It leads by an operator's word: he gave it, the epoch is its own, and nobody else's vote was lent."""
+        node = process.node
+        if not node.override.lent or node.override.operator != OPERATOR:
+            raise Violation("override", f"{node.name} leads epoch {epoch} without a quorum, and nobody wanted that")
+        if wrong := [name for name in node.override.lent if name in node.membership.alive()]:
+            raise Violation("override", f"{node.name} has the votes of {', '.join(wrong)}, which it hears")
 
     def _on_disk(self, voter: str) -> Stamp:
         arbitration = self._world.arbitration
@@ -312,6 +339,8 @@ class Checker:
         known = self._states.setdefault(state.stamp, state.electorates)
         if known != state.electorates:
             raise Violation("voters", f"{state.stamp} has two sets of voters: {known} and {state.electorates}")
+        if is_overriding(state.stamp.epoch):
+            raise Violation("override", f"{name} stores {state.stamp}, which is of an override")
         self._stored[name] = max(self._stored[name], state.stamp)
         self._is_voted_change(name, state)
         self._note_committed(state.stamp)

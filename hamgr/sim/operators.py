@@ -33,6 +33,7 @@ class Operators:
         at: str = "",
         then: Answered | None = None,
         config: str = "",
+        nodes: tuple[str, ...] = (),
     ) -> bool:
         """Ask at this node, else at any that runs; False if there is none. `then` hears the answer, if one comes."""
         machine = self._world.machines[at] if at else self._someone(node)
@@ -44,7 +45,7 @@ class Operators:
         process.note(f"an operator asks: {' '.join(word for word in (verb.value, group, node, config) if word)}")
         if then is not None:
             self._open[process, request] = then
-        process.post(OperatorAsked(request, verb, node, group, OPERATOR, config))
+        process.post(OperatorAsked(request, verb, node, group, OPERATOR, config, nodes))
         return True
 
     def _someone(self, besides: str) -> Machine | None:
@@ -62,6 +63,35 @@ class Operators:
     def process_ended(self, process: Process) -> None:
         for key in [key for key in self._open if key[0] is process]:
             self._open.pop(key)(False, "the connection broke")
+
+    def override(self, machine: Machine, looks: bool) -> None:
+        """Have this node go on without a quorum. looks: only if all that it does not hear are really off, and they are
+        kept off until the answer came."""
+        process = machine.process
+        if process is None or process.paused or process.muted:
+            return
+        heard = process.node.membership.alive()
+        lost = [self._world.machines[name] for name in process.node.spec.names if name not in (*heard, machine.name)]
+        if looks and any(one.powered or one.held_off for one in lost):
+            return
+
+        def answered(done: bool, text: str) -> None:
+            for one in lost:
+                one.held_off = False
+                self._world.repower(one)
+
+        for one in lost:
+            if looks:
+                one.held_off = True
+                self._world.checker.acknowledged(one.name)
+            else:
+                self._world.checker.said_blindly(one.name)
+        self.ask(
+            Verb.OVERRIDE,
+            at=machine.name,
+            then=answered if looks else None,
+            nodes=tuple(one.name for one in lost),
+        )
 
     def confirm_fenced(self, victim: Machine) -> None:
         """Say that the victim is off, if it is; it stays off until the answer came and could have been heard."""

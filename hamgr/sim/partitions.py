@@ -144,7 +144,8 @@ def _wrong(case: Case, world: World) -> str:
     leaders = [
         name
         for name, machine in world.machines.items()
-        if (process := machine.process) is not None and process.node.quorate(machine.local_now())
+        if (process := machine.process) is not None
+        and process.node.quorate(machine.local_now())
         and process.node.coordinator is not None
     ]
     if not star:

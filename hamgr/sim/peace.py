@@ -127,6 +127,8 @@ def _not_running(world: World) -> list[str]:
             found.append(f"{name} has no daemon")
         elif not machine.process.node.election.following:
             found.append(f"{name} follows no coordinator")
+        elif machine.process.node.override.lent:
+            found.append(f"{name} still goes on by an override")
         elif {machine.file, machine.process.node.config} != {world.checker.config}:
             found.append(f"{name} does not run the configuration that was committed")
     for group in spec.groups:

@@ -76,6 +76,8 @@ class _Drawn:
         }
         if self._spec.last_man_standing is not None or self._spec.auto_tie_breaker:
             found |= {self._rolling: 8}
+        if not self._spec.two_node:
+            found |= {self._override: 3}
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
             found |= {self._arbiter_replaced: 1, self._astray: 2, self._second: 3}
@@ -102,6 +104,7 @@ class _Drawn:
             self._fence_ack: 2,
             self._push: 1,
             self._loss: 1,
+            self._override: 8,
         }
         if self._spec.arbiter:
             found |= {self._arbiter_down: 2, self._arbiter_cut: 2, self._arbiter_disk: 1, self._arbiter_wipe: 1}
@@ -144,6 +147,37 @@ class _Drawn:
                     yield heals, f"heal {one} {other}"
         for node in lost:
             yield boots + self._rng.choice((0.0, self._time(0.0, 5.0))), f"start {node}"
+
+    def _override(self) -> Lines:
+        """All but some are lost, with the arbiter; an operator goes on with one. The others come back, or apart."""
+        names = list(self._spec.names)
+        self._rng.shuffle(names)
+        kept = names[: self._rng.choice((1, 1, 2))]
+        lost = [name for name in names if name not in kept]
+        at = 0.0
+        for node in lost:
+            yield at, f"power-off {node}"
+            at += self._rng.choice((0.0, self._time(0.0, 8.0)))
+        arbiter = self._rng.choice(("down", "cut")) if self._spec.arbiter else ""
+        if arbiter == "down":
+            yield self._time(0.0, at + 2.0), "arbiter-down"
+        for node in kept if arbiter == "cut" else ():
+            yield self._time(0.0, at + 2.0), f"cut {node} arbiter"
+        for _ in range(4):
+            at += self._time(1.0, 12.0)
+            yield at, f"override {kept[0]}"
+        apart = self._rng.random() < 0.6
+        for node in lost:
+            for other in kept if apart else ():
+                yield at, f"cut {node} {other}"
+            yield at + self._time(0.0, 8.0), f"start {node}"
+        if arbiter == "down":
+            yield at + self._time(0.0, 8.0), "arbiter-up"
+        end = at + self._time(2.0, 30.0)
+        for node in kept:
+            yield end, f"heal {node} arbiter"
+            for other in lost:
+                yield end, f"heal {node} {other}"
 
     def _pause(self) -> Lines:
         lease = self._spec.timing.lease

@@ -141,7 +141,7 @@ class ArbiterStatus(_message.Message):
     def __init__(self, configured: _Optional[bool] = ..., connected: _Optional[bool] = ..., answered_ago: _Optional[float] = ..., voter: _Optional[bool] = ..., detail: _Optional[str] = ..., votes: _Optional[int] = ..., why: _Optional[str] = ..., address: _Optional[str] = ..., store: _Optional[str] = ..., accepted: _Optional[str] = ...) -> None: ...
 
 class ClusterStatus(_message.Message):
-    __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance", "pushing", "devices", "guard", "all_votes")
+    __slots__ = ("cluster", "node", "incarnation", "role", "epoch", "coordinator", "quorate", "votes", "majority", "lease_left", "standby", "arbiter", "nodes", "groups", "fences", "waits", "warnings", "maintenance", "pushing", "devices", "guard", "all_votes", "override", "electorate")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +164,8 @@ class ClusterStatus(_message.Message):
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     GUARD_FIELD_NUMBER: _ClassVar[int]
     ALL_VOTES_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDE_FIELD_NUMBER: _ClassVar[int]
+    ELECTORATE_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     node: str
     incarnation: int
@@ -186,7 +188,9 @@ class ClusterStatus(_message.Message):
     devices: _containers.RepeatedCompositeFieldContainer[FenceDeviceStatus]
     guard: GuardStatus
     all_votes: int
-    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., role: _Optional[str] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., quorate: _Optional[bool] = ..., votes: _Optional[int] = ..., majority: _Optional[int] = ..., lease_left: _Optional[float] = ..., standby: _Optional[bool] = ..., arbiter: _Optional[_Union[ArbiterStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[FenceStatus, _Mapping]]] = ..., waits: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., maintenance: _Optional[bool] = ..., pushing: _Optional[bool] = ..., devices: _Optional[_Iterable[_Union[FenceDeviceStatus, _Mapping]]] = ..., guard: _Optional[_Union[GuardStatus, _Mapping]] = ..., all_votes: _Optional[int] = ...) -> None: ...
+    override: str
+    electorate: str
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., role: _Optional[str] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., quorate: _Optional[bool] = ..., votes: _Optional[int] = ..., majority: _Optional[int] = ..., lease_left: _Optional[float] = ..., standby: _Optional[bool] = ..., arbiter: _Optional[_Union[ArbiterStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[FenceStatus, _Mapping]]] = ..., waits: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., maintenance: _Optional[bool] = ..., pushing: _Optional[bool] = ..., devices: _Optional[_Iterable[_Union[FenceDeviceStatus, _Mapping]]] = ..., guard: _Optional[_Union[GuardStatus, _Mapping]] = ..., all_votes: _Optional[int] = ..., override: _Optional[str] = ..., electorate: _Optional[str] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("past", "follow")
@@ -463,6 +467,14 @@ class AcceptArbiterRequest(_message.Message):
     store: str
     operator: str
     def __init__(self, store: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
+
+class OverrideQuorumRequest(_message.Message):
+    __slots__ = ("off", "operator")
+    OFF_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    off: _containers.RepeatedScalarFieldContainer[str]
+    operator: str
+    def __init__(self, off: _Optional[_Iterable[str]] = ..., operator: _Optional[str] = ...) -> None: ...
 
 class MaintenanceRequest(_message.Message):
     __slots__ = ("on", "operator")

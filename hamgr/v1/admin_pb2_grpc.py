@@ -114,6 +114,11 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
                 _registered_method=True)
+        self.OverrideQuorum = channel.unary_unary(
+                '/hamgr.v1.Admin/OverrideQuorum',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.OverrideQuorumRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+                _registered_method=True)
         self.AcceptArbiter = channel.unary_unary(
                 '/hamgr.v1.Admin/AcceptArbiter',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.AcceptArbiterRequest.SerializeToString,
@@ -235,6 +240,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OverrideQuorum(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcceptArbiter(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -340,6 +351,11 @@ def add_AdminServicer_to_server(servicer, server):
             'Maintenance': grpc.unary_unary_rpc_method_handler(
                     servicer.Maintenance,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
+            ),
+            'OverrideQuorum': grpc.unary_unary_rpc_method_handler(
+                    servicer.OverrideQuorum,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.OverrideQuorumRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
             ),
             'AcceptArbiter': grpc.unary_unary_rpc_method_handler(
@@ -794,6 +810,33 @@ class Admin:
             target,
             '/hamgr.v1.Admin/Maintenance',
             hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OverrideQuorum(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/OverrideQuorum',
+            hamgr_dot_v1_dot_admin__pb2.OverrideQuorumRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
             options,
             channel_credentials,

@@ -47,6 +47,7 @@ class AdminStub:
     StageConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]
     SwitchConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]
     Maintenance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]
+    OverrideQuorum: _grpc.UnaryUnaryMultiCallable[_admin_pb2.OverrideQuorumRequest, _admin_pb2.Answer]
     AcceptArbiter: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AcceptArbiterRequest, _admin_pb2.Answer]
     FenceDrbdPeer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FenceDrbdPeerRequest, _admin_pb2.FenceDrbdPeerReply]
     TestFences: _grpc.UnaryStreamMultiCallable[_admin_pb2.TestFencesRequest, _admin_pb2.FenceTrial]
@@ -71,6 +72,7 @@ class AdminAsyncStub(AdminStub):
     StageConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]  # type: ignore[assignment]
     SwitchConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Maintenance: _aio.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
+    OverrideQuorum: _aio.UnaryUnaryMultiCallable[_admin_pb2.OverrideQuorumRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     AcceptArbiter: _aio.UnaryUnaryMultiCallable[_admin_pb2.AcceptArbiterRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     FenceDrbdPeer: _aio.UnaryUnaryMultiCallable[_admin_pb2.FenceDrbdPeerRequest, _admin_pb2.FenceDrbdPeerReply]  # type: ignore[assignment]
     TestFences: _aio.UnaryStreamMultiCallable[_admin_pb2.TestFencesRequest, _admin_pb2.FenceTrial]  # type: ignore[assignment]
@@ -186,6 +188,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
     def Maintenance(
         self,
         request: _admin_pb2.MaintenanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
+
+    @_abc_1.abstractmethod
+    def OverrideQuorum(
+        self,
+        request: _admin_pb2.OverrideQuorumRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
 

@@ -223,7 +223,7 @@ class Echo(_message.Message):
     def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., sent_us: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("sent_us", "epoch", "coordinator", "stored", "initialised", "load", "leaving", "echoes", "running", "keys", "config", "staged", "applied", "hears", "mesh", "reset_ms")
+    __slots__ = ("sent_us", "epoch", "coordinator", "stored", "initialised", "load", "leaving", "echoes", "running", "keys", "config", "staged", "applied", "hears", "mesh", "reset_ms", "settled")
     SENT_US_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
@@ -240,6 +240,7 @@ class Heartbeat(_message.Message):
     HEARS_FIELD_NUMBER: _ClassVar[int]
     MESH_FIELD_NUMBER: _ClassVar[int]
     RESET_MS_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_FIELD_NUMBER: _ClassVar[int]
     sent_us: int
     epoch: int
     coordinator: str
@@ -256,7 +257,8 @@ class Heartbeat(_message.Message):
     hears: _containers.RepeatedScalarFieldContainer[str]
     mesh: _containers.RepeatedScalarFieldContainer[str]
     reset_ms: int
-    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., initialised: _Optional[bool] = ..., load: _Optional[int] = ..., leaving: _Optional[bool] = ..., echoes: _Optional[_Iterable[_Union[Echo, _Mapping]]] = ..., running: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., config: _Optional[bytes] = ..., staged: _Optional[bytes] = ..., applied: _Optional[int] = ..., hears: _Optional[_Iterable[str]] = ..., mesh: _Optional[_Iterable[str]] = ..., reset_ms: _Optional[int] = ...) -> None: ...
+    settled: Stamp
+    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., initialised: _Optional[bool] = ..., load: _Optional[int] = ..., leaving: _Optional[bool] = ..., echoes: _Optional[_Iterable[_Union[Echo, _Mapping]]] = ..., running: _Optional[_Iterable[str]] = ..., keys: _Optional[_Iterable[_Union[OpenKey, _Mapping]]] = ..., config: _Optional[bytes] = ..., staged: _Optional[bytes] = ..., applied: _Optional[int] = ..., hears: _Optional[_Iterable[str]] = ..., mesh: _Optional[_Iterable[str]] = ..., reset_ms: _Optional[int] = ..., settled: _Optional[_Union[Stamp, _Mapping]] = ...) -> None: ...
 
 class OpenKey(_message.Message):
     __slots__ = ("number", "print")

@@ -38,6 +38,7 @@ def test_no_daemon_is_one_clear_line_and_exit_1(tmp_path: Path) -> None:
 def test_wrong_usage_is_exit_2() -> None:
     assert hamgr("nonsense").returncode == 2
     assert hamgr("fence", "a", "b").returncode == 2
+    assert hamgr("quorum", "overide").returncode == 2
 
 
 def test_an_acknowledgement_without_a_terminal_needs_yes(tmp_path: Path) -> None:

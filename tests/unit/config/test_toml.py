@@ -128,6 +128,25 @@ def test_the_algorithm_of_the_arbiters_votes(tmp_path: Path) -> None:
     assert 'quorum.algorithm: found "lms", allowed nothing without [arbiter]' in str(found.value)
 
 
+def test_last_man_standing_and_the_tie_breaker_of_an_even_cluster(tmp_path: Path) -> None:
+    assert changed(tmp_path, ("[arbiter]", '[quorum]\nauto_tie_breaker = "x"\n[arbiter]')) == [
+        'quorum.auto_tie_breaker: found "x", allowed "lowest" or "a" or "b"'
+    ]
+    assert changed(tmp_path, ("[arbiter]", '[quorum]\nauto_tie_breaker = "b"\n[arbiter]')) == [
+        'quorum.auto_tie_breaker: found "b", allowed nothing with [arbiter], which decides between two halves'
+    ]
+    assert changed(tmp_path, ("[arbiter]", '[quorum]\nlast_man_standing_window = "5s"\n[arbiter]')) == [
+        'quorum.last_man_standing_window: found "5s", allowed nothing without last_man_standing = true'
+    ]
+    text = EXAMPLE.read_text()
+    before, _, rest = text.partition("[arbiter]")
+    file = tmp_path / "hamgr.toml"
+    quorum = '[quorum]\nauto_tie_breaker = "lowest"\nlast_man_standing = true\n'
+    file.write_text(before + quorum + rest[rest.index("[link.lan]") :])
+    spec = load(file).spec
+    assert (spec.electorate.tie, spec.last_man_standing, spec.two_node) == ("a", 10.0, False)
+
+
 def test_health_checks_have_a_command_with_an_absolute_path(tmp_path: Path) -> None:
     def with_check(keys: str) -> list[str]:
         return changed(tmp_path, ("[arbiter]", f"[health.storage]\n{keys}\n[arbiter]"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hamgr.core.cluster import ClusterSpec, NodeSpec
 from hamgr.core.electorate import NEVER, Electorate, Electorates
+from hamgr.core.epochs import next_of
 from hamgr.core.membership import Liveness, Peer, microseconds
 from hamgr.core.messages import ArbiterAnswer, Heartbeat
 from hamgr.core.quorum import arbiter_voted, coordinator_lease_basis, member_lease_basis, nodes_behind
@@ -80,3 +81,9 @@ def test_a_member_holds_a_lease_only_from_a_coordinator_that_says_to_be_one() ->
     assert member_lease_basis(peer("b", 9.0, coordinator="b"), 5) == 9.0
     assert member_lease_basis(peer("b", 9.0, coordinator=""), 5) == NEVER
     assert member_lease_basis(peer("b", 9.0, coordinator="b", epoch=6), 5) == NEVER
+
+
+def test_nobody_but_the_coordinator_itself_holds_a_lease_in_an_epoch_of_an_override() -> None:
+    epoch = next_of(0, 5)
+    assert member_lease_basis(peer("b", 9.0, coordinator="b", epoch=epoch), epoch) == NEVER
+    assert coordinator_lease_basis(voters(THREE), "a", epoch, 10.0, [], None, {"b", "c"}) == 10.0

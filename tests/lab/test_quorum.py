@@ -1,0 +1,77 @@
+"""Who is a quorum, with real daemons: an operator who decides in place of lost voters, and voters that become fewer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from clusters import FAST, insist, kinds, watched
+
+from hamgr.lab.lab import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.root]
+
+STANDING = """
+[quorum]
+last_man_standing = true
+last_man_standing_window = "300ms"
+auto_tie_breaker = "lowest"
+
+[group.web]
+nodes = ["a", "b", "c"]
+[[group.web.resource]]
+kind = "vip"
+address = "10.77.1.100/24"
+interface = "eth0"
+"""
+
+
+def hamgr(cluster: Lab, node: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return cluster.node(node).exec(["hamgr", "--config", str(cluster.layout.config), *words], check=False)
+
+
+def quorum(cluster: Lab, node: str) -> dict[str, Any]:
+    return json.loads(hamgr(cluster, node, "quorum", "--json").stdout)
+
+
+def test_an_operator_decides_when_the_arbiter_and_the_owner_are_lost_together(lab) -> None:
+    cluster: Lab = lab(**FAST)
+    cluster.wait_for_owner("a")
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        refused = hamgr(cluster, "b", "quorum", "override", "--yes")
+        assert (refused.returncode, "b is a part of a quorum" in refused.stderr) == (1, True)
+        cluster.arbiter.power_off()
+        cluster.node("a").power_off()
+        cluster.wait(lambda: not cluster.status("b")["quorate"], 10, "b to lose its quorum")
+        assert any("hamgr quorum override" in wait for wait in cluster.status("b")["waits"])
+        assert hamgr(cluster, "b", "quorum", "override").returncode == 2, "without a terminal it needs --yes"
+        insist(cluster, "b", "quorum", "override", "--yes")
+        prober.wait_for_answer("b")
+        assert "in place of a, the arbiter" in cluster.status("b")["override"]
+        assert hamgr(cluster, "b", "status").stdout.startswith("lab: OVERRIDE: b goes on without a quorum")
+        cluster.arbiter.power_on()
+        cluster.wait(lambda: cluster.status("b")["override"] == "", 20, "the override to end")
+        cluster.wait(lambda: cluster.status("b")["quorate"], 10, "b to have its quorum again")
+    assert cluster.owners() == ["b"]
+    (fence,) = json.loads(hamgr(cluster, "b", "fence", "history", "a", "--json").stdout)["fences"][:1]
+    assert fence["outcome"] == "acknowledged", "his word is on record"
+
+
+def test_nodes_that_are_surely_off_lose_their_votes_and_the_last_one_goes_on(lab) -> None:
+    cluster: Lab = lab(**FAST, nodes=3, arbiter=False, groups=STANDING)
+    cluster.wait_for_owner("a")
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        cluster.node("c").power_off()
+        cluster.wait(lambda: "voters" in kinds(cluster, "a"), 10, "c to lose its vote")
+        assert quorum(cluster, "a")["voters"] == {"a": 1, "b": 1, "c": 0}
+        cluster.node("b").power_off()
+        cluster.wait(lambda: kinds(cluster, "a").count("fence-confirmed") >= 2, 10, "b to be fenced")
+        assert cluster.status("a")["quorate"], "half of the votes, with the tie-breaker"
+        cluster.node("c").power_on()
+        cluster.wait(lambda: quorum(cluster, "a")["voters"]["c"] == 1, 20, "c to get its vote back")
+    assert cluster.owners() == ["a"]
+    assert [outage for outage in prober.outages() if outage.end is None] == []
