@@ -48,8 +48,10 @@ def require_tools(tools: Iterable[str], path: str) -> None:
 
 
 def lab_environment(python: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the lab's processes: the caller's, with the lab's PATH and unbuffered output."""
-    return {**environment, "PATH": search_path(python), "PYTHONUNBUFFERED": "1"}
+    """The environment of the lab's processes: the caller's, with the lab's PATH and unbuffered output. Daemons start
+    from bytecode, as installed ones do; to compile all of it at each start takes longer than a short lease."""
+    kept = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PATH": search_path(python), "PYTHONUNBUFFERED": "1"}
 
 
 def new_world(command: list[str], rootless: bool) -> list[str]:
