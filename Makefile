@@ -7,9 +7,9 @@ SEED ?= 1
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(PATH):/usr/sbin:/sbin
-# What a busy machine made late is tried once more, and told of (R). A broken promise, two owners at once or an acknowledged
-# row that is lost, fails the first time.
-LAB_TESTS = $(BIN)/pytest tests/lab --reruns 1 --rerun-except BrokenPromise -raR
+# Labs mostly wait: two at a time take half as long. What a busy machine made late is tried once more, and told of (R). A
+# broken promise, two owners at once or an acknowledged row that is lost, fails the first time.
+LAB_TESTS = $(BIN)/pytest tests/lab -n 2 --dist loadfile --reruns 1 --rerun-except BrokenPromise -raR
 PROTO := proto/hamgr/v1/cluster.proto proto/hamgr/v1/arbiter.proto proto/hamgr/v1/admin.proto
 PROTOC = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) \
   --mypy_grpc_out=quiet:$(1) $(PROTO)
