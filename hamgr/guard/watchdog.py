@@ -15,7 +15,7 @@ SETTIMEOUT, GETTIMEOUT = 0xC0045706, 0x80045707
 SETPRETIMEOUT = 0xC0045708
 """ioctls of linux/watchdog.h, as most architectures number them."""
 
-CAN_SET_TIMEOUT, MAGIC_CLOSE, PRETIMEOUT, CAN_PING = 0x0080, 0x0100, 0x0200, 0x8000
+CAN_SET_TIMEOUT, MAGIC_CLOSE, CAN_PING = 0x0080, 0x0100, 0x8000
 """Options (WDIOF_...)."""
 
 MEALS = 4
@@ -72,8 +72,7 @@ class Watchdog:
             raise Unusable(f"{self.path} ({self.identity}) resets after {got} s, and not after {timeout:g} s")
         self.interval = got / MEALS
         if pretimeout:
-            if not options & PRETIMEOUT:
-                raise Unusable(f"{self.path} ({self.identity}) has no pretimeout")
+            # Not by its options: the kernel itself (WATCHDOG_HRTIMER_PRETIMEOUT) has it for drivers that don't name it.
             self._ask(SETPRETIMEOUT, int(pretimeout), f"takes no pretimeout of {pretimeout:g} s")
 
     def _ask(self, request: int, value: int, otherwise: str) -> int:

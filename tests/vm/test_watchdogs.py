@@ -143,10 +143,16 @@ def test_a_daemon_that_says_nothing_more_has_its_addresses_taken_and_the_machine
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_a_device_without_a_pretimeout_is_refused_and_left_unarmed(node: Machine, driver: str) -> None:
-    """Debian's softdog is built without."""
+def test_the_kernel_is_told_of_the_pretimeout(node: Machine, driver: str) -> None:
+    """Neither driver has one of its own; the kernel does it for them, and their options don't tell."""
     load(node, driver)
-    assert "has no pretimeout" in begin(node, pretimeout="4")
+    assert begin(node, pretimeout="4").startswith("guard ")
+    assert of_watchdog(node, "pretimeout") == "4"
+
+
+def test_a_pretimeout_that_is_too_long_is_refused_and_the_device_left_unarmed(node: Machine) -> None:
+    load(node, "softdog")
+    assert "takes no pretimeout" in begin(node, pretimeout=str(2 * TIMEOUT))
     node.shell("kill -KILL $(pgrep -f [g]uarded_node.py)")
     outlives(node, LONGER)
 

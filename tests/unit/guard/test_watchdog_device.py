@@ -11,20 +11,21 @@ from pathlib import Path
 import pytest
 
 from hamgr.guard import watchdog
-from hamgr.guard.watchdog import CAN_PING, CAN_SET_TIMEOUT, MAGIC_CLOSE, PRETIMEOUT, Unusable, Watchdog
+from hamgr.guard.watchdog import CAN_PING, CAN_SET_TIMEOUT, MAGIC_CLOSE, Unusable, Watchdog
 
-EVERYTHING = CAN_PING | CAN_SET_TIMEOUT | MAGIC_CLOSE | PRETIMEOUT
+EVERYTHING = CAN_PING | CAN_SET_TIMEOUT | MAGIC_CLOSE
 
 
 class Device:
     """A driver: its options, and the time-outs that it has."""
 
-    def __init__(self, options: int = EVERYTHING, timeout: int = 60, rounds: int = 1) -> None:
+    def __init__(self, options: int = EVERYTHING, timeout: int = 60, rounds: int = 1, pretimes: bool = True) -> None:
         self.options = options
         self.timeout = timeout
         self.pretimeout = 0
         self.pings = 0
         self._rounds = rounds
+        self._pretimes = pretimes
 
     def ioctl(self, descriptor: int, request: int, argument: bytes | int) -> bytes | int:
         if request == watchdog.GETSUPPORT:
@@ -39,6 +40,8 @@ class Device:
                 raise OSError(errno.EINVAL, "Invalid argument")
             self.timeout = -(-value // self._rounds) * self._rounds
         elif request == watchdog.SETPRETIMEOUT:
+            if not self._pretimes:
+                raise OSError(errno.EOPNOTSUPP, "Operation not supported")
             self.pretimeout = value
         else:
             assert request == watchdog.GETTIMEOUT
@@ -83,7 +86,7 @@ def test_a_driver_without_the_ping_is_written_to(monkeypatch: pytest.MonkeyPatch
         (Device(EVERYTHING & ~CAN_SET_TIMEOUT), (10.0, 0.0), "resets after 60 s, and not after 10 s"),
         (Device(rounds=16), (10.0, 0.0), "resets after 16 s, and not after 10 s"),
         (Device(), (70000.0, 0.0), "takes no time-out of 70000 s: Invalid argument"),
-        (Device(EVERYTHING & ~PRETIMEOUT), (10.0, 2.0), "has no pretimeout"),
+        (Device(pretimes=False), (10.0, 2.0), "takes no pretimeout of 2 s: Operation not supported"),
         (
             Device(EVERYTHING & ~MAGIC_CLOSE),
             (10.0, 0.0),
