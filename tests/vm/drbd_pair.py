@@ -160,7 +160,7 @@ class Pair:
     def fence_calls(self, name: str) -> int:
         return sum(call.startswith("fence-peer") for call in self.handled(name))
 
-    def writes(self, name: str, patience: int = 30) -> bool:
-        """Whether the mirror takes a block, past all caches, before that many seconds."""
-        command = ["timeout", "-s", "KILL", str(patience), "dd", "if=/dev/urandom", "of=/dev/drbd0", "bs=4k", "count=1"]
-        return self.nodes[name].run(*command, "oflag=direct", check=False).code == 0
+    def writes(self, name: str, patience: float = 60.0) -> bool:
+        """Whether the mirror takes a block, past all caches, before that many seconds. What waits can't be killed."""
+        words = ("if=/dev/urandom", "of=/dev/drbd0", "bs=4k", "count=1", "oflag=direct")
+        return self.nodes[name].run("dd", *words, timeout=patience, check=False).code == 0
