@@ -44,14 +44,32 @@ print(took)
 """
 
 
-def bare(lab: Lab) -> float:
-    """Seconds of an off by the agent alone, which reads it back, on a machine that left the cluster; it is on then."""
+def say(lab: Lab, *words: str) -> None:
+    """A command of hamgr on b, until it is accepted."""
+    command = ["hamgr", "--socket", str(lab.layout.admin_socket("b")), *words]
+    lab.wait(lambda: lab.node("b").exec(command, check=False).returncode == 0, 30, " ".join(words))
+
+
+def online(lab: Lab, but: str = "") -> str:
+    """Wait for b to hear a, in another life than `but`; which one it is."""
     lab.wait(lambda: lab.status("b")["nodes"][0]["state"] == "online", 30, "b to trust a")
-    lab.node("a").kill_daemon(signal.SIGTERM)
-    lab.wait(lambda: lab.status("b")["nodes"][0]["state"] == "left", 30, "a to leave")
+    lab.wait(lambda: lab.status("b")["nodes"][0]["incarnation"] != but, 30, "a to live anew")
+    return str(lab.status("b")["nodes"][0]["incarnation"])
+
+
+def bare(lab: Lab) -> float:
+    """Seconds of an off by the agent alone, which reads it back, on the same machine in the same state; in a
+    maintenance, so that nobody else fences it. It is on again afterwards."""
+    lab.wait_for_owner("a", 30)
+    life = online(lab)
+    say(lab, "maintenance", "on")
+    lab.node("a").kill_daemon(signal.SIGSTOP)
     given = {"ip": bmc_address("a"), "username": BMC_USER, "password_file": lab.layout.bmc_password}
     options = "".join(f"{name}={value}\n" for name, value in given.items())
-    return float(lab.node("b").exec([sys.executable, "-c", BARE, options]).stdout)
+    took = float(lab.node("b").exec([sys.executable, "-c", BARE, options]).stdout)
+    online(lab, but=life)
+    say(lab, "maintenance", "off")
+    return took
 
 
 def last(events: list[EventRecord], kind: str) -> float:
@@ -61,7 +79,7 @@ def last(events: list[EventRecord], kind: str) -> float:
 def fence(lab: Lab) -> tuple[float, float]:
     """Seconds from the decision to the order, and from the order to the confirmation."""
     lab.wait_for_owner("a", 30)
-    lab.wait(lambda: lab.status("b")["nodes"][0]["state"] == "online", 30, "b to trust a")
+    online(lab)
     time.sleep(SETTLED)
     lab.node("a").kill_daemon(signal.SIGSTOP)
     lab.wait_for_owner("b", 30)
