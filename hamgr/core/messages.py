@@ -236,7 +236,8 @@ class LearnReply:
 class Forward:
     """An operator's request on its way to the coordinator (or to the node that it concerns).
 
-    verb: one of the values of `hamgr.core.events.Verb`. operator: who asked, for the record. config: a digest.
+    verb: one of the values of `hamgr.core.events.Verb`. operator: who asked, for the record. config: a digest. epoch:
+    that of the node at which it was asked, then.
     """
 
     request: int
@@ -245,6 +246,7 @@ class Forward:
     group: str = ""
     operator: str = ""
     config: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,13 @@ class Requests:
             node.emit(Reply(event.request, False, refusal))
             return
         forward = Forward(
-            event.request, event.verb.value, event.node, event.group, event.operator, event.config
+            event.request,
+            event.verb.value,
+            event.node,
+            event.group,
+            event.operator,
+            event.config,
+            node.election.epoch,
         )
         if node.coordinator is not None:
             self._serve(now, node.coordinator, node.name, forward)
@@ -396,6 +402,11 @@ class Requests:
         """What the coordinator proposes may be done: a node be fenced, a group move."""
         node = self._node
         everything = not forward.node and not forward.group
+        if everything and forward.epoch != coordinator.epoch:
+            # It was meant for what another coordinator had asked: nobody has read our questions yet.
+            text = f"meanwhile {node.name} decides: look at what it asks (`hamgr status`), and say it again"
+            self.answer(requester, False, text)
+            return
         plans = [
             plan for plan in coordinator.fencing.open_questions() if everything or plan.node == forward.node
         ]

@@ -351,8 +351,11 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
             group=body.group,
             operator=body.operator,
             config=bytes.fromhex(body.config),
+            epoch=body.epoch,
         ),
-        lambda body: core.Forward(body.request, body.verb, body.node, body.group, body.operator, body.config.hex()),
+        lambda body: core.Forward(
+            body.request, body.verb, body.node, body.group, body.operator, body.config.hex(), body.epoch
+        ),
     ),
     core.ForwardReply: (
         "forward_reply",

@@ -361,20 +361,22 @@ class LearnReply(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ...) -> None: ...
 
 class Forward(_message.Message):
-    __slots__ = ("request", "verb", "node", "group", "operator", "config")
+    __slots__ = ("request", "verb", "node", "group", "operator", "config", "epoch")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     VERB_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     request: int
     verb: str
     node: str
     group: str
     operator: str
     config: bytes
-    def __init__(self, request: _Optional[int] = ..., verb: _Optional[str] = ..., node: _Optional[str] = ..., group: _Optional[str] = ..., operator: _Optional[str] = ..., config: _Optional[bytes] = ...) -> None: ...
+    epoch: int
+    def __init__(self, request: _Optional[int] = ..., verb: _Optional[str] = ..., node: _Optional[str] = ..., group: _Optional[str] = ..., operator: _Optional[str] = ..., config: _Optional[bytes] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class RetransmitRequest(_message.Message):
     __slots__ = ("missing",)

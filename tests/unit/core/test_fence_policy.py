@@ -107,6 +107,19 @@ def test_in_mode_ask_a_node_is_fenced_by_whom_confirmed_it() -> None:
     assert cluster.replies[-1].done
 
 
+def test_one_word_for_all_is_none_for_what_a_later_coordinator_asks() -> None:
+    """It was said of what the coordinator asked that is dead by now, and comes to its successor."""
+    cluster = Cluster(GroupSpec("web"), mode=Mode.ASK)
+    cluster.run(2.0)
+    cluster.power_off("a")
+    cluster.run(0.05)
+    cluster.post("c", OperatorAsked(1, Verb.CONFIRM, operator="eve@c"))
+    cluster.run(20.0)
+    assert len(said(cluster, Kind.TAKEOVER_ASKED)) == 1
+    assert fence_records(cluster) == []
+    assert (cluster.replies[-1].done, "say it again" in cluster.replies[-1].text) == (False, True)
+
+
 def test_in_mode_manual_one_word_for_all_is_refused() -> None:
     cluster = Cluster(GroupSpec("web", mode=Mode.MANUAL), mode=Mode.MANUAL)
     cluster.run(2.0)
