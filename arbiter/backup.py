@@ -17,7 +17,7 @@ from arbiter.records import put_back
 from arbiter.registry import Refused, Registry
 from arbiter.store import SqliteStore
 from hamgr.cli.typed_name import confirms
-from hamgr.links.identity import write_private
+from hamgr.links.private import write_private
 from hamgr.store import state_from_json, state_to_json
 
 FORMAT = 1

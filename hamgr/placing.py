@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hamgr.config.model import Config
 from hamgr.core.effects import AppliedRecord
+from hamgr.links.private import sync_directory
 from hamgr.store import StateStore, StoreError
 
 PREVIOUS = ".previous"
@@ -60,8 +61,4 @@ def _replace(path: Path, text: bytes) -> None:
     previous.unlink(missing_ok=True)
     os.link(file, previous)
     new.replace(file)
-    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(file.parent)

@@ -16,14 +16,8 @@ from hamgr.config.addresses import check_node_name, split_port
 from hamgr.config.model import DEFAULT_ARBITER_TLS_PORT, DEFAULT_CONFIG
 from hamgr.config.problems import ConfigError
 from hamgr.config.toml import known_node
-from hamgr.links.identity import (
-    DEFAULT_IDENTITY,
-    Identity,
-    IdentityError,
-    read_identity,
-    write_identity,
-    write_private,
-)
+from hamgr.links.identity import DEFAULT_IDENTITY, Identity, IdentityError, read_identity, write_identity
+from hamgr.links.private import write_private
 from hamgr.links.stream import target
 from hamgr.links.token import TokenError, parse_token
 

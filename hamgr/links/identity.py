@@ -7,12 +7,12 @@ of this cluster there. Nothing here loads a cryptographic library: gRPC takes th
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hamgr.links.keys import KeyFileError, Keys, read_private
+from hamgr.links.private import write_private
 from hamgr.links.seal import Key, Method
 
 ARBITER_NAME = "hamgr-arbiter"
@@ -100,27 +100,3 @@ def write_identity(path: Path, identity: Identity) -> None:
     """In place of what was there, mode 0600; on disk when this returns. Raises OSError."""
     values: dict[str, Any] = {"format": FORMAT, **asdict(identity)}
     write_private(path, json.dumps(values, indent=1) + "\n")
-
-
-def write_private(path: Path, text: str) -> None:
-    """A file for its owner alone, replaced as a whole (rename(2)) with the owner that it had. Raises OSError."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            if path.exists():
-                before = path.stat()
-                if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -23,6 +23,7 @@ from hamgr.links.keys import (
     read_private,
     words_of,
 )
+from hamgr.links.private import sync_directory, write_private
 from hamgr.links.seal import Method
 
 _HEADING = "# hamgr cluster keys: the same file on every node and on the arbiter, mode 0600; the first key seals\n"
@@ -54,7 +55,7 @@ def _write(path: Path, lines: str) -> None:
         file.write(_HEADING + lines)
         file.flush()
         os.fsync(file.fileno())
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def add_key(path: Path, method: Method) -> int:
@@ -126,35 +127,8 @@ def _change(path: Path, change: Callable[[Keys, list[str]], list[str]]) -> Keys:
         lines = [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
         changed = "".join(change(parse_keys(path, text), lines))
         keys = parse_keys(path, changed)
-        _replace(path, changed)
+        write_private(path, changed)
     return keys
-
-
-def _replace(path: Path, text: str) -> None:
-    owner = path.stat()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Let a rename survive a power failure (fsync(2): the entry is the directory's)."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
