@@ -7,11 +7,9 @@ hangs holds up nothing but the answers.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import socket
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -36,9 +34,9 @@ from arbiter.diskvote import (
     View,
 )
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, Stamp
+from hamgr.disk import workers
 from hamgr.disk.voteworker import LARGEST
 from hamgr.links.convert import body_in, body_out
-from hamgr.spawn import by_shell
 from hamgr.v1 import cluster_pb2 as pb
 
 log = logging.getLogger("hamgr")
@@ -48,9 +46,6 @@ LOCK = "disk-arbiter.lock"
 
 RESTART = 1.0
 """Seconds before a process that ended is started again."""
-
-GOODBYE = 0.5
-"""Seconds that it may take to end; one that waits for a dead disk ends when the kernel lets it."""
 
 
 class DiskSession:
@@ -115,19 +110,11 @@ class DiskSession:
 
     async def _one_life(self) -> None:
         loop = asyncio.get_running_loop()
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
+        ours, its = workers.connection(LARGEST)
         process = None
         try:
             with its:
-                for end in (ours, its):
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
-                process = await asyncio.create_subprocess_exec(
-                    *by_shell([sys.executable, "-m", "hamgr.disk.voteworker", str(its.fileno()), *self._words]),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[its.fileno()],
-                    start_new_session=True,
-                )
+                process = await workers.start("hamgr.disk.voteworker", its, self._words)
             self._socket = ours
             loop.add_reader(ours.fileno(), self._readable)
             if self._newest is not None:
@@ -141,7 +128,7 @@ class DiskSession:
             if self._asked is not None:
                 self._answered({"failed": f"the process for {self._device} ended"})
             if process is not None:
-                await _end(process)
+                await workers.end(process)
 
     def _readable(self) -> None:
         assert self._socket is not None
@@ -236,17 +223,6 @@ class DiskSession:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Its socket is closed, so it ends after what it is doing. With a dead disk it can't even be killed."""
-    for last in (False, True):
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GOODBYE)
-            return
-        if not last:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
 
 
 def _request(ask: Ask) -> dict[str, Any]:

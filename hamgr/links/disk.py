@@ -7,19 +7,17 @@ and the writing (`hamgr.disk.worker`); while it waits for the disk, newer frames
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import socket
-import sys
 
 from hamgr.config.model import LinkConfig
+from hamgr.disk import workers
 from hamgr.disk.records import NOBODY, SLOTS, State
 from hamgr.disk.ring import FRAME_HEAD, MOST_BYTES, pack
 from hamgr.disk.worker import DOWN, FRAME, LARGEST, PILL, RENEW, UP, WRITTEN, Place
 from hamgr.links.kernel import Interfaces
 from hamgr.links.link import Listener, Local
-from hamgr.spawn import by_shell
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +26,6 @@ RESTART = 1.0
 
 PATIENCE_POLLS, PATIENCE = 3, 1.0
 """A disk that has not answered for so many polls, and for so many seconds, is told of as down."""
-
-GOODBYE = 0.5
-"""Seconds that a worker may take to end; one that waits for a dead disk ends when the kernel lets it."""
 
 WAITING = 256
 """Frames that wait for the disk at most; the oldest gives way."""
@@ -73,19 +68,11 @@ class DiskLink:
 
     async def _one_life(self) -> None:
         loop = asyncio.get_running_loop()
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
+        ours, its = workers.connection(2 * LARGEST)
         process = None
         try:
             with its:
-                for end in (ours, its):
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * LARGEST)
-                process = await asyncio.create_subprocess_exec(
-                    *by_shell([sys.executable, "-m", "hamgr.disk.worker", str(its.fileno()), *self._place.words()]),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[its.fileno()],
-                    start_new_session=True,
-                )
+                process = await workers.start("hamgr.disk.worker", its, self._place.words())
             self._socket = ours
             self._asked_at = None
             loop.add_reader(ours.fileno(), self._readable)
@@ -103,7 +90,7 @@ class DiskLink:
             loop.remove_reader(ours.fileno())
             ours.close()
             if process is not None:
-                await _end(process)
+                await workers.end(process)
 
     def _readable(self) -> None:
         # A turn of the loop for a few frames: others wait too.
@@ -215,14 +202,3 @@ class DiskLink:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """It does what it was asked for, and ends. Not waited for for ever: with a dead disk it can't even be killed."""
-    for last in (False, True):
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GOODBYE)
-            return
-        if not last:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
