@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import random
 import tomllib
 from dataclasses import dataclass, fields, replace
@@ -233,22 +234,13 @@ def known_table(where: str, table: dict[str, Any], allowed: set[str]) -> dict[st
     return table
 
 
-def _take_placement(where: str, table: dict[str, Any]) -> None:
-    if "placement" in table:
+def _take_word(where: str, table: dict[str, Any], key: str, words: type[enum.Enum]) -> None:
+    if key in table:
         try:
-            table["placement"] = Placement(table["placement"])
+            table[key] = words(table[key])
         except ValueError as error:
-            raise ShapeError(f"{where}: placement: {error}; allowed: prefer, spread") from error
-    if "needs" in table:
-        table["needs"] = tuple(sorted(table["needs"].items()))
-
-
-def _take_mode(where: str, table: dict[str, Any]) -> None:
-    if "mode" in table:
-        try:
-            table["mode"] = Mode(table["mode"])
-        except ValueError as error:
-            raise ShapeError(f"{where}: mode: {error}; allowed: automatic, ask, manual") from error
+            allowed = ", ".join(word.value for word in words)
+            raise ShapeError(f"{where}: {key}: {error}; allowed: {allowed}") from error
 
 
 def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
@@ -268,24 +260,18 @@ def read_spec(path: Path) -> tuple[ClusterSpec, dict[str, Any], dict[str, Any]]:
     groups = table.pop("group", {"web": {}})
     for name, group in groups.items():
         known_table(f"{path}: [group.{name}]", group, _GROUP)
-        _take_mode(f"{path}: [group.{name}]", group)
-        _take_placement(f"{path}: [group.{name}]", group)
+        _take_word(f"{path}: [group.{name}]", group, "mode", Mode)
+        _take_word(f"{path}: [group.{name}]", group, "placement", Placement)
+        if "needs" in group:
+            group["needs"] = tuple(sorted(group["needs"].items()))
     top = known_table(str(path), table, _TOP)
-    _take_mode(str(path), top)
+    _take_word(str(path), top, "mode", Mode)
     for name in (*levels, *watchdogs, *votes, *delays, *capacities):
         if name not in names:
             where = f"{path}: {', '.join(f'[{key}]' for key in _OF_NODES)}"
             raise ShapeError(f"{where}: {name!r} is no node; allowed: {', '.join(names)}")
-    if "on_quorum_loss" in top:
-        try:
-            top["on_quorum_loss"] = QuorumLoss(top["on_quorum_loss"])
-        except ValueError as error:
-            raise ShapeError(f"{path}: on_quorum_loss: {error}; allowed: stop, freeze") from error
-    if "algorithm" in top:
-        try:
-            top["algorithm"] = Algorithm(top["algorithm"])
-        except ValueError as error:
-            raise ShapeError(f"{path}: algorithm: {error}; allowed: ffsplit, lms") from error
+    _take_word(str(path), top, "on_quorum_loss", QuorumLoss)
+    _take_word(str(path), top, "algorithm", Algorithm)
     spec = ClusterSpec(
         name="scenario",
         nodes=tuple(
