@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING
 
 from hamgr.cli import typed_name
-from hamgr.cli.commands import DONE, FAILED, USAGE, socket_path
+from hamgr.cli.commands import DONE, FAILED, USAGE, socket_path, tell_answer
 
 if TYPE_CHECKING:
     from hamgr.core.status import Status
@@ -33,13 +32,7 @@ def arbiter(args: argparse.Namespace) -> int:
             return USAGE if not sys.stdin.isatty() else FAILED
         request = pb.AcceptArbiterRequest(store=store, operator=operator())
         answer = stub.AcceptArbiter(request, timeout=ANSWER_TIMEOUT)
-    if args.json:
-        print(json.dumps({"done": answer.done, "text": answer.text}))
-    elif answer.done:
-        print(answer.text)
-    if not answer.done:
-        print(f"hamgr arbiter accept: refused: {answer.text}", file=sys.stderr)
-    return DONE if answer.done else FAILED
+    return tell_answer(args, answer, "arbiter accept")
 
 
 def _confirmed(status: Status) -> bool:

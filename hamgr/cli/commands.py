@@ -91,7 +91,7 @@ def standby(args: argparse.Namespace) -> int:
     node, groups = _node_and_selection(args.words)
     request = pb.StandbyRequest(node=node, online=args.command == "online", operator=operator(), groups=groups)
     with admin(socket_path(args)) as stub:
-        return _answer(args, stub.Standby(request, timeout=ANSWER_TIMEOUT))
+        return tell_answer(args, stub.Standby(request, timeout=ANSWER_TIMEOUT))
 
 
 def _node_and_selection(words: list[str]) -> tuple[str, str]:
@@ -109,7 +109,7 @@ def takeover(args: argparse.Namespace) -> int:
 
     request = pb.TakeoverRequest(group=args.group, node=args.node, operator=operator())
     with admin(socket_path(args)) as stub:
-        return _answer(args, stub.Takeover(request, timeout=ANSWER_TIMEOUT))
+        return tell_answer(args, stub.Takeover(request, timeout=ANSWER_TIMEOUT))
 
 
 def maintenance(args: argparse.Namespace) -> int:
@@ -118,7 +118,7 @@ def maintenance(args: argparse.Namespace) -> int:
 
     request = pb.MaintenanceRequest(on=args.word == "on", operator=operator())
     with admin(socket_path(args)) as stub:
-        return _answer(args, stub.Maintenance(request, timeout=ANSWER_TIMEOUT))
+        return tell_answer(args, stub.Maintenance(request, timeout=ANSWER_TIMEOUT))
 
 
 def confirm(args: argparse.Namespace) -> int:
@@ -126,7 +126,7 @@ def confirm(args: argparse.Namespace) -> int:
     from hamgr.v1 import admin_pb2 as pb
 
     with admin(socket_path(args)) as stub:
-        return _answer(
+        return tell_answer(
             args, stub.Confirm(pb.ConfirmRequest(name=args.name, operator=operator()), timeout=ANSWER_TIMEOUT)
         )
 
@@ -137,7 +137,7 @@ def cleanup(args: argparse.Namespace) -> int:
 
     request = pb.CleanupRequest(group=args.group, node=args.node, operator=operator())
     with admin(socket_path(args)) as stub:
-        return _answer(args, stub.Cleanup(request, timeout=ANSWER_TIMEOUT))
+        return tell_answer(args, stub.Cleanup(request, timeout=ANSWER_TIMEOUT))
 
 
 def fence(args: argparse.Namespace) -> int:
@@ -156,7 +156,7 @@ def fence(args: argparse.Namespace) -> int:
     from hamgr.v1 import admin_pb2 as pb
 
     with admin(socket_path(args)) as stub:
-        return _answer(
+        return tell_answer(
             args, stub.Fence(pb.FenceRequest(node=args.words[0], operator=operator()), timeout=ANSWER_TIMEOUT)
         )
 
@@ -169,7 +169,7 @@ def _acknowledge(args: argparse.Namespace, node: str) -> int:
 
     with admin(socket_path(args)) as stub:
         request = pb.ConfirmFencedRequest(node=node, operator=operator())
-        return _answer(args, stub.ConfirmFenced(request, timeout=ANSWER_TIMEOUT))
+        return tell_answer(args, stub.ConfirmFenced(request, timeout=ANSWER_TIMEOUT))
 
 
 def _confirmed(node: str) -> bool:
@@ -286,11 +286,12 @@ def load(path: Path, node: str = "") -> Loaded:
     return source.load(path, RESOURCE_KINDS, node)
 
 
-def _answer(args: argparse.Namespace, answer: pb.Answer) -> int:
+def tell_answer(args: argparse.Namespace, answer: pb.Answer, command: str = "") -> int:
+    """What hamgrd said to a request, for people or as JSON; the exit code. command: its name, if it has two words."""
     if args.json:
         print(json.dumps({"done": answer.done, "text": answer.text}))
     if not answer.done:
-        print(f"hamgr {args.command}: refused: {answer.text}", file=sys.stderr)
+        print(f"hamgr {command or args.command}: refused: {answer.text}", file=sys.stderr)
     elif not args.json:
         print(answer.text or "done")
     return DONE if answer.done else FAILED

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hamgr.cli import typed_name
-from hamgr.cli.commands import DONE, FAILED, USAGE, socket_path
+from hamgr.cli.commands import DONE, FAILED, USAGE, socket_path, tell_answer
 
 if TYPE_CHECKING:
     from hamgr.core.status import Status
@@ -34,13 +34,7 @@ def quorum(args: argparse.Namespace) -> int:
         if not args.yes and not typed_name.confirms("hamgr quorum override", check_list(status), "node", status.node):
             return USAGE if not sys.stdin.isatty() else FAILED
         answer = stub.OverrideQuorum(pb.OverrideQuorumRequest(off=lost, operator=operator()), timeout=ANSWER_TIMEOUT)
-    if args.json:
-        print(json.dumps({"done": answer.done, "text": answer.text}))
-    elif answer.done:
-        print(answer.text)
-    if not answer.done:
-        print(f"hamgr quorum override: refused: {answer.text}", file=sys.stderr)
-    return DONE if answer.done else FAILED
+    return tell_answer(args, answer, "quorum override")
 
 
 def lost_nodes(status: Status) -> list[str]:
