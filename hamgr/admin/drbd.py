@@ -14,9 +14,9 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from hamgr.core.messages import Body, DrbdOutdate, DrbdOutdated, Packet
+from hamgr.admin.peers import Links, Served
+from hamgr.core.messages import DrbdOutdate, DrbdOutdated, Packet
 from hamgr.core.status import NodeStatus, Status
 from hamgr.resources import program
 
@@ -59,10 +59,6 @@ class Verdict:
     text: str
 
 
-class Links(Protocol):
-    def send(self, to: str, to_incarnation: int, body: Body, number: int = 0) -> None: ...
-
-
 class DrbdDesk:
     """One node's part: questions that begin here, and requests that come from others."""
 
@@ -75,9 +71,7 @@ class DrbdDesk:
         self._drbdadm = drbdadm
         self._requests = itertools.count(1)
         self._answers: dict[tuple[str, int], asyncio.Future[DrbdOutdated]] = {}
-        self._served: dict[str, tuple[int, int, asyncio.Task[DrbdOutdated]]] = {}
-        """Sender -> its life, its newest request, and the work on that: one that is repeated is done once."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._served: Served[DrbdOutdated] = Served(links)
 
     # -- a question that begins here ----------------------------------------------------------------------------
 
@@ -145,7 +139,7 @@ class DrbdDesk:
         """Is the packet this desk's? If so, it is dealt with."""
         match packet.body:
             case DrbdOutdate() as order:
-                self._serve(packet.sender, packet.incarnation, order)
+                self._served.serve(packet.sender, packet.incarnation, order.request, lambda: self._outdate(order))
             case DrbdOutdated() as said:
                 waiting = self._answers.get((packet.sender, said.request))
                 if waiting is not None and not waiting.done():
@@ -153,20 +147,6 @@ class DrbdDesk:
             case _:
                 return False
         return True
-
-    def _serve(self, sender: str, life: int, order: DrbdOutdate) -> None:
-        known_life, request, work = self._served.get(sender, (0, 0, None))
-        if work is None or known_life != life or request < order.request:
-            work = asyncio.create_task(self._outdate(order))
-            self._served[sender] = (life, order.request, work)
-        elif request > order.request:
-            return
-        task = asyncio.create_task(self._reply(sender, life, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _reply(self, sender: str, life: int, work: asyncio.Task[DrbdOutdated]) -> None:
-        self._links.send(sender, life, await asyncio.shield(work))
 
     async def _outdate(self, order: DrbdOutdate) -> DrbdOutdated:
         resource = order.resource
@@ -185,10 +165,7 @@ class DrbdDesk:
         return DrbdOutdated(order.request, ended.code, text)
 
     async def close(self) -> None:
-        work = [*self._tasks, *(task for _, _, task in self._served.values())]
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        await self._served.close()
 
 
 def _find(status: Status, name: str) -> NodeStatus:

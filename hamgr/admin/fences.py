@@ -10,10 +10,10 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
+from hamgr.admin.peers import Links, Served
 from hamgr.config.model import Config, FenceDeviceConfig
-from hamgr.core.messages import Body, FenceTrialAsked, FenceTrialTold, Packet
+from hamgr.core.messages import FenceTrialAsked, FenceTrialTold, Packet
 from hamgr.core.status import Status
 from hamgr.fencing.postcard import read, write
 from hamgr.fencing.trial import Trial
@@ -42,10 +42,6 @@ class Tried:
     problem: str = ""
 
 
-class Links(Protocol):
-    def send(self, to: str, to_incarnation: int, body: Body, number: int = 0) -> None: ...
-
-
 class FenceDesk:
     """One node's part: trials that are asked for here, and those that other nodes want of this one."""
 
@@ -60,9 +56,7 @@ class FenceDesk:
         self._attempt = attempt
         self._requests = itertools.count(1)
         self._answers: dict[tuple[str, int], asyncio.Future[FenceTrialTold]] = {}
-        self._served: dict[str, tuple[int, int, asyncio.Task[FenceTrialTold]]] = {}
-        """Sender -> its life, its newest question, and the work on that: one that is repeated is done once."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._served: Served[FenceTrialTold] = Served(links)
 
     # -- a test that begins here --------------------------------------------------------------------------------
 
@@ -126,7 +120,7 @@ class FenceDesk:
         """Is the packet this desk's? If so, it is dealt with."""
         match packet.body:
             case FenceTrialAsked() as order:
-                self._serve(packet.sender, packet.incarnation, order)
+                self._served.serve(packet.sender, packet.incarnation, order.request, lambda: self._work(order))
             case FenceTrialTold() as told:
                 waiting = self._answers.get((packet.sender, told.request))
                 if waiting is not None and not waiting.done():
@@ -134,20 +128,6 @@ class FenceDesk:
             case _:
                 return False
         return True
-
-    def _serve(self, sender: str, life: int, order: FenceTrialAsked) -> None:
-        known_life, request, work = self._served.get(sender, (0, 0, None))
-        if work is None or known_life != life or request < order.request:
-            work = asyncio.create_task(self._work(order))
-            self._served[sender] = (life, order.request, work)
-        elif request > order.request or not work.done():
-            return  # the answer to the first question is on its way
-        task = asyncio.create_task(self._reply(sender, life, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _reply(self, sender: str, life: int, work: asyncio.Task[FenceTrialTold]) -> None:
-        self._links.send(sender, life, await asyncio.shield(work))
 
     async def _work(self, order: FenceTrialAsked) -> FenceTrialTold:
         device = next((one for one in self._config.fence_devices if one.name == order.device), None)
@@ -162,7 +142,4 @@ class FenceDesk:
         return FenceTrialTold(order.request, write(trial))
 
     async def close(self) -> None:
-        work = [*self._tasks, *(task for _, _, task in self._served.values())]
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        await self._served.close()

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from hamgr.admin.peers import Links
 from hamgr.config.model import Config
 from hamgr.core.effects import ACKNOWLEDGED, FenceRecord, HistoryRecord, Record
-from hamgr.core.messages import Body, FenceNews, Packet, PastFence
+from hamgr.core.messages import FenceNews, Packet, PastFence
 from hamgr.core.status import Status
 
 KEPT = 200
@@ -31,10 +32,6 @@ HEARD = ("online", "suspect", "joining")
 
 class Core(Protocol):
     def status(self) -> Status: ...
-
-
-class Links(Protocol):
-    def send(self, to: str, to_incarnation: int, body: Body, number: int = 0) -> None: ...
 
 
 class Disk(Protocol):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hamgr.admin.parcel import MOST_PARTS, Incoming, TooLong, pack
+from hamgr.admin.peers import Links
 from hamgr.config.change import Change, change, impossible
 from hamgr.config.local import check_local
 from hamgr.config.model import Config
@@ -20,7 +21,7 @@ from hamgr.config.problems import ConfigError, Problem
 from hamgr.config.toml import digest, parse
 from hamgr.core.effects import Record, StagedRecord
 from hamgr.core.events import ConfigStaged, Event, Verb
-from hamgr.core.messages import Body, ConfigPart, ConfigVerdict, Packet
+from hamgr.core.messages import ConfigPart, ConfigVerdict, Packet
 from hamgr.core.status import Status
 from hamgr.placing import unwritable
 from hamgr.resources.kinds import RESOURCE_KINDS
@@ -51,10 +52,6 @@ class Core(Protocol):
         ...
 
     async def ask(self, verb: Verb, node: str, group: str, operator: str, config: str = "") -> tuple[bool, str]: ...
-
-
-class Links(Protocol):
-    def send(self, to: str, to_incarnation: int, body: Body, number: int = 0) -> None: ...
 
 
 class Disk(Protocol):
