@@ -78,7 +78,6 @@ class Delivery:
         self._out: dict[str, _Outbox] = {}
         self._in: dict[str, _Inbox] = {}
         self.asked = 0
-        self.sent_again = 0
 
     # -- what we send -------------------------------------------------------------------------------------------
 
@@ -142,7 +141,6 @@ class Delivery:
             found |= {sent.number: sent.body for sent in state}
         # Told only up to what is on its way: a request for that may come again, if it is lost once more.
         limit = min([*found, *held], default=box.announced + 1)
-        self.sent_again += len(found)
         return Again(tuple(sorted(found.items())), max((number for number in void if number < limit), default=0))
 
     def _outbox(self, peer: str, life: int) -> _Outbox:

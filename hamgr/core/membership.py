@@ -55,14 +55,13 @@ class Change(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """silent_for: seconds since the peer (or the link) was heard. old_incarnation: of a RESTARTED peer."""
+    """silent_for: seconds since the peer (or the link) was heard."""
 
     change: Change
     node: str
     link: str = ""
     silent_for: float = 0.0
     deaf: bool = False
-    old_incarnation: int = 0
     cut_off: bool = False
     """SUSPECTED since no link of our own leads there now."""
 
@@ -220,7 +219,7 @@ class Membership:
         peer.candidates.clear()
         self.due = now
         change = Change.RESTARTED if was_heard else Change.UP
-        return [Changed(change, peer.name, old_incarnation=old), *self._link_heard(now, peer, link)]
+        return [Changed(change, peer.name), *self._link_heard(now, peer, link)]
 
     def link_changed(self, link: str, up: bool, reason: str) -> list[Changed]:
         """Our own side of a link went or came, by the host's word: that is known before any silence.

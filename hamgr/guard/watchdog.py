@@ -34,7 +34,6 @@ class Watchdog:
         self.path = path
         self.interval = timeout / MEALS
         self.identity = "fed by writing only; its time-out is believed"
-        self._ioctls = ioctls
         self._pings = False
         try:
             # A pipe that nobody reads must not be waited for.

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from hamgr.selfdescription import ROOT, read
 
 PROMOTED_ROLES = frozenset({"Master", "Promoted"})
-UNPROMOTED_ROLES = frozenset({"Slave", "Unpromoted"})
 
 _TRUE = frozenset({"1", "true", "yes", "on", "True", "TRUE", "YES", "ON"})
 _TIME = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([a-z]*)\s*", re.ASCII)

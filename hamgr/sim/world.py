@@ -73,8 +73,6 @@ class World:
         self.elsewhere: dict[str, Arbitration | DiskArbitration] = {}
         """The nodes whose arbiter's address leads to another process than the first."""
         self.machines = {name: Machine(self, name) for name in spec.names}
-        self.peaceful = False
-        """The faults are over: whatever is broken gets repaired, and nothing fails by itself anymore."""
 
     def begin(self, faults_: Iterable[Fault], started: Iterable[str]) -> None:
         """Start the arbiter and these nodes, and make the faults due."""
@@ -154,7 +152,6 @@ class World:
     def repair(self, conditions: Conditions = CALM) -> None:
         """The faults stop and everything is mended: all that can be powered on and healed is."""
         self.trace.note(self.engine.now, "---", "the faults are over, everything is repaired")
-        self.peaceful = True
         self.conditions = self.network.conditions = conditions
         self.network.extra_loss = 0.0
         self.network.heal()
