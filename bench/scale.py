@@ -111,9 +111,7 @@ def simulate(nodes: int) -> tuple[float, float]:
     names = [f"n{number:02}" for number in range(nodes)]
     timing = Timing(keepalive=1.0, warntime=2.5, deadtime=4.0, initdead=8.0, lease=12.0, settle=1.0)
     groups = tuple(GroupSpec(f"g{number}") for number in range(3))
-    spec = ClusterSpec(
-        "scale", tuple(NodeSpec(name) for name in names), groups, timing, LINKS, two_node=nodes == 2
-    )
+    spec = ClusterSpec("scale", tuple(NodeSpec(name) for name in names), groups, timing, LINKS, two_node=nodes == 2)
     world = World(spec, CALM, 1)
     world.begin((), names)
     began = time.process_time()
