@@ -133,13 +133,9 @@ def host_of(listen: str) -> str:
 
 
 def load_all_keys(config: ArbiterConfig) -> dict[str, Keys]:
-    """The keys of every cluster. Raises ConfigError that names each file that can't be used, those for etcd too."""
+    """The keys of every cluster. Raises ConfigError that names each file that can't be used."""
     keys: dict[str, Keys] = {}
-    problems: list[Problem] = []
-    if config.etcd is not None:
-        from arbiter import etcdfiles
-
-        problems += etcdfiles.problems(config.etcd, config.path)
+    problems = []
     for cluster, path in config.key_files.items():
         try:
             keys[cluster] = load_keys(path)

@@ -87,6 +87,7 @@ class _Refusal:
 
 
 NOT_REFUSED = _Refusal("", "")
+NO_STATE = ClusterState()
 
 
 @dataclass(slots=True)
@@ -150,7 +151,7 @@ class ClusterArbiter:
             text = f"{node} is not one of the nodes in its own configuration ({', '.join(report.nodes)})"
             told: list[ArbiterEffect] = [] if node in self._strangers else [Explain(text, "stranger", node)]
             self._strangers.add(node)
-            return [*told, Answer(node, replace(self._answer_of(report), refused=text))]
+            return [*told, Answer(node, self._answer_of(report, text))]
         self._strangers.discard(node)
         peer = self._peers.get(node)
         if peer is None or peer.incarnation != incarnation:
@@ -193,7 +194,7 @@ class ClusterArbiter:
         return self._born if peer is None else peer.heard
 
     def _compare_nodes(self, node: str, report: ArbiterReport) -> list[ArbiterEffect]:
-        others = [n for n, p in self._peers.items() if _voters(p.report) != _voters(report)]
+        others = [n for n, p in self._peers.items() if not _same_voters(p.report, report)]
         if not others:
             self._warned.discard(node)
         elif node not in self._warned:
@@ -341,7 +342,7 @@ class ClusterArbiter:
     def _counts_otherwise(self, now: float, name: str, report: ArbiterReport) -> str:
         """Nodes that count votes differently may each find a quorum: neither gets the vote with which it would."""
         for other, theirs in self._fresh(now).items():
-            if not report.electorate.meets(theirs.electorate):
+            if not _same_voters(report, theirs) and not report.electorate.meets(theirs.electorate):
                 text = f"{name} counts {_counted(report)}, and {other} {_counted(theirs)}"
                 return f"{text}: compare their files ([quorum], votes of the nodes)"
         return ""
@@ -412,7 +413,9 @@ class ClusterArbiter:
         peers = self._peers.items()
         return {name: peer.report for name, peer in peers if now < peer.heard + peer.report.deadtime}
 
-    def _answer_of(self, report: ArbiterReport) -> ArbiterAnswer:
+    def _answer_of(
+        self, report: ArbiterReport, refused: str, state: ClusterState = NO_STATE, why: str = ""
+    ) -> ArbiterAnswer:
         book, epoch = self._book, self._known_epoch()
         coordinator = book.voted_for if book.vote_epoch == epoch else ""
         if not coordinator:
@@ -432,8 +435,11 @@ class ClusterArbiter:
             book.vote_epoch,
             book.voted_for,
             book.state.stamp,
-            store=self._store,
-            undead=tuple(name for name, peer in self._peers.items() if peer.lives),
+            refused,
+            state,
+            why,
+            self._store,
+            tuple([name for name, peer in self._peers.items() if peer.lives]),
         )
 
     def answer_to(self, name: str) -> ArbiterAnswer:
@@ -442,14 +448,15 @@ class ClusterArbiter:
         granted = (
             book.voter and peer.report.claim > 0 and (book.vote_epoch, book.voted_for) == (peer.report.claim, name)
         )
-        answer = replace(self._answer_of(peer.report), refused=peer.refused.text)
-        why = self._why[1] if self._why[0] == book.vote_epoch else ""
         learns = book.voter and not peer.report.initialised
-        return replace(answer, state=book.state, why=why) if granted or learns else answer
+        if not (granted or learns):
+            return self._answer_of(peer.report, peer.refused.text)
+        why = self._why[1] if self._why[0] == book.vote_epoch else ""
+        return self._answer_of(peer.report, peer.refused.text, book.state, why)
 
 
-def _voters(report: ArbiterReport) -> tuple[object, ...]:
-    return (report.nodes, report.votes, report.arbiter_votes)
+def _same_voters(one: ArbiterReport, other: ArbiterReport) -> bool:
+    return one.nodes == other.nodes and one.votes == other.votes and one.arbiter_votes == other.arbiter_votes
 
 
 def _counted(report: ArbiterReport) -> str:

@@ -19,10 +19,7 @@ from aetcd import rpc
 
 from arbiter.etcd import credentials_of
 from arbiter.etcdconfig import EtcdConfig
-from arbiter.etcdfiles import password_of
-from arbiter.etcdrefusal import explained, token_is_spent, why_refused
-from arbiter.registry import SCHEMA, Changed, Registry, RegistryError, Roll, Unanswered
-from arbiter.store import StoreError
+from arbiter.registry import SCHEMA, Changed, Registry, RegistryError, Roll
 
 TABLES = {
     "authorities": "number",
@@ -51,7 +48,6 @@ class _Member:
             self.channel = grpc.secure_channel(endpoint, credentials, options=_OPTIONS)
         self.kv = rpc.KVStub(self.channel)
         self.auth = rpc.AuthStub(self.channel)
-        self.token = ""
 
 
 class EtcdRegistry(Registry):
@@ -155,31 +151,23 @@ class EtcdRegistry(Registry):
         for _ in range(tries or len(self._members)):
             member = self._members[self._at]
             try:
-                return self._authorised(member, request)
-            except StoreError as error:
-                raise RegistryError(str(error)) from error
+                return request(member, timeout=self._config.timeout, metadata=self._token(member))
             except grpc.RpcError as error:
-                details = error.details() or error.code().name
-                if reason := why_refused(self._config, details):
-                    raise RegistryError(reason) from error
-                said.append(f"{member.endpoint}: {explained(self._config, details)}")
+                said.append(f"{member.endpoint}: {error.details() or error.code().name}")
                 self._at = (self._at + 1) % len(self._members)
         unknown = "; whether it was changed is not known" if tries else ""
-        raise Unanswered(f"etcd does not answer ({'; '.join(said)}){unknown}")
+        raise RegistryError(f"etcd does not answer ({'; '.join(said)}){unknown}")
 
-    def _authorised(self, member: _Member, request: Callable[..., Any]) -> Any:
-        timeout = self._config.timeout
+    def _token(self, member: _Member) -> tuple[tuple[str, str], ...]:
         if not self._config.user:
-            return request(member, timeout=timeout)
-        if member.token:
-            try:
-                return request(member, timeout=timeout, metadata=(("token", member.token),))
-            except grpc.RpcError as error:
-                if not token_is_spent(error.details() or ""):
-                    raise
-        asked = rpc.AuthenticateRequest(name=self._config.user, password=password_of(self._config))
-        member.token = str(member.auth.Authenticate(asked, timeout=timeout).token)
-        return request(member, timeout=timeout, metadata=(("token", member.token),))
+            return ()
+        assert self._config.password_file is not None, "a user without a password file"
+        try:
+            password = self._config.password_file.read_text().strip()
+        except OSError as error:
+            raise RegistryError(f"etcd.password_file {self._config.password_file}: {error.strerror}") from error
+        request = rpc.AuthenticateRequest(name=self._config.user, password=password)
+        return (("token", str(member.auth.Authenticate(request, timeout=self._config.timeout).token)),)
 
     def close(self) -> None:
         for member in self._members:

@@ -7,6 +7,7 @@ last of them, and a full disk all that come; the votes are elsewhere. Each proce
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sqlite3
@@ -28,6 +29,9 @@ KEPT = 100
 
 MOST_WAITING = 10_000
 """Explanations of all clusters that wait for a slow disk; more are lost."""
+
+QUIET = 0.1
+"""Seconds that they wait at least: those who wait for votes come first."""
 
 _COLUMNS = "cluster, at, rule, node, epoch, text, knew"
 
@@ -66,31 +70,32 @@ class Explanations:
         self._where = state_dir / DATABASE
         self._disk = ThreadPoolExecutor(1, "hamgr-arbiter-explains")
         self._db: sqlite3.Connection | None = None
-        self._waiting: list[tuple[Any, ...]] = []
+        self._waiting: list[tuple[str, float, Explain]] = []
         self._writer: asyncio.Task[None] | None = None
         self._trouble = ""
+        self._ending = asyncio.Event()
 
     def keep(self, cluster: str, said: Explain) -> None:
         """Returns at once."""
         if len(self._waiting) >= MOST_WAITING:
             return
-        knew = {"sides": [asdict(side) for side in said.sides], "nodes": [_as_known(view) for view in said.knew]}
-        row = (cluster, time.time(), said.rule, said.node, said.epoch, said.text, json.dumps(knew))
-        self._waiting.append(row)
+        self._waiting.append((cluster, time.time(), said))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="the explanations of all clusters")
 
     async def forget(self, cluster: str) -> None:
         """Raises StoreError."""
-        self._waiting = [row for row in self._waiting if row[0] != cluster]
+        self._waiting = [said for said in self._waiting if said[0] != cluster]
         await asyncio.get_running_loop().run_in_executor(self._disk, forget, self._where.parent, cluster)
 
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            rows, self._waiting = self._waiting, []
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), QUIET)
+            said, self._waiting = self._waiting, []
             try:
-                await loop.run_in_executor(self._disk, self._insert, rows)
+                await loop.run_in_executor(self._disk, self._insert, said)
                 self._trouble = ""
             except (sqlite3.Error, OSError) as error:
                 if str(error) != self._trouble:
@@ -98,7 +103,8 @@ class Explanations:
                     log.warning("%s: why votes are given can't be kept: %s", self._where, error)
         self._writer = None
 
-    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
+    def _insert(self, said: list[tuple[str, float, Explain]]) -> None:
+        rows = [_row(cluster, at, explain) for cluster, at, explain in said]
         if self._db is None:
             self._db = _open(self._where)
         with self._db:
@@ -111,6 +117,7 @@ class Explanations:
                 )
 
     async def close(self) -> None:
+        self._ending.set()
         if self._writer is not None:
             await asyncio.gather(self._writer, return_exceptions=True)
         await asyncio.get_running_loop().run_in_executor(self._disk, self._close)
@@ -158,6 +165,11 @@ def forget(state_dir: Path, cluster: str) -> None:
         raise StoreError(f"{where}: {error}") from error
     finally:
         db.close()
+
+
+def _row(cluster: str, at: float, said: Explain) -> tuple[Any, ...]:
+    knew = {"sides": [asdict(side) for side in said.sides], "nodes": [_as_known(view) for view in said.knew]}
+    return (cluster, at, said.rule, said.node, said.epoch, said.text, json.dumps(knew))
 
 
 def _as_known(view: NodeView) -> dict[str, Any]:

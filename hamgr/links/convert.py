@@ -8,15 +8,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hamgr.core import messages as core
 from hamgr.core.cluster import GroupState
 from hamgr.core.electorate import Electorate, Electorates
 from hamgr.v1 import cluster_pb2 as pb
 
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
+
+T = TypeVar("T")
+
 _STANDINGS = list(core.Standing)
 _STATES = list(GroupState)
+_NO_STATE = core.ClusterState()
+
+KNOWN = 8192
+"""Bodies of a kind whose core messages are kept, the ones used last: what comes each second is mostly the same again,
+and an arbiter hears it from thousands of nodes."""
+
+LARGE = 4096
+"""Bytes; what has more is not kept, so that nobody can fill the memory with it."""
 
 
 def _standing(number: int) -> core.Standing:
@@ -35,6 +49,10 @@ def _duration(seconds: float) -> float:
     if not (math.isfinite(seconds) and seconds >= 0):
         raise ValueError(f"{seconds} seconds")
     return seconds
+
+
+def _kept(read: _lru_cache_wrapper[T], data: bytes) -> T:
+    return read(data) if len(data) <= LARGE else read.__wrapped__(data)
 
 
 def _stamp_out(stamp: core.Stamp) -> pb.Stamp:
@@ -65,7 +83,9 @@ def _voters_in(voters: pb.Electorate) -> Electorate:
     return Electorate(dict(voters.nodes), voters.arbiter, tie=voters.tie)
 
 
-def _state_out(state: core.ClusterState) -> pb.ClusterState:
+def _state_out(state: core.ClusterState) -> pb.ClusterState | None:
+    if state is _NO_STATE or state == _NO_STATE:
+        return None
     return pb.ClusterState(
         stamp=_stamp_out(state.stamp),
         coordinator=state.coordinator,
@@ -93,6 +113,14 @@ def _state_out(state: core.ClusterState) -> pb.ClusterState:
 
 
 def _state_in(state: pb.ClusterState) -> core.ClusterState:
+    return _kept(_state_of, state.SerializeToString())
+
+
+@lru_cache(KNOWN)
+def _state_of(data: bytes) -> core.ClusterState:
+    if not data:
+        return _NO_STATE
+    state = pb.ClusterState.FromString(data)
     return core.ClusterState(
         _stamp_in(state.stamp),
         state.coordinator,
@@ -215,8 +243,16 @@ def _arbiter_report_out(body: core.ArbiterReport) -> pb.ArbiterReport:
 
 
 def _arbiter_report_in(body: pb.ArbiterReport) -> core.ArbiterReport:
-    return core.ArbiterReport(
-        body.sent_us,
+    sent_us = body.sent_us
+    body.ClearField("sent_us")  # all else is as it was in the last report, mostly
+    return core.ArbiterReport(sent_us, *_kept(_report_of, body.SerializeToString()))
+
+
+@lru_cache(KNOWN)
+def _report_of(data: bytes) -> tuple[Any, ...]:
+    """What follows `sent_us`."""
+    body = pb.ArbiterReport.FromString(data)
+    return (
         body.epoch,
         body.coordinator,
         body.initialised,
@@ -232,7 +268,7 @@ def _arbiter_report_in(body: pb.ArbiterReport) -> core.ArbiterReport:
         body.vote_seen,
         _votes_in(body),
         body.arbiter_votes if body.HasField("arbiter_votes") else 1,
-        store=body.store.hex(),
+        body.store.hex(),
     )
 
 

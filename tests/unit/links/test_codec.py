@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hamgr.core import messages as core
 from hamgr.core.cluster import GroupState
+from hamgr.links import convert
 from hamgr.links.codec import MAX_FRAME, Codec, Rejected, RejectReason
 from hamgr.links.counters import Counters
 from hamgr.links.replay import LIVES, WINDOW
@@ -489,3 +490,21 @@ def test_recordings_and_late_frames_say_nothing_of_a_peers_keys() -> None:
 def test_two_keys_of_one_number_are_told_apart_by_secret_and_by_method() -> None:
     prints = {Key(secret, method).print() for secret in (b"o" * 32, b"n" * 32) for method in Method}
     assert len(prints) == 2 * len(Method)
+
+
+def test_a_report_that_is_repeated_says_its_own_time_and_a_changed_one_what_changed() -> None:
+    ours, theirs = Codec("c", "arbiter", KEYS, 1, A_LIFE), Codec("c", "b", KEYS, 1, B_LIFE)
+    report = core.ArbiterReport(5, 4, "a", state=STATE, nodes=("a", "b"))
+    reports = [report, replace(report, sent_us=6), replace(report, sent_us=7, claim=5), replace(report, sent_us=8)]
+    for said in reports:
+        sealed = theirs.seal("link", core.Packet("b", B_LIFE, "arbiter", A_LIFE, said))
+        assert ours.open("link", sealed).body == said
+
+
+def test_a_large_body_is_not_kept() -> None:
+    roster = tuple(core.RosterEntry(f"{number:0100}", number) for number in range(50))
+    large = convert.body_out(core.ArbiterReport(5, 4, state=replace(STATE, roster=roster), nodes=("a", "b")))[1]
+    before = convert._report_of.cache_info().misses, convert._state_of.cache_info().misses
+    assert large.ByteSize() > convert.LARGE
+    assert convert.body_in(pb.Packet(arbiter_report=large)).state.roster == roster  # type: ignore[union-attr]
+    assert (convert._report_of.cache_info().misses, convert._state_of.cache_info().misses) == before
