@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from arbiter.decide import Answer, ArbiterEffect, ClusterArbiter, Explain, Store, VoteBook, WakeAt
+from arbiter.records import put_back
 from hamgr.core.events import ArbiterAnswered, ArbiterLost
 from hamgr.core.messages import ArbiterReport, ClusterState
 
@@ -33,19 +34,26 @@ class Stranger(ClusterArbiter):
 
 @dataclass(slots=True)
 class Kept:
-    """A store. revision: of its book; a write of a shared one is refused if it is another than its writer saw."""
+    """A store. revision: of its book; a write of a shared one is refused if it is another than its writer saw. copies:
+    backups of it, one of each moment."""
 
     store: str = HOME
     book: VoteBook = VoteBook()
     revision: int = 0
     shared: bool = False
+    copies: list[VoteBook] = field(default_factory=lambda: [VoteBook()])
 
     def put(self, book: VoteBook, seen: int) -> bool:
         if self.shared and seen != self.revision:
             return False
+        self.lay(book)
+        self.copies.append(book)
+        return True
+
+    def lay(self, book: VoteBook) -> None:
+        """By a human's hand."""
         self.book = book
         self.revision += 1
-        return True
 
 
 class Arbitration:
@@ -117,8 +125,12 @@ class Arbitration:
     def wipe(self) -> None:
         """Its record is lost, and a human brings the store's identity back."""
         assert self._arbiter is None
-        self.kept.book = VoteBook()
-        self.kept.revision += 1
+        self.kept.lay(VoteBook())
+
+    def restore(self) -> None:
+        """Its record is lost; a backup of any earlier moment takes its place, as by `hamgr-arbiter restore`."""
+        assert self._arbiter is None
+        self.kept.lay(put_back(self._world.arbiter_rng.choice(self.kept.copies), VoteBook()))
 
     def replace(self) -> None:
         """A new store takes the place of this one, which nobody ever sees again."""

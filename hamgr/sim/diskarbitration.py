@@ -121,6 +121,10 @@ class DiskArbitration:
         self._contents = {name: _Content() for name in self._contents}
         self._note("is initialised anew")
 
+    def restore(self) -> None:
+        """There is no backup of it."""
+        self.wipe()
+
     def replace(self) -> None:
         """Another disk takes the place of this one."""
         self.wipe()

@@ -127,6 +127,13 @@ def _wipe(world: World, args: tuple[str, ...]) -> None:
         world.checker.wiped(machine)
 
 
+def _arbiter_restored(world: World, args: tuple[str, ...]) -> None:
+    if world.arbitration is not None and world.may_wipe(ARBITER) and not world.arbitration.up:
+        _end_second(world)
+        world.arbitration.restore()
+        world.checker.arbiter_wiped()
+
+
 def _arbiter(up: bool) -> Action:
     def act(world: World, args: tuple[str, ...]) -> None:
         if world.arbitration is not None:
@@ -283,6 +290,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "fence-mode": ("NODE MODE", _fence_mode),
     "arbiter-down": ("", _arbiter(up=False)),
     "arbiter-up": ("", _arbiter(up=True)),
+    "arbiter-restored": ("", _arbiter_restored),
     "arbiter-replaced": ("", _arbiter_replaced),
     "arbiter-accept": ("", _arbiter_accept),
     "second": ("NODE", _second),

@@ -80,7 +80,7 @@ class _Drawn:
             found |= {self._override: 3}
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
-            found |= {self._arbiter_replaced: 1, self._astray: 2, self._second: 3}
+            found |= {self._arbiter_restored: 1, self._arbiter_replaced: 1, self._astray: 2, self._second: 3}
         if any(node.watchdog_timeout is not None for node in self._spec.nodes):
             found |= {self._disarmed: 3, self._watchdog_by_hand: 2, self._guard_lost: 1}
         return found
@@ -403,6 +403,16 @@ class _Drawn:
     def _arbiter_disk(self) -> Lines:
         yield 0.0, "arbiter-disk full"
         yield self._time(1.0, 15.0), "arbiter-disk ok"
+
+    def _arbiter_restored(self) -> Lines:
+        """The arbiter's disk is lost, and a backup of it put back; mostly the nodes lose each other meanwhile."""
+        yield 0.0, "arbiter-down"
+        yield 0.1, "arbiter-restored"
+        yield self._time(0.2, 10.0), "arbiter-up"
+        lost = self._time(0.0, 10.0)
+        if self._rng.random() < 0.6:
+            for line in self._partition():
+                yield lost + line[0], line[1]
 
     def _arbiter_replaced(self) -> Lines:
         """A new host with a new store; sooner or later somebody says that it is the arbiter now."""
