@@ -13,7 +13,7 @@ from typing import Any
 
 from arbiter.config import ArbiterConfig
 from arbiter.decide import VoteBook
-from arbiter.records import put_back
+from arbiter.records import ENOUGH, put_back
 from arbiter.registry import Refused, Registry
 from arbiter.store import SqliteStore
 from hamgr.cli.typed_name import confirms
@@ -72,8 +72,8 @@ def restore(config: ArbiterConfig, args: argparse.Namespace) -> int:
         registry.close()
         store.close()
     print(
-        f"{len(books)} record(s) of {made} are back; none votes before more than half of its cluster's nodes have said"
-        " what they know. What was revoked since then must be revoked again"
+        f"{len(books)} record(s) of {made} are back; no cluster gets a vote before {ENOUGH}."
+        " What was revoked since then must be revoked again"
     )
     if args.new_store:
         print("it is a new store: say `hamgr arbiter accept` in each cluster")

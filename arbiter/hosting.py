@@ -25,7 +25,7 @@ from arbiter.joinport import JoinPort
 from arbiter.keeper import SqliteKeeper
 from arbiter.monitoring import Monitoring
 from arbiter.notify import keep_telling, notify
-from arbiter.records import emptied
+from arbiter.records import ENOUGH, emptied
 from arbiter.refusals import Refusals
 from arbiter.registries import registry_of
 from arbiter.registry import Changed, Registry, RegistryError, Roll
@@ -115,10 +115,10 @@ def service_of(config: ArbiterConfig) -> MakeService:
     store = SqliteStore(config.state_dir)
     if store.put_back:
         log.error(
-            "%s/votes.db is not the file that was written last here (%s): no cluster gets a vote before more than half"
-            " of its nodes have said what they know",
+            "%s/votes.db is not the file that was written last here (%s): no cluster gets a vote before %s",
             config.state_dir,
             store.put_back,
+            ENOUGH,
         )
     return lambda keys, door, refusals, explanations: ArbiterService(
         keys, SqliteKeeper(store), door, config.limits, refusals, explanations

@@ -7,10 +7,14 @@ from dataclasses import replace
 from arbiter.decide import VoteBook
 from hamgr.core.messages import ClusterState
 
+ENOUGH = "nodes with more than half of its nodes' votes (with algorithm lms: with all of them) have said what they know"
+"""When a record votes again, for people: what is left of the nodes is then no quorum, not even with this vote. Decided
+by `hamgr.core.electorate`, with the voters of the newest cluster state."""
+
 
 def emptied(book: VoteBook) -> VoteBook:
     """Of a cluster that is forgotten. One with the same name, as new as it may be, gets votes above this alone, once
-    more than half of its nodes have said what they know."""
+    enough of its nodes have said what they know."""
     floor = max(book.vote_epoch, book.state.stamp.epoch)
     return VoteBook(voter=False, vote_epoch=floor, voted_for="", state=ClusterState())
 

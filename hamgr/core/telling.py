@@ -223,7 +223,10 @@ def _warnings(node: Node) -> list[str]:
     elif node.spec.arbiter and node.arbitration.answer is None:
         found.append(f"the arbiter's vote does not count: {node.arbitration.detail}")
     elif node.spec.arbiter and node.arbitration.answer is not None and not node.arbitration.answer.voter:
-        found.append("the arbiter has a new record of this cluster and does not vote until it heard a majority")
+        found.append(
+            "the arbiter has a new record of this cluster, or an old one, and does not vote before enough nodes have"
+            " told it what they know: those that it does not hear must be no quorum with its vote"
+        )
     voters = node.electorates
     if without := sorted(node.spec.voters - voters.voters):
         found.append(f"{', '.join(without)}: no vote now, until it is back as a member; {voters.current}")
