@@ -1,5 +1,11 @@
 """Which node gets the arbiter's vote: one cluster's arbitration, without clock, disk or network.
 
+A record that is new, was lost or is a backup gives no vote before it has learned, from so many nodes that every quorum
+with a vote of the past has one of them; and then votes above all that they know of. Such a vote may be on its way yet,
+to a claimant that nobody hears. It does no harm, whatever the nodes do next: a claimant counts our vote with those of
+nodes that voted before it asked us, and so before anybody could learn from them (`hamgr.core.arbitration`). What counts
+is therefore what nodes say after the record was lost, and no report from before.
+
 The host performs a call's effects in order and finishes them before it makes the next call on the same cluster.
 `Store` is a barrier. When it fails, the host drops the effects behind it and calls `restore` with the last book that
 is known to be on disk. Times are monotonic, in seconds.
@@ -120,6 +126,8 @@ class ClusterArbiter:
         self._born: float | None = None
         self._warned: set[str] = set()
         self._strangers: set[str] = set()
+        self._told: set[str] = set()
+        """The nodes that have reported since the record became one that does not vote."""
         self._why = (0, "")
         """The epoch of the last vote that this life gave, and why it went where it went."""
 
@@ -135,13 +143,19 @@ class ClusterArbiter:
             # Another process over the same store voted.
             held = self._peers.get(book.voted_for)
             self._holder_life = held.incarnation if held is not None else 0
-        self._book = book
+        self._use(book)
 
     def adopt(self, book: VoteBook, life: int) -> None:
         """Another keeper of the same record has written it, as on a disk that several share: `book` is what is on disk.
         life: of the node that has the vote; 0 if that is not known."""
-        self._book = book
+        self._use(book)
         self._holder_life = life
+
+    def _use(self, book: VoteBook) -> None:
+        """It is what is on disk."""
+        if not book.voter and book != self._book:
+            self._told.clear()
+        self._book = book
 
     def report(self, now: float, node: str, incarnation: int, report: ArbiterReport) -> list[ArbiterEffect]:
         self._start(now)
@@ -163,6 +177,7 @@ class ClusterArbiter:
             if node == self._book.voted_for and self._holder_life == 0:
                 self._holder_life = incarnation
         peer.report, peer.heard, peer.connected = report, now, True
+        self._told.add(node)
         peer.offset = min(peer.offset, now - report.sent_us * MICROSECOND)
         notes = self._compare_nodes(node, report)
         return self._decide(now, notes, node)
@@ -213,7 +228,7 @@ class ClusterArbiter:
         said = {name: peer.refused.text for name, peer in self._peers.items()}
         self._take_newest_state()
         self._look_for_the_undead(now, notes)
-        self._step_back(notes)
+        self._step_back(notes, reporter)
         if not self._book.voter:
             self._learn(notes)
         wakes: list[float] = []
@@ -261,7 +276,7 @@ class ClusterArbiter:
                 text = f"{name} counts as off, and reported {sent - peer.off_since:.1f} s later that it runs groups"
                 notes.append(Explain(text, "undead", name, knew=self.describe(now)))
 
-    def _step_back(self, notes: list[ArbiterEffect]) -> None:
+    def _step_back(self, notes: list[ArbiterEffect], reporter: str) -> None:
         """What a node was told is on disk. If the record does not know of it, it is an old one that was put back."""
         seen = [(p.report.vote_seen, name) for name, p in self._peers.items() if self._ours(p.report)]
         told, node = max(seen, default=(0, ""))
@@ -270,18 +285,18 @@ class ClusterArbiter:
             text += ": it is an old one that was put back, and learns again before it votes"
             notes.append(Explain(text, "learns", node))
             self._book = replace(self._book, voter=False)
+            self._told &= {reporter}
 
     def _learn(self, notes: list[ArbiterEffect]) -> None:
         """An earlier, wiped record may have granted a claim that its node still repeats, so claims count too."""
-        known = {n: p.report for n, p in self._peers.items() if p.report.initialised and self._ours(p.report)}
-        for report in known.values():
-            if not self._electorates(report).would_miss(known):
-                floor = max(max(r.epoch, r.claim, r.vote_seen, r.state.stamp.epoch) for r in known.values())
-                floor = max(floor, self._book.vote_epoch, self._book.state.stamp.epoch)
-                self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")
-                text = f"learned the epoch from {', '.join(sorted(known))}: votes above {floor}"
-                notes.append(Explain(text, "learned"))
-                return
+        told = {name: self._peers[name].report for name in sorted(self._told)}
+        known = {name: report for name, report in told.items() if report.initialised and self._ours(report)}
+        if not known or any(self._electorates(report).would_miss(known) for report in known.values()):
+            return
+        floor = max(max(r.epoch, r.claim, r.vote_seen, r.state.stamp.epoch) for r in known.values())
+        floor = max(floor, self._book.vote_epoch, self._book.state.stamp.epoch)
+        self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")
+        notes.append(Explain(f"learned the epoch from {', '.join(known)}: votes above {floor}", "learned"))
 
     def _ours(self, report: ArbiterReport) -> bool:
         """Does this store's vote count for the node? A store that another one took the place of must not vote again."""

@@ -1,4 +1,11 @@
-"""A node's side of the arbiter: what it reports, and what it takes from the answers."""
+"""A node's side of the arbiter: what it reports, and what it takes from the answers.
+
+An arbiter may lose its record, and learn from the nodes what it must not do again (`arbiter.decide`). So what it once
+said holds as long as nobody says more: its vote, or its word that it has stored something, counts together with what
+nodes said *before it was asked*. For whoever told us so before we asked an arbiter that still knew, tells the same to
+any later one, which then votes above that epoch and has that state. What a node says later counts with an arbiter
+that is asked again (`Arbitration.confirm`).
+"""
 
 from __future__ import annotations
 
@@ -24,6 +31,7 @@ class Arbitration:
         """Its last answer, be it the cluster's arbiter or another one."""
         self.where = ""
         self.answered_at = float("-inf")
+        self._asked_us = 0
         self.connected = False
         self.detail = "no answer yet"
         self.refused_epoch = 0
@@ -57,6 +65,7 @@ class Arbitration:
         node = self._node
         if not node.spec.arbiter:
             return
+        self._asked_us = microseconds(now)
         election = node.election
         claim = election.claim
         state = ClusterState()
@@ -65,7 +74,7 @@ class Arbitration:
         node.urgent.append(
             AskArbiter(
                 ArbiterReport(
-                    sent_us=microseconds(now),
+                    sent_us=self._asked_us,
                     epoch=election.epoch,
                     coordinator=election.following,
                     initialised=election.initialised,
@@ -88,6 +97,25 @@ class Arbitration:
             )
         )
 
+    def confirm(self, now: float) -> None:
+        """Ask again at once, if what the arbiter said before may have to count with what a node said since."""
+        node = self._node
+        if not self.connected or node.beat_soon:
+            return  # with the heartbeat it is asked as well
+        claim, reign = node.election.claim, node.coordinator
+        if claim is not None:
+            if claim.arbiter_us and claim.newest_us > self._asked_us:
+                self.report(now)
+            return
+        spoke = any(at > self._asked_us for at in self._spoke())
+        if spoke and reign is not None and not node.stored_by_nodes(reign.state.stamp):
+            self.report(now)
+
+    def _spoke(self) -> list[int]:
+        """When each node said last that something is on its disk, or came to ours."""
+        node = self._node
+        return [node.stored_us, *(peer.said_us for peer in node.membership.peers.values())]
+
     def answered(self, now: float, answer: ArbiterAnswer, where: str = "") -> None:
         node = self._node
         if self.said is not None and answer.echo_us < self.said.echo_us:
@@ -95,6 +123,7 @@ class Arbitration:
         if answer.echo_us > microseconds(now):
             return
         stored_before = self.said.stored if self.said is not None else Stamp()
+        since = self.said.echo_us if self.said is not None else 0
         self.said, self.where = answer, where
         self.answered_at = now
         if not self.connected:
@@ -108,11 +137,11 @@ class Arbitration:
         self._told_foreign = ""
         self._tell_of_the_undead(answer)
         self.vote_seen = max(self.vote_seen, answer.vote_epoch)
-        if answer.stored != stored_before:
+        if answer.stored != stored_before or any(since < at <= answer.echo_us for at in self._spoke()):
             node.dirty = True
         claim = node.election.claim
         if claim is not None and arbiter_voted(answer, node.name, claim.epoch):
-            claim.arbiter = True
+            claim.arbiter_us = max(claim.arbiter_us, answer.echo_us)
             self.granted = (claim.epoch, answer.why)
             node.voting.merged = newest(node.voting.merged, answer.state)
         elif claim is not None and claim.arbiter_asked and answer.refused:

@@ -15,24 +15,37 @@ from hamgr.core.epochs import next_of_everybody
 from hamgr.core.messages import ClusterState
 
 UNKNOWN_VOTE = "?"
-"""The vote of an epoch in which this node may have voted before its state directory was wiped."""
+"""The vote of an epoch in which this node may have voted before its state directory was wiped
+(`hamgr.core.learning`)."""
 
 
 @dataclass(slots=True)
 class Claim:
-    """Our candidature. votes: the nodes that voted for us; own: our vote is on disk. began, asked: seconds."""
+    """Our candidature. votes: the nodes that voted for us, and when we learned of it, in microseconds of our clock.
+    own: our vote is on disk. began: seconds. arbiter_us: when we last asked the arbiter to hear then that we have its
+    vote; 0: never."""
 
     epoch: int
     began: float
     own: bool = False
-    arbiter: bool = False
+    arbiter_us: int = 0
     arbiter_asked: bool = False
-    votes: set[str] = field(default_factory=set)
+    votes: dict[str, int] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+
+    @property
+    def newest_us(self) -> int:
+        """When the last vote of a node came; 0: there is none."""
+        return max(self.votes.values(), default=0)
+
+    @property
+    def arbiter(self) -> bool:
+        """The arbiter is for us, and was when we had the votes that count with its own (`hamgr.core.arbitration`)."""
+        return self.arbiter_us > 0 and self.arbiter_us >= self.newest_us
 
     def voters(self, me: str) -> set[str]:
         """Who is surely for us; me: our own name."""
-        return self.votes | ({me} if self.own else set()) | ({ARBITER} if self.arbiter else set())
+        return {*self.votes, *([me] if self.own else []), *([ARBITER] if self.arbiter else [])}
 
 
 class Election:
@@ -110,7 +123,7 @@ class Election:
         """A voter that is not heard anymore, or started anew, may have lost its record of the vote meanwhile."""
         self.votes -= {voter}
         if self.claim is not None:
-            self.claim.votes.discard(voter)
+            self.claim.votes.pop(voter, None)
 
     def vote(self, candidate: str, epoch: int) -> None:
         self.observe(epoch)

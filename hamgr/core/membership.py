@@ -89,6 +89,8 @@ class Peer:
     """Its newest stamp, which we echo."""
     barrier_us: int = 0
     """After a confirmed fence: heartbeats count again only when they echo a later stamp of ours."""
+    said_us: int = 0
+    """When, by our clock, its heartbeats began to say of its epoch and its disk what they say now."""
     load: int = 0
     """What it last said to run, by priority; kept when it is lost."""
     link_heard: dict[str, float] = field(default_factory=dict)
@@ -99,6 +101,18 @@ class Peer:
     @property
     def heard(self) -> bool:
         return self.liveness is Liveness.ALIVE or self.liveness is Liveness.SUSPECT
+
+    def says(self, now: float, beat: Heartbeat) -> None:
+        """Its newest heartbeat."""
+        before = self.heartbeat
+        if before is None or (before.epoch, before.stored, before.initialised) != (
+            beat.epoch,
+            beat.stored,
+            beat.initialised,
+        ):
+            self.said_us = microseconds(now)
+        self.heartbeat = beat
+        self.load = beat.load
 
 
 class Membership:
@@ -150,8 +164,7 @@ class Membership:
         changes: list[Changed] = []
         if beat.sent_us > peer.newest_us:
             peer.newest_us = beat.sent_us
-            peer.heartbeat = beat
-            peer.load = beat.load
+            peer.says(now, beat)
             peer.heard_at = now
             if echoed > peer.echoed_us:
                 peer.echoed_us = echoed
@@ -209,8 +222,7 @@ class Membership:
                 del peer.retired[next(iter(peer.retired))]
         peer.incarnation = incarnation
         peer.liveness = Liveness.ALIVE
-        peer.heartbeat = beat
-        peer.load = beat.load
+        peer.says(now, beat)
         peer.heard_at = now
         peer.mutual_at = echoed * MICROSECOND
         peer.echoed_us = echoed

@@ -50,6 +50,7 @@ from hamgr.core.events import (
     ShutOut,
     Tick,
 )
+from hamgr.core.learning import Learning
 from hamgr.core.leases import Leases
 from hamgr.core.leaving import Leaving
 from hamgr.core.member import Member
@@ -109,6 +110,8 @@ class Node:
         self.started_at = now
         self.standby = durable.standby
         self.stored = _trusted(spec, durable.state)
+        self.stored_us = 0
+        """When that came to the disk, in this life."""
         self.membership = Membership(
             name,
             incarnation,
@@ -130,6 +133,7 @@ class Node:
         self.arbitration = Arbitration(self)
         self.accepting = Accepting(self)
         self.records = Records(self)
+        self.learning = Learning(self, now)
         self.leaving = Leaving(self)
         self.pushing = Pushing(self, durable)
         self.voters = Voters(self)
@@ -294,8 +298,7 @@ class Node:
                 if self.election.initialised:
                     self.send(peer.name, LearnReply(self.election.epoch, self.stored))
             case LearnReply():
-                if not self.election.initialised:
-                    self.records.learned[peer.name] = body
+                self.learning.told(now, peer.name, body)
             case Forward():
                 self.requests.forwarded(now, peer.name, body)
             case ForwardReply(request, done, text):
@@ -437,7 +440,7 @@ class Node:
         beat_due = now >= self._next_beat
         if beat_due:
             self._pulse(now)
-        self.records.learn(now)
+        self.learning.settle(now)
         self.pushing.follow(now)
         if self.mesh.update(now, self.membership, self.electorate.count):
             self.dirty = True
@@ -455,6 +458,7 @@ class Node:
         else:
             raise AssertionError(f"step({event!r}) did not settle in {MAX_ROUNDS} rounds")
         self.pushing.note()
+        self.arbitration.confirm(now)
         if self.leaving.began:
             self.leaving.go_on(now)
         self._feed(now, beat_due)
@@ -476,9 +480,7 @@ class Node:
         self._beats += 1
         if self._beats % REPORT_REFRESH == 0:
             self.report_due = True
-        if not self.election.initialised:
-            for name in self.membership.alive():
-                self.send(name, LearnRequest())
+        self.learning.ask(now)
         if self.election.claim is not None:
             self.voting.ask(now)
         self.leaving.repeat()
@@ -611,14 +613,16 @@ class Node:
     def _voters_with(self, wanted: Callable[[int, Stamp], bool]) -> set[str]:
         """wanted: of the epoch in which a voter is, and of the cluster state on its disk."""
         found = {self.name} if wanted(self.election.epoch, self.stored.stamp) else set()
+        said_us = self.stored_us
         for peer in self.membership.peers.values():
             beat = peer.heartbeat
             if peer.heard and beat is not None and beat.initialised and wanted(beat.epoch, beat.stored):
                 found.add(peer.name)
+                said_us = max(said_us, peer.said_us)
         answer = self.arbitration.answer
-        if answer is not None and answer.voter and wanted(max(answer.epoch, answer.vote_epoch), answer.stored):
-            found.add(ARBITER)
-        return found
+        if answer is None or not answer.voter or answer.echo_us < said_us:
+            return found
+        return found | {ARBITER} if wanted(max(answer.epoch, answer.vote_epoch), answer.stored) else found
 
     def _stop_failures(self, now: float) -> None:
         """A stop that failed: the coordinator has us fenced; without another who could, we end it ourselves."""

@@ -1,15 +1,13 @@
-"""What a node has on the way to its disk, what it does when the disk fails, and how it learns after a wipe."""
+"""What a node has on the way to its disk, and what it does when the disk fails."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hamgr.core.accepting import counts
 from hamgr.core.effects import Effect, FenceRecord, InitialisedRecord, Kind, Persist, Record, StateRecord, VoteRecord
-from hamgr.core.election import UNKNOWN_VOTE, newest
-from hamgr.core.electorate import ARBITER
+from hamgr.core.election import newest
 from hamgr.core.events import FenceOutcome
-from hamgr.core.messages import LearnReply
+from hamgr.core.membership import microseconds
 
 if TYPE_CHECKING:
     from hamgr.core.node import Node
@@ -26,9 +24,6 @@ class Records:
         """Record -> the records of the same step that are dropped when it can't be written."""
         self.failure = ""
         self.retry_at = float("inf")
-        self.learned: dict[str, LearnReply] = {}
-        self.learning = 0
-        """The serial of the record that will make this node a voter."""
 
     def persist(self, record: Record) -> None:
         node = self._node
@@ -52,13 +47,11 @@ class Records:
                     claim.own = True
             case StateRecord(state):
                 node.stored = newest(node.stored, state)
+                node.stored_us = microseconds(now)
                 node.member.leave_alone(node.stored.maintenance, node.prompt)
                 node.beat_soon = True
-            case InitialisedRecord() if serial == self.learning:
-                self.learning = 0
-                node.election.initialised = True
-                node.tell(Kind.STARTED, f"{node.name} has learned epoch {node.election.epoch} and votes", node.name)
-                node.beat_soon = True
+            case InitialisedRecord():
+                node.learning.written(now, serial)
             case _:
                 pass
         node.dirty = True
@@ -87,42 +80,10 @@ class Records:
             node.coordinator.fencing.finished(
                 now, record.fence, record.node, FenceOutcome.FAILED, f"the intent could not be recorded: {reason}"
             )
-        if serial == self.learning:
-            self.learning = 0
+        node.learning.unwritten(serial)
 
     def note_barriers(self, out: list[Effect]) -> None:
         """When a record can't be written, the host drops what stands behind it, further records included."""
         serials = [effect.serial for effect in out if isinstance(effect, Persist)]
         for index, serial in enumerate(serials):
             self.behind[serial] = serials[index + 1 :]
-
-    def learn(self, now: float) -> None:
-        """A new or wiped node asks all others, and votes after a majority of them has told the epoch."""
-        node = self._node
-        if node.election.initialised or self.learning:
-            return
-        # A candidate that still hears our last life may yet count the vote which that one gave and we forgot.
-        if now < node.started_at + node.membership.mutual_time:
-            return
-        told = {*self.learned}
-        state = node.stored
-        epoch = node.election.epoch
-        for reply in self.learned.values():
-            state = newest(state, reply.state)
-            epoch = max(epoch, reply.epoch, reply.state.stamp.epoch)
-        said = node.arbitration.said
-        if said is not None and counts(newest(state, said.state), said.store):
-            state = newest(state, said.state)
-        answer = node.arbitration.answer_for(state)
-        if answer is not None and answer.voter and node.arbitration.connected and answer.stored <= state.stamp:
-            told.add(ARBITER)
-            epoch = max(epoch, answer.epoch, answer.vote_epoch)
-        # By the newest voters that anybody tells of: those who did not, with our own former self, were no quorum.
-        if node.spec.electorates(state.electorates).would_miss(told):
-            return
-        node.election.observe(epoch)
-        node.election.voted_for = node.election.voted_for or UNKNOWN_VOTE
-        if state.stamp > node.stored.stamp:
-            node.persist(StateRecord(state))
-        node.persist(InitialisedRecord(epoch))
-        self.learning = self.serial

@@ -10,7 +10,7 @@ from hamgr.core.effects import Kind, VoteRecord
 from hamgr.core.election import Claim, newest
 from hamgr.core.electorate import ARBITER
 from hamgr.core.epochs import is_overriding, next_of
-from hamgr.core.membership import Liveness, Peer
+from hamgr.core.membership import Liveness, Peer, microseconds
 from hamgr.core.messages import VoteReply, VoteRequest
 from hamgr.core.quorum import arbiter_voted, nodes_behind
 
@@ -59,7 +59,7 @@ class Voting:
         node = self._node
         claim = node.election.claim
         if claim is not None and reply.granted and reply.epoch == claim.epoch:
-            claim.votes.add(peer.name)
+            claim.votes[peer.name] = microseconds(now)
             self.merged = newest(self.merged, reply.state)
         elif not reply.granted:
             if claim is not None:
@@ -191,8 +191,8 @@ class Voting:
             return
         claim = election.claim
         if claim is not None:
-            if claim.arbiter and node.arbitration.answer is None:
-                claim.arbiter = False  # a voter knows that another arbiter took its place
+            if claim.arbiter_us and node.arbitration.answer is None:
+                claim.arbiter_us = 0  # a voter knows that another arbiter took its place
             if self.wins(claim.voters(node.name) | (node.override.lent if is_overriding(claim.epoch) else frozenset())):
                 self._win(now, claim)
             elif now >= claim.began + self.patience() and self._hopeless(now, claim):
@@ -271,7 +271,7 @@ class Voting:
             reign.acknowledged(confirmed)
         node.coordinator = reign
         node.last_order = (claim.epoch, 0)
-        voters = sorted(claim.votes | {node.name}) + ([ARBITER] if claim.arbiter else [])
+        voters = sorted({*claim.votes, node.name}) + ([ARBITER] if claim.arbiter else [])
         reign.voters = tuple(voters)
         text = f"{node.name} is coordinator of epoch {claim.epoch} by the votes of {', '.join(voters)}"
         if reign.alone:

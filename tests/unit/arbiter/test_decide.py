@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arbiter.decide import VOTED, Answer, ArbiterEffect, ClusterArbiter, Explain, Store, VoteBook, WakeAt
+from hamgr.core.electorate import Electorate, Electorates
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, RosterEntry, Stamp, Standing
 
 
@@ -22,6 +26,12 @@ def says(claim: int = 0, **more: object) -> ArbiterReport:
 
 def answer(effects: list[ArbiterEffect], node: str) -> ArbiterAnswer:
     return [e.answer for e in effects if isinstance(e, Answer) and e.node == node][-1]
+
+
+def standing(voters: str, of_arbiter: int, coming: str = "") -> ClusterState:
+    """A cluster state with these voters, a vote each, and so many votes of the arbiter."""
+    sets = [Electorate(dict.fromkeys(names, 1), of_arbiter) if names else Electorate() for names in (voters, coming)]
+    return ClusterState(Stamp(3, 1), "a", electorates=Electorates(*sets))
 
 
 def voter() -> ClusterArbiter:
@@ -213,6 +223,70 @@ def test_with_many_votes_a_new_record_learns_from_all_nodes() -> None:
     for node in "ab":
         assert not answer(arbiter.report(0.0, node, 1, says(**three)), node).voter, "c alone may have won with us"
     assert answer(arbiter.report(0.0, "c", 1, says(**three)), "c").voter
+
+
+@pytest.mark.parametrize(
+    ("more", "enough"),
+    [
+        ({"nodes": ("a", "b")}, {"ab"}),
+        ({"nodes": ("a", "b", "c")}, {"ab", "ac", "bc"}),
+        ({"nodes": ("a", "b", "c", "d")}, {"abc", "abd", "acd", "bcd"}),
+        ({"nodes": ("a", "b", "c", "d"), "arbiter_votes": 3}, {"abcd"}),
+        ({"nodes": ("a", "b", "c"), "votes": (3, 1, 1)}, {"a"}),
+        ({"nodes": ("a", "b", "c"), "votes": (2, 1, 1)}, {"ab", "ac"}),
+        ({"nodes": ("a", "b", "c"), "votes": (1, 1, 0), "arbiter_votes": 1}, {"ab"}),
+        ({"nodes": tuple("abcde"), "state": standing("ab", 1)}, {"ab"}),
+        ({"nodes": tuple("abcde"), "state": standing("abc", 1)}, {"ab", "ac", "bc"}),
+        ({"nodes": tuple("abcde"), "state": standing("abc", 2)}, {"abc"}),
+        ({"nodes": tuple("abcd"), "state": standing("abc", 1, "ab")}, {"ab"}),
+    ],
+)
+def test_a_lost_record_learns_from_so_many_that_the_others_were_no_quorum_with_it(more: dict, enough: set[str]) -> None:
+    """By the rule, by weights, by those who vote now (last_man_standing), and while that changes."""
+    nodes = more["nodes"]
+    least = {
+        "".join(some)
+        for count in range(1, len(nodes) + 1)
+        for some in itertools.combinations(nodes, count)
+        if learned_from(some, more)
+    }
+    assert {some for some in least if not any(set(other) < set(some) for other in least)} == enough
+
+
+def learned_from(nodes: tuple[str, ...], more: dict) -> bool:
+    arbiter = ClusterArbiter(VoteBook())
+    for node in nodes:
+        arbiter.report(0.0, node, 1, says(**more))
+    return arbiter.book.voter
+
+
+def test_a_lost_record_learns_from_what_is_said_after_it_was_lost() -> None:
+    """Another process over the same store voted meanwhile, with what these nodes have done since."""
+    three = {"nodes": ("a", "b", "c")}
+    arbiter = voter()
+    for node in "abc":
+        arbiter.report(0.0, node, 1, says(**three))
+    arbiter.restore(VoteBook())
+    assert not answer(arbiter.report(1.0, "a", 1, says(**three)), "a").voter
+    assert answer(arbiter.report(1.0, "b", 1, says(**three, epoch=7)), "b").voter
+    assert arbiter.book.vote_epoch == 7
+
+
+def test_a_record_that_was_put_back_under_its_arbiter_learns_from_what_is_said_after_that_was_noticed() -> None:
+    three = {"nodes": ("a", "b", "c")}
+    arbiter = voter()
+    for node in "ab":
+        arbiter.report(0.0, node, 1, says(**three))
+    assert not answer(arbiter.report(1.0, "c", 1, says(**three, vote_seen=6)), "c").voter
+    assert answer(arbiter.report(1.0, "a", 1, says(**three, epoch=9)), "a").voter
+    assert arbiter.book.vote_epoch == 9
+
+
+def test_no_node_that_counts_otherwise_makes_fewer_enough() -> None:
+    """Somebody changed its file by hand, before there was any cluster state."""
+    arbiter = ClusterArbiter(VoteBook())
+    arbiter.report(0.0, "a", 1, says(nodes=("a", "b", "c", "d")))
+    assert not answer(arbiter.report(0.0, "b", 1, says(nodes=("a", "b", "c"), alive=("b",))), "b").voter
 
 
 def test_nodes_that_count_votes_so_that_each_finds_a_quorum_get_no_vote_while_both_live() -> None:

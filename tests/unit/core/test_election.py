@@ -90,6 +90,6 @@ def test_a_vote_of_a_voter_that_is_lost_or_started_anew_does_not_count() -> None
     election = Election(THREE, "a", 3, "", True)
     claim = election.stand(0.0)
     claim.own = True
-    claim.votes |= {"b", "c"}
+    claim.votes |= {"b": 1, "c": 2}
     election.forget_vote("b")
     assert claim.voters("a") == {"a", "c"}

@@ -184,13 +184,13 @@ def test_a_node_learns_after_its_disk_was_full_in_the_middle_of_learning() -> No
     node.step(0.0, Tick())
     hear(0.1)
     assert written(hear(0.2)) == [], "the votes of an earlier life must be forgotten by everybody first"
-    for tenth in range(3, 14):
+    for tenth in range(3, 16):
         hear(tenth / 10)
-    asked = written(hear(1.4))
+    asked = written(hear(1.6))
     assert [type(persist.record) for persist in asked] == [StateRecord, InitialisedRecord]
-    effects = node.step(1.41, PersistFailed(asked[0].serial, "no space left"))
-    again = written(effects) or written(hear(1.5))
+    effects = node.step(1.61, PersistFailed(asked[0].serial, "no space left"))
+    again = written(effects) or written(hear(1.7))
     assert [type(persist.record) for persist in again][-1] is InitialisedRecord
     for persist in again:
-        node.step(1.6, Persisted(persist.serial))
+        node.step(1.8, Persisted(persist.serial))
     assert node.election.initialised
