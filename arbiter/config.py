@@ -133,9 +133,13 @@ def host_of(listen: str) -> str:
 
 
 def load_all_keys(config: ArbiterConfig) -> dict[str, Keys]:
-    """The keys of every cluster. Raises ConfigError that names each file that can't be used."""
+    """The keys of every cluster. Raises ConfigError that names each file that can't be used, those for etcd too."""
     keys: dict[str, Keys] = {}
-    problems = []
+    problems: list[Problem] = []
+    if config.etcd is not None:
+        from arbiter import etcdfiles
+
+        problems += etcdfiles.problems(config.etcd, config.path)
     for cluster, path in config.key_files.items():
         try:
             keys[cluster] = load_keys(path)

@@ -7,6 +7,7 @@ request that was refused from one whose outcome is unknown. (etcd3gw blocks, and
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 import grpc
 
 from arbiter.etcdconfig import EtcdConfig
+from arbiter.etcdfiles import password_of
+from arbiter.etcdrefusal import SHUT, Refused, explained, token_is_spent, why_refused
 from arbiter.store import StoreError
 
 try:
@@ -72,6 +75,7 @@ class _Member:
         self.lease = rpc.LeaseStub(self.channel)
         self.auth = rpc.AuthStub(self.channel)
         self.token = ""
+        self.logging_in = asyncio.Lock()
 
 
 class Etcd:
@@ -83,6 +87,7 @@ class Etcd:
         credentials = credentials_of(config)
         self._members = [_Member(endpoint, credentials) for endpoint in config.endpoints]
         self._at = 0
+        self._shut, self._shut_until = "", 0.0
 
     async def get(self, *keys: bytes) -> list[Any]:
         """The key-value pairs (`rpc.KeyValue`, or None) of these keys, all at one moment."""
@@ -146,34 +151,45 @@ class Etcd:
             try:
                 return await self._authorised(member, request, each)
             except grpc.aio.AioRpcError as error:
-                said.append(f"{member.endpoint}: {error.details() or error.code().name}")
+                details = error.details() or error.code().name
+                if reason := why_refused(self.config, details):
+                    raise Refused(reason) from error
+                said.append(f"{member.endpoint}: {explained(self.config, details)}")
                 self._at = (self._at + 1) % len(self._members)
-        raise Unknown(f"etcd does not answer ({'; '.join(said)})")
+        raise Unknown(f"etcd does not answer ({'; '.join(dict.fromkeys(said))})")
 
     async def _authorised(self, member: _Member, request: Callable[..., Awaitable[T]], timeout: float) -> T:
         if not self.config.user:
             return await request(member, timeout=timeout)
         for _ in range(2):
-            if not member.token:
-                member.token = await self._log_in(member, timeout)
+            token = await self._token(member)
             try:
-                return await request(member, timeout=timeout, metadata=(("token", member.token),))
+                return await request(member, timeout=timeout, metadata=(("token", token),))
             except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                if not token_is_spent(error.details() or ""):
                     raise
-                member.token = ""  # it ran out, or the member was started anew
+                if member.token == token:
+                    member.token = ""
         raise StoreError(f"etcd {member.endpoint}: it takes no token that it has just given")
 
-    async def _log_in(self, member: _Member, timeout: float) -> str:
-        file = self.config.password_file
-        assert file is not None, "a user without a password file"
-        try:
-            password = (await asyncio.to_thread(file.read_text)).strip()
-        except OSError as error:
-            raise StoreError(f"etcd.password_file {file}: {error.strerror}") from error
-        request = rpc.AuthenticateRequest(name=self.config.user, password=password)
-        found = await member.auth.Authenticate(request, timeout=timeout)
-        return str(found.token)
+    async def _token(self, member: _Member) -> str:
+        """One that the member has given us, by a log-in if need be: one at a time, and each may take all the time
+        allowed, since etcd makes passwords slow to try."""
+        async with member.logging_in:
+            if member.token:
+                return member.token
+            if time.monotonic() < self._shut_until:
+                raise Refused(self._shut)
+            password = await asyncio.to_thread(password_of, self.config)
+            request = rpc.AuthenticateRequest(name=self.config.user, password=password)
+            try:
+                found = await member.auth.Authenticate(request, timeout=self.config.timeout)
+            except grpc.aio.AioRpcError as error:
+                if reason := why_refused(self.config, error.details() or ""):
+                    self._shut, self._shut_until = reason, time.monotonic() + SHUT
+                raise
+            member.token = str(found.token)
+            return member.token
 
     async def close(self) -> None:
         for member in self._members:

@@ -19,7 +19,10 @@ from aetcd import rpc
 
 from arbiter.etcd import credentials_of
 from arbiter.etcdconfig import EtcdConfig
-from arbiter.registry import SCHEMA, Changed, Registry, RegistryError, Roll
+from arbiter.etcdfiles import password_of
+from arbiter.etcdrefusal import explained, token_is_spent, why_refused
+from arbiter.registry import SCHEMA, Changed, Registry, RegistryError, Roll, Unanswered
+from arbiter.store import StoreError
 
 TABLES = {
     "authorities": "number",
@@ -48,6 +51,7 @@ class _Member:
             self.channel = grpc.secure_channel(endpoint, credentials, options=_OPTIONS)
         self.kv = rpc.KVStub(self.channel)
         self.auth = rpc.AuthStub(self.channel)
+        self.token = ""
 
 
 class EtcdRegistry(Registry):
@@ -151,23 +155,31 @@ class EtcdRegistry(Registry):
         for _ in range(tries or len(self._members)):
             member = self._members[self._at]
             try:
-                return request(member, timeout=self._config.timeout, metadata=self._token(member))
+                return self._authorised(member, request)
+            except StoreError as error:
+                raise RegistryError(str(error)) from error
             except grpc.RpcError as error:
-                said.append(f"{member.endpoint}: {error.details() or error.code().name}")
+                details = error.details() or error.code().name
+                if reason := why_refused(self._config, details):
+                    raise RegistryError(reason) from error
+                said.append(f"{member.endpoint}: {explained(self._config, details)}")
                 self._at = (self._at + 1) % len(self._members)
         unknown = "; whether it was changed is not known" if tries else ""
-        raise RegistryError(f"etcd does not answer ({'; '.join(said)}){unknown}")
+        raise Unanswered(f"etcd does not answer ({'; '.join(said)}){unknown}")
 
-    def _token(self, member: _Member) -> tuple[tuple[str, str], ...]:
+    def _authorised(self, member: _Member, request: Callable[..., Any]) -> Any:
+        timeout = self._config.timeout
         if not self._config.user:
-            return ()
-        assert self._config.password_file is not None, "a user without a password file"
-        try:
-            password = self._config.password_file.read_text().strip()
-        except OSError as error:
-            raise RegistryError(f"etcd.password_file {self._config.password_file}: {error.strerror}") from error
-        request = rpc.AuthenticateRequest(name=self._config.user, password=password)
-        return (("token", str(member.auth.Authenticate(request, timeout=self._config.timeout).token)),)
+            return request(member, timeout=timeout)
+        if member.token:
+            try:
+                return request(member, timeout=timeout, metadata=(("token", member.token),))
+            except grpc.RpcError as error:
+                if not token_is_spent(error.details() or ""):
+                    raise
+        asked = rpc.AuthenticateRequest(name=self._config.user, password=password_of(self._config))
+        member.token = str(member.auth.Authenticate(asked, timeout=timeout).token)
+        return request(member, timeout=timeout, metadata=(("token", member.token),))
 
     def close(self) -> None:
         for member in self._members:

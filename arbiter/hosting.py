@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import resource
@@ -28,7 +29,7 @@ from arbiter.notify import keep_telling, notify
 from arbiter.records import ENOUGH, emptied
 from arbiter.refusals import Refusals
 from arbiter.registries import registry_of
-from arbiter.registry import Changed, Registry, RegistryError, Roll
+from arbiter.registry import Changed, Registry, RegistryError, Roll, Unanswered
 from arbiter.service import ArbiterService
 from arbiter.store import SqliteStore, StoreError
 from hamgr.config.problems import ConfigError
@@ -41,6 +42,9 @@ log = logging.getLogger("hamgr-arbiter")
 
 LOOK_AGAIN = 1.0
 """Seconds between two looks at whose certificate has ended meanwhile."""
+
+PATIENCE = 60.0
+"""Seconds of waiting that systemd is asked for at a time."""
 
 DESCRIPTORS = 65536
 """Open files that are asked for: one a stream, and some more for connections that come to nothing."""
@@ -71,13 +75,15 @@ async def serve(config: ArbiterConfig) -> None:
     service = service_of(config)
     _raise_limit()
     registry = registry_of(config)
-    if not keys:
-        _ensure_authority(registry)
-    host = Host(config, keys, service, registry)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    if not await _answers(registry, ended):
+        return
+    if not keys:
+        _ensure_authority(registry)
+    host = Host(config, keys, service, registry)
     try:
         await host.open()
         _rarely_collect()
@@ -90,6 +96,25 @@ async def serve(config: ArbiterConfig) -> None:
         notify("STOPPING=1")
     finally:
         await host.close()
+
+
+async def _answers(registry: Registry, ended: asyncio.Event) -> bool:
+    """Wait until etcd answers: after a power failure it may be up later than we. False if we are told to end first."""
+    told = ""
+    while not ended.is_set():
+        try:
+            await asyncio.to_thread(registry.version)
+            if told:
+                notify("STATUS=")
+            return True
+        except Unanswered as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("waiting, no cluster is served yet: %s", error)
+            notify(f"EXTEND_TIMEOUT_USEC={int(PATIENCE * 1e6)}\nSTATUS=waiting: {error}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), LOOK_AGAIN)
+    return False
 
 
 def _ensure_authority(registry: Registry) -> None:

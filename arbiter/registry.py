@@ -57,6 +57,10 @@ class RegistryError(Exception):
     """It can't be read or written."""
 
 
+class Unanswered(RegistryError):
+    """Whoever keeps it does not answer: he may, later."""
+
+
 class Changed(RegistryError):
     """Somebody else changed it at the same moment: nothing was written, and it may be tried again."""
 

@@ -72,6 +72,10 @@ def _carry_out(config: ArbiterConfig, options: argparse.Namespace) -> int:
             except ListenError as error:
                 print(f"hamgr-arbiter: {error}", file=sys.stderr)
                 return USAGE
+            except (StoreError, RegistryError) as error:
+                # As a full disk: what may be mended without a new start by hand (its unit tries again).
+                print(f"hamgr-arbiter: {error}", file=sys.stderr)
+                return FAILED
             return DONE
         case "backup" | "restore":
             from arbiter import backup

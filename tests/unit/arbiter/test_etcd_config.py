@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from arbiter.config import load
+from arbiter.config import load, load_all_keys
 from hamgr.config.problems import ConfigError
+from hamgr.links.issuing import new_authority, private_pem, public_pem
+from hamgr.links.keyfile import write_key_file
+from hamgr.links.private import write_private
 
 GOOD = """
 listen = "10.0.9.10:5410"
@@ -72,3 +75,64 @@ def test_each_mistake_is_told(tmp_path: Path, old: str, new: str, sentence: str)
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert sentence in str(caught.value)
+
+
+def files_for_etcd(directory: Path) -> Path:
+    """A configuration whose files are all good."""
+    certificate, secret = new_authority("ours")
+    for name in ("ca.pem", "client.pem"):
+        (directory / name).write_bytes(public_pem(certificate))
+    write_private(directory / "client.key", private_pem(secret).decode())
+    write_private(directory / "password", "secret\n")
+    write_key_file(directory / "office.key")
+    wanted = (
+        f'[etcd]\nca = "{directory}/ca.pem"\ncertificate = "{directory}/client.pem"\nkey = "{directory}/client.key"\n'
+        f'user = "hamgr"\npassword_file = "{directory}/password"'
+    )
+    return written(directory, ("[etcd]", wanted), ("/etc/hamgr/office.key", f"{directory}/office.key"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "mode", "sentence"),
+    [
+        ("ca.pem", None, 0o644, "etcd.ca: found HERE/ca.pem: No such file or directory, allowed a file that"),
+        ("ca.pem", "rubbish", 0o644, "etcd.ca: found HERE/ca.pem, without a certificate in it, allowed PEM, as"),
+        ("client.pem", "rubbish", 0o644, "etcd.certificate: found HERE/client.pem, without a certificate in it"),
+        (
+            "client.key",
+            "rubbish",
+            0o600,
+            "etcd.key: found HERE/client.key, which is no such key, allowed a private key",
+        ),
+        (
+            "client.key",
+            "ANOTHER",
+            0o600,
+            "etcd.key: found HERE/client.key, allowed the key of the first certificate in",
+        ),
+        ("client.key", "SAME", 0o640, "etcd.key: found HERE/client.key with mode 0640, allowed 0600: chmod 600 HERE"),
+        ("password", "SAME", 0o644, "etcd.password_file: found HERE/password with mode 0644, allowed 0600: chmod"),
+        (
+            "password",
+            "\n",
+            0o600,
+            "etcd.password_file: found HERE/password, which is empty, allowed the password of hamgr",
+        ),
+    ],
+)
+def test_each_file_that_will_not_do_is_told(
+    tmp_path: Path, file: str, content: str | None, mode: int, sentence: str
+) -> None:
+    config = load(files_for_etcd(tmp_path))
+    load_all_keys(config)
+    changed = tmp_path / file
+    if content is None:
+        changed.unlink()
+    else:
+        if content != "SAME":
+            changed.write_text(private_pem(new_authority("other")[1]).decode() if content == "ANOTHER" else content)
+        changed.chmod(mode)
+    with pytest.raises(ConfigError) as caught:
+        load_all_keys(config)
+    (problem,) = caught.value.problems
+    assert sentence.replace("HERE", str(tmp_path)) in str(problem)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -158,6 +159,30 @@ async def test_votes_go_on_when_a_member_its_leader_or_an_arbiter_is_killed_or_f
         await contests(made, 1)
         told = {node.answer.store for node in made.nodes if node.answer is not None}
         assert len(told) == 1, "one store, whoever answers"
+
+
+def test_an_arbiter_that_is_up_before_etcd_waits_for_it_and_says_so_once(tmp_path: Path) -> None:
+    with etcd(tmp_path / "etcd") as members:
+        members.kill(0)
+        key, config = tmp_path / "office.key", tmp_path / "arbiter.toml"
+        write_key_file(key)
+        config.write_text(
+            f'listen = "127.0.0.1:{free_ports(1)[0]}"\nstate_dir = "{tmp_path}/state"\nstore = "etcd"\n'
+            f'[etcd]\nendpoints = ["{members.endpoints[0]}"]\n[cluster.office]\nkey_file = "{key}"\n'
+        )
+        command = [*COMMAND, "--config", str(config)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waits:
+            assert waits.stderr is not None
+            told = [next(waits.stderr)]
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL) as ends:
+                ends.terminate()
+                assert ends.wait(10) in (0, -signal.SIGTERM)
+            members.start(0)
+            while "ready on" not in told[-1]:
+                told.append(next(waits.stderr))
+            waits.kill()
+        assert "waiting, no cluster is served yet: etcd does not answer (127.0.0.1:" in told[0]
+        assert sum("waiting" in line for line in told) <= 2, "once for each reason"
 
 
 @contextmanager

@@ -34,10 +34,14 @@ BOOT = """
 set -e
 umount /run/cgroup
 rmdir /run/cgroup
+PREPARE
 mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs /etc/systemd
 mkdir -p /etc/systemd/system
+for target in sysinit basic network network-online shutdown multi-user; do
+  printf '[Unit]\\nDefaultDependencies=no\\n' > "/etc/systemd/system/$target.target"
+done
 cat > /etc/systemd/system/test.target <<X
 [Unit]
 DefaultDependencies=no
@@ -59,8 +63,10 @@ Type=notify
 ExecStart=/usr/bin/dbus-daemon --system --address=systemd: --nofork --nopidfile --systemd-activation
 X
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=hamgr-test SYSTEMD_LOG_TARGET=console \\
+  SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/systemd/system \\
   /lib/systemd/systemd --system --unit=test.target --show-status=no
 """
+"""Of the units of this machine it sees none: nothing of it may be started here."""
 
 REMOVE = """
 set -e
@@ -87,9 +93,11 @@ class NotBooted(Exception):
 
 
 class Booted:
-    """One systemd. What it sees of the file system lies under `root`."""
+    """One systemd. What it sees of the file system lies under `root`. prepare: a script that runs before it, in its
+    namespaces."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, prepare: str = "") -> None:
+        self._boot = BOOT.replace("PREPARE", prepare)
         self._cgroup = f"hamgr-test-{os.getpid()}"
         self._log = directory / "systemd.log"
         self._unshare: subprocess.Popen[bytes] | None = None
@@ -110,7 +118,7 @@ class Booted:
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--fork"]
         with self._log.open("wb") as log:
             self._unshare = subprocess.Popen(
-                [*command, "--kill-child", "--", "sh", "-c", ENTER, "sh", self._cgroup, BOOT],
+                [*command, "--kill-child", "--", "sh", "-c", ENTER, "sh", self._cgroup, self._boot],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

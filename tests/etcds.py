@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,32 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-class EtcdCluster:
-    """Members on loopback ports, with their data below a directory. data: where a member's data lies, if elsewhere."""
+@dataclass(frozen=True)
+class Tls:
+    """PEM files: of whoever vouches for members and clients, of the members, and of etcdctl."""
 
-    def __init__(self, directory: Path, members: int, data: dict[int, Path] | None = None) -> None:
+    ca: Path
+    server: tuple[Path, Path]
+    client: tuple[Path, Path]
+
+
+class EtcdCluster:
+    """Members on loopback ports, with their data below a directory. data: where a member's data lies, if elsewhere.
+    tls: clients must have a certificate. options: more words for each member."""
+
+    def __init__(
+        self,
+        directory: Path,
+        members: int,
+        data: dict[int, Path] | None = None,
+        tls: Tls | None = None,
+        options: tuple[str, ...] = (),
+    ) -> None:
         self.directory = directory
+        self.tls = tls
+        self.user = ""
+        """As whom etcdctl speaks, once etcd has users: NAME:PASSWORD."""
+        self._options = options
         ports = free_ports(2 * members)
         self.clients, self._peers = ports[:members], ports[members:]
         self._data = data or {}
@@ -46,12 +68,18 @@ class EtcdCluster:
 
     def start(self, member: int) -> None:
         everybody = ",".join(f"m{n}=http://127.0.0.1:{port}" for n, port in enumerate(self._peers))
-        client, peer = f"http://127.0.0.1:{self.clients[member]}", f"http://127.0.0.1:{self._peers[member]}"
+        scheme = "https" if self.tls else "http"
+        client, peer = f"{scheme}://127.0.0.1:{self.clients[member]}", f"http://127.0.0.1:{self._peers[member]}"
         data = self._data.get(member, self.directory / f"m{member}")
         words = ["etcd", "--name", f"m{member}", "--data-dir", str(data), "--log-level", "error"]
         words += ["--listen-client-urls", client, "--advertise-client-urls", client]
         words += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
         words += ["--initial-cluster", everybody, "--heartbeat-interval", "50", "--election-timeout", "500"]
+        if self.tls:
+            certificate, key = self.tls.server
+            words += ["--cert-file", str(certificate), "--key-file", str(key)]
+            words += ["--client-cert-auth", "--trusted-ca-file", str(self.tls.ca)]
+        words += self._options
         with (self.directory / f"m{member}.log").open("ab") as log:
             # A machine of any architecture: etcd asks to be told that it may.
             environ = {**os.environ, "ETCD_UNSUPPORTED_ARCH": os.uname().machine.replace("aarch64", "arm64")}
@@ -66,12 +94,19 @@ class EtcdCluster:
             assert time.monotonic() < deadline, done.stderr
 
     def ctl(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = ["etcdctl", "--endpoints", ",".join(self.endpoints), "--command-timeout", "3s", *words]
+        command = ["etcdctl", "--endpoints", ",".join(self.endpoints), "--command-timeout", "3s", *self._as(), *words]
         environ = {**os.environ, "ETCDCTL_API": "3"}
         return subprocess.run(command, check=check, capture_output=True, text=True, env=environ, timeout=60)
 
+    def _as(self) -> list[str]:
+        words = ["--user", self.user] if self.user else []
+        if self.tls:
+            certificate, key = self.tls.client
+            words += ["--cacert", str(self.tls.ca), "--cert", str(certificate), "--key", str(key)]
+        return words
+
     def put(self, key: str, value: str) -> None:
-        command = ["etcdctl", "--endpoints", ",".join(self.endpoints), "put", key]
+        command = ["etcdctl", "--endpoints", ",".join(self.endpoints), *self._as(), "put", key]
         environ = {**os.environ, "ETCDCTL_API": "3"}
         subprocess.run(command, check=False, input=value, capture_output=True, text=True, env=environ, timeout=60)
 
@@ -108,9 +143,15 @@ class EtcdCluster:
 
 
 @contextmanager
-def etcd(directory: Path, members: int = 1, data: dict[int, Path] | None = None) -> Iterator[EtcdCluster]:
+def etcd(
+    directory: Path,
+    members: int = 1,
+    data: dict[int, Path] | None = None,
+    tls: Tls | None = None,
+    options: tuple[str, ...] = (),
+) -> Iterator[EtcdCluster]:
     directory.mkdir(parents=True, exist_ok=True)
-    cluster = EtcdCluster(directory, members, data)
+    cluster = EtcdCluster(directory, members, data, tls, options)
     try:
         cluster.ready()
         yield cluster
