@@ -1,4 +1,4 @@
-"""Speaks to an etcd cluster: one request at a time to one member, and to the next one when that fails.
+"""Speaks to an etcd cluster: a request goes to one member, and to the next one when that fails or is slow.
 
 aetcd's generated stubs over channels of our own: its client knows one endpoint, no TLS, and no deadline that tells a
 request that was refused from one whose outcome is unknown. (etcd3gw blocks, and its HTTP takes twice as long.)
@@ -29,6 +29,12 @@ T = TypeVar("T")
 
 LEAST_TRIES = 2
 """Members that are asked within the time allowed, if need be one of them twice."""
+
+SOON = 0.1
+"""The part of the time allowed after which the next member is asked, too."""
+
+LEAST_TIME = 0.05
+"""Seconds that a member has in any case."""
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -142,21 +148,45 @@ class Etcd:
         await self._ask(lambda member, **how: member.lease.LeaseRevoke(request, **how))
 
     async def _ask(self, request: Callable[..., Awaitable[T]], tries: int = 0) -> T:
-        """tries: 0 for all members, within the time allowed."""
+        """tries: 1 for what must not be done twice, of one member. 0 for all of them, within the time allowed, each
+        soon after the one before, if that has not answered: it may be gone without a sign."""
         most = tries or max(LEAST_TRIES, len(self._members))
-        each = self.config.timeout / (tries or most)
-        said = []
-        for _ in range(most):
-            member = self._members[self._at]
-            try:
-                return await self._authorised(member, request, each)
-            except grpc.aio.AioRpcError as error:
-                details = error.details() or error.code().name
-                if reason := why_refused(self.config, details):
-                    raise Refused(reason) from error
-                said.append(f"{member.endpoint}: {explained(self.config, details)}")
-                self._at = (self._at + 1) % len(self._members)
-        raise Unknown(f"etcd does not answer ({'; '.join(dict.fromkeys(said))})")
+        until = time.monotonic() + self.config.timeout
+        said: list[str] = []
+        asked: dict[asyncio.Task[T], int] = {}
+        try:
+            for turn in range(most):
+                at = (self._at + turn) % len(self._members)
+                left = max(LEAST_TIME, until - time.monotonic())
+                asked[asyncio.create_task(self._authorised(self._members[at], request, left))] = at
+                last = turn + 1 == most
+                while asked:
+                    wait = None if last or len(self._members) == 1 else SOON * self.config.timeout
+                    done, _ = await asyncio.wait(asked, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+                    if not done:
+                        break
+                    for task in done:
+                        at = asked.pop(task)
+                        try:
+                            answer = task.result()
+                        except grpc.aio.AioRpcError as error:
+                            said.append(self._complaint(self._members[at], error))
+                        else:
+                            self._at = at
+                            return answer
+            self._at = (self._at + 1) % len(self._members)
+            raise Unknown(f"etcd does not answer ({'; '.join(dict.fromkeys(said))})")
+        finally:
+            for task in asked:
+                task.cancel()
+                task.add_done_callback(_forget)
+
+    def _complaint(self, member: _Member, error: grpc.aio.AioRpcError) -> str:
+        """Raises Refused if it is no trouble of this member."""
+        details = error.details() or error.code().name
+        if reason := why_refused(self.config, details):
+            raise Refused(reason) from error
+        return f"{member.endpoint}: {explained(self.config, details)}"
 
     async def _authorised(self, member: _Member, request: Callable[..., Awaitable[T]], timeout: float) -> T:
         if not self.config.user:
@@ -194,6 +224,12 @@ class Etcd:
     async def close(self) -> None:
         for member in self._members:
             await member.channel.close(grace=None)
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Whatever came of it is of no interest."""
+    if not task.cancelled():
+        task.exception()
 
 
 def credentials_of(config: EtcdConfig) -> grpc.ChannelCredentials | None:

@@ -45,45 +45,63 @@ class Relay:
         self._channels[address, credentials] = channel
         return channel
 
-    async def session(
-        self, address: str, cluster: str, serial: str, first: pb.Frame, frames: AsyncIterator[pb.Frame]
-    ) -> AsyncIterator[pb.Frame]:
-        """What the process at this address answers to these frames. serial: of the node's certificate, "" without one.
-        Raises OutOfReach before the first answer, and grpc.aio.AioRpcError when the session ends later."""
+    async def open(self, address: str, cluster: str, serial: str, first: pb.Frame) -> Passed:
+        """A session with the process at this address, once it has answered the first frame. serial: of the node's
+        certificate, "" without one. Raises OutOfReach, or Ended."""
         if serial and self.credentials is None:
             raise OutOfReach("this process has no certificate yet")
         channel = self._channel(address, self.credentials if serial else None)
         call = pb_grpc.ArbiterStub(channel).Session(None, metadata=((CLUSTER, cluster), (RELAYED, serial or "1")))
-        up = asyncio.ensure_future(self._up(call, first, frames))
         try:
-            try:
-                answer = await asyncio.wait_for(call.read(), FIRST_ANSWER)
-            except (TimeoutError, grpc.aio.AioRpcError) as error:
-                if isinstance(error, grpc.aio.AioRpcError) and error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                raise OutOfReach(str(error)) from error
-            while isinstance(answer, pb.Frame):
-                yield answer
+            async with asyncio.timeout(FIRST_ANSWER):
+                await call.write(first)
                 answer = await call.read()
-            if (code := await call.code()) is not grpc.StatusCode.OK:
-                raise Ended(code, str(await call.details()))
-        finally:
-            up.cancel()
+        except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             call.cancel()
-
-    @staticmethod
-    async def _up(call: Any, first: pb.Frame, frames: AsyncIterator[pb.Frame]) -> None:
-        try:
-            await call.write(first)
-            async for frame in frames:
-                await call.write(frame)
-            await call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            return  # whoever reads the answers hears of it
+            if isinstance(error, grpc.aio.AioRpcError) and error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise _ended(error) from error
+            raise OutOfReach(str(error)) from error
+        return Passed(call, answer)
 
     async def close(self) -> None:
         for channel in self._channels.values():
             await channel.close(grace=None)
+
+
+class Passed:
+    """A session that is passed on."""
+
+    def __init__(self, call: Any, first: Any) -> None:
+        self._call = call
+        self._first = first
+
+    async def answers(self, frames: AsyncIterator[pb.Frame]) -> AsyncIterator[pb.Frame]:
+        """What is answered to the first frame and to these. Raises Ended when the session is ended."""
+        up = asyncio.ensure_future(self._up(frames))
+        answer = self._first
+        try:
+            while isinstance(answer, pb.Frame):
+                yield answer
+                try:
+                    answer = await self._call.read()
+                except grpc.aio.AioRpcError as error:
+                    raise _ended(error) from error
+            if (code := await self._call.code()) is not grpc.StatusCode.OK:
+                raise Ended(code, str(await self._call.details()))
+        finally:
+            up.cancel()
+            self.close()
+
+    async def _up(self, frames: AsyncIterator[pb.Frame]) -> None:
+        try:
+            async for frame in frames:
+                await self._call.write(frame)
+            await self._call.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # whoever reads the answers hears of it
+
+    def close(self) -> None:
+        self._call.cancel()
 
 
 class Ended(Exception):
@@ -92,3 +110,7 @@ class Ended(Exception):
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         super().__init__(details)
         self.code = code
+
+
+def _ended(error: grpc.aio.AioRpcError) -> Ended:
+    return Ended(error.code(), error.details() or error.code().name)

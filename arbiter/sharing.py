@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,7 +16,7 @@ from arbiter.etcd import Etcd
 from arbiter.etcdconfig import EtcdConfig
 from arbiter.etcdkeeper import EtcdKeeper
 from arbiter.leads import Lead, Leads
-from arbiter.relay import Ended, OutOfReach, Relay
+from arbiter.relay import Ended, OutOfReach, Passed, Relay
 from arbiter.service import FIRST_REPORT, ArbiterService
 from arbiter.store import StoreError
 from hamgr.config.model import DEFAULT_ARBITER_TLS_PORT
@@ -38,6 +39,7 @@ class SharedService(ArbiterService):
         etcd = Etcd(config)
         self._leads = Leads(etcd)
         self._relay = Relay()
+        self._settling: set[asyncio.Task[None]] = set()
         self._unheard = 0
         """Sessions to be passed on whose node has not been answered yet: nobody has vouched for them."""
         super().__init__(keys, EtcdKeeper(etcd, self._leads), *more)
@@ -92,25 +94,47 @@ class SharedService(ArbiterService):
                     first = await anext(frames)
             except (TimeoutError, StopAsyncIteration):
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"no report within {FIRST_REPORT:g} s")
-            try:
-                async for frame in self._relay.session(
-                    self._where(guest, lead), guest.cluster, guest.serial, first, frames
-                ):
-                    if unheard:
-                        unheard = False
-                        self._unheard -= 1
-                    await context.write(frame)
+            passed = await self._passed_on(guest, lead, first)
+            if passed is None:
+                await super().Session(_together(first, frames), context)
                 return
-            except OutOfReach:
-                if not await self._leads.seize(guest.cluster, lead):
-                    raise StoreError(
-                        f"{lead.address} leads cluster {guest.cluster}, and can't be reached from here"
-                    ) from None
-            await super().Session(_together(first, frames), context)
+            async for frame in passed.answers(frames):
+                if unheard:
+                    unheard = False
+                    self._unheard -= 1
+                await context.write(frame)
         finally:
             self._unheard -= unheard
 
+    async def _passed_on(self, guest: Guest, lead: Lead, first: pb.Frame) -> Passed | None:
+        """None if the process that leads was out of reach, and we lead in its place."""
+        opening = asyncio.create_task(self._relay.open(self._where(guest, lead), guest.cluster, guest.serial, first))
+        try:
+            return await asyncio.shield(opening)
+        except OutOfReach:
+            if await self._leads.seize(guest.cluster, lead):
+                return None
+            raise StoreError(f"{lead.address} leads cluster {guest.cluster}, and can't be reached from here") from None
+        except asyncio.CancelledError:
+            # The node has less patience than we: what comes of it is of use when it is back.
+            settling = asyncio.create_task(self._settle(opening, guest.cluster, lead))
+            self._settling.add(settling)
+            settling.add_done_callback(self._settling.discard)
+            raise
+
+    async def _settle(self, opening: asyncio.Task[Passed], cluster: str, lead: Lead) -> None:
+        try:
+            (await opening).close()
+        except OutOfReach:
+            with contextlib.suppress(StoreError):
+                await self._leads.seize(cluster, lead)
+        except Ended:
+            pass  # it is there
+
     async def close(self) -> None:
+        for task in list(self._settling):
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
         await super().close()
         await self._relay.close()
 

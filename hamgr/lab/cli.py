@@ -21,7 +21,7 @@ from hamgr.lab.lab import PROBE_INTERVAL, Lab, default_directory, probe_command
 from hamgr.lab.links import LINKS
 from hamgr.lab.namespaces import LabError
 from hamgr.lab.observe import NotAnswering
-from hamgr.lab.plan import CLIENT, NETWORKS, NODE_NAMES, SHARED_DISK, VIP, Fencing, Options
+from hamgr.lab.plan import ARBITERS, CLIENT, NETWORKS, NODE_NAMES, SHARED_DISK, VIP, Fencing, Options
 from hamgr.lab.watch import LONGEST_GAP_INTERVALS
 from hamgr.resources.kinds import RESOURCE_KINDS
 
@@ -96,6 +96,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pings", action="store_true", help="the client machine is a ping target of the nodes")
     parser.add_argument("--realtime", action="store_true", help="hamgrd runs with realtime = true")
     parser.add_argument("--no-arbiter", dest="arbiter", action="store_false")
+    parser.add_argument(
+        "--arbiters", type=int, choices=(1, len(ARBITERS)), default=1, help="hosts over one etcd (%(default)s)"
+    )
     parser.add_argument("--arbiter-disk", action="store_true", help="a shared disk is the arbiter, and no third host")
     parser.add_argument("--no-failback", dest="auto_failback", action="store_false")
     parser.add_argument("--service", action="store_true", help="the group runs nginx too")
@@ -116,6 +119,7 @@ def _up(args: argparse.Namespace) -> int:
         **{name: getattr(args, name) for name in _TIMES},
         fencing=Fencing(args.fencing),
         arbiter=args.arbiter,
+        arbiters=args.arbiters,
         arbiter_disk='"@DISK@"' if args.arbiter_disk else "",
         auto_failback=args.auto_failback,
         service=args.service,

@@ -15,12 +15,15 @@ from hamgr.lab.links import LINKS, WIRE, LabLink
 from hamgr.lab.machine import FIRST_BOOT
 from hamgr.lab.namespaces import LabError
 from hamgr.lab.plan import (
-    ARBITER_ADDRESS,
+    ARBITER,
+    ARBITER_PORT,
+    ETCD_CLIENTS,
     VIP,
     VIP_OF_B,
     Fencing,
     Layout,
     Options,
+    arbiter_address,
     bmc_address,
     client_address,
     node_address,
@@ -61,7 +64,9 @@ def hamgr_toml(options: Options, layout: Layout) -> str:
         lines.append(f'{name} = "{getattr(options, name)}"')
     if options.arbiter or options.arbiter_disk:
         where = f"disk = {layout.placed(options.arbiter_disk)}" if options.arbiter_disk else ""
-        lines += ["", "[arbiter]", where or f'address = "{ARBITER_ADDRESS}"']
+        addresses = ", ".join(f'"{arbiter_address(name)}"' for name in options.arbiter_names)
+        several = f"addresses = [{addresses}]" if options.arbiters > 1 else f"address = {addresses}"
+        lines += ["", "[arbiter]", where or several]
         lines += [f'settle = "{options.settle}"', 'tie_breaker = "a"']
         lines += [f'identity = "{layout.here}/arbiter.identity"'] if options.enrolled else []
     for name in options.links:
@@ -131,14 +136,19 @@ def _fence_device(options: Options, layout: Layout, node: str) -> list[str]:
     return lines
 
 
-def arbiter_toml(options: Options, layout: Layout) -> str:
+def arbiter_toml(options: Options, layout: Layout, machine: str = ARBITER) -> str:
     if options.enrolled:
-        lines = [f'state_dir = "{layout.here}"', "[enroll]", f'addresses = ["{ARBITER_ADDRESS}"]', ""]
+        lines = [f'state_dir = "{layout.here}"', "[enroll]", f'addresses = ["{arbiter_address()}"]', ""]
         return "\n".join(lines)
+    store = []
+    if options.arbiters > 1:
+        members = ", ".join(f'"{arbiter_address(name)}:{ETCD_CLIENTS}"' for name in options.arbiter_names)
+        store = ['store = "etcd"', "[etcd]", f"endpoints = [{members}]"]
     return "\n".join(
         [
-            f'listen = "{ARBITER_ADDRESS}:5410"',
+            f'listen = "{arbiter_address(machine)}:{ARBITER_PORT}"',
             f'state_dir = "{layout.here}"',
+            *store,
             "",
             f"[cluster.{CLUSTER}]",
             f'key_file = "{layout.key}"',
@@ -195,7 +205,8 @@ def write(options: Options, layout: Layout) -> None:
     for node in options.node_names:
         (layout.disk(node) / FIRST_BOOT).touch()
     layout.options.write_text(options.to_json())
-    layout.arbiter_config.write_text(arbiter_toml(options, layout))
+    for machine in options.arbiter_names:
+        layout.arbiter_config_of(machine).write_text(arbiter_toml(options, layout, machine))
     password = secrets.token_hex(BMC_PASSWORD_LENGTH // 2)
     _write_secret(layout.bmc_password, password + "\n")
     if options.ha_dir:

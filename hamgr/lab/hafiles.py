@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 from hamgr.lab.namespaces import LabError
 from hamgr.lab.plan import (
-    ARBITER_ADDRESS,
     VIP,
     VIP_OF_B,
     Fencing,
     Layout,
     Options,
+    arbiter_address,
     bmc_address,
     client_address,
     node_address,
@@ -81,7 +81,7 @@ def more(options: Options, layout: Layout) -> str:
     lines = ["[cluster]", 'name = "lab"', f'state_dir = "{layout.here}/state"']
     lines += [f'admin_socket = "{layout.here}/admin.sock"', "", "[timing]", f'lease = "{options.lease}"']
     if options.arbiter:
-        lines += ["", "[arbiter]", f'address = "{ARBITER_ADDRESS}"', 'tie_breaker = "a"']
+        lines += ["", "[arbiter]", f'address = "{arbiter_address()}"', 'tie_breaker = "a"']
         lines += [f'settle = "{options.settle}"'] if options.settle else []
     if options.fencing is not Fencing.NONE:
         for node in options.node_names:

@@ -363,6 +363,7 @@ class Lab:
         tools = ["unshare", "nsenter", "ip", "nft", "mount"]
         tools += ["ipmi_sim"] if self.options.fencing is Fencing.IPMI else []
         tools += ["nginx"] if self.options.service else []
+        tools += ["etcd"] if self.options.arbiters > 1 else []
         tools += ["mkfs.ext4"] if self.options.shared_disk else []
         require_tools(tools, search_path(sys.executable))
         if self.options.shared_disk and is_rootless():

@@ -16,7 +16,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hamgr.lab.plan import ARBITER, CLIENT, SHARED_DISK, Layout, Options, ports
+from hamgr.lab.plan import (
+    ARBITERS,
+    CLIENT,
+    ETCD_CLIENTS,
+    ETCD_PEERS,
+    SHARED_DISK,
+    Layout,
+    Options,
+    arbiter_address,
+    ports,
+)
 from hamgr.lab.switch import run_tool
 
 FIRST_BOOT = "new"
@@ -27,9 +37,22 @@ def daemon_command(layout: Layout, options: Options, name: str) -> list[str] | N
     """What the machine runs as its daemon; None for a machine without one."""
     if name == CLIENT or not options.daemons:
         return None
-    if name == ARBITER:
-        return ["hamgr-arbiter", "run", "--config", str(layout.arbiter_config)]
+    if name in ARBITERS:
+        return ["hamgr-arbiter", "run", "--config", str(layout.arbiter_config_of(name))]
     return ["hamgrd", *config_words(layout, options), "--node", name]
+
+
+def etcd_command(layout: Layout, options: Options, name: str) -> list[str]:
+    """The member of etcd that an arbiter host runs. It notices within half a second that another one is lost."""
+    client, peer = (f"http://{arbiter_address(name)}:{port}" for port in (ETCD_CLIENTS, ETCD_PEERS))
+    everybody = ",".join(f"{one}=http://{arbiter_address(one)}:{ETCD_PEERS}" for one in options.arbiter_names)
+    return [
+        *("etcd", "--name", name, "--data-dir", str(layout.here / "etcd"), "--initial-cluster", everybody),
+        *("--listen-client-urls", client, "--advertise-client-urls", client),
+        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+        *("--heartbeat-interval", "50", "--election-timeout", "500", "--pre-vote"),
+        *("--log-level", "error"),
+    ]
 
 
 def config_words(layout: Layout, options: Options) -> list[str]:
@@ -58,6 +81,10 @@ class Machine:
             self._spawn("responder", [sys.executable, "-m", "hamgr.lab.responder", self._name])
             self._initialise()
             self._run_boot_script()
+        if self._name in ARBITERS and self._options.arbiters > 1:
+            # Of any architecture: etcd asks to be told that it may.
+            os.environ["ETCD_UNSUPPORTED_ARCH"] = os.uname().machine.replace("aarch64", "arm64")
+            self._spawn("etcd", etcd_command(self._layout, self._options, self._name))
         self.start_daemon()
 
     def start_daemon(self) -> None:

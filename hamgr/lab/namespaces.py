@@ -19,6 +19,7 @@ _PACKAGES = {
     "nsenter": "util-linux",
     "mount": "mount",
     "mkfs.ext4": "e2fsprogs",
+    "etcd": "etcd-server",
 }
 _CAP_SYS_ADMIN = 21
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -17,12 +17,16 @@ from hamgr.lab.links import DISK, LINKS
 NETWORKS = ("lan", "ha", "mgmt")
 NODE_NAMES = tuple("abcdefghijklmnop")
 ARBITER = "arbiter"
+ARBITERS = (ARBITER, "arbiter2", "arbiter3")
+"""As many as an etcd cluster has members that can do without one."""
 CLIENT = "client"
 VIP = "10.77.1.100"
 VIP_OF_B = "10.77.1.101"
 """The address of the second group (`Options.reserve`)."""
 RESPONDER_PORT = 7007
-ARBITER_ADDRESS = "10.77.9.10"
+ARBITER_PORT = 5410
+ETCD_CLIENTS, ETCD_PEERS = 2379, 2380
+"""Ports of etcd (`Options.arbiters`)."""
 SHARED_DISK = Path("/dev/shm/shared")
 """In a directory that each machine has for itself: /dev, like the kernel, is one for all of them."""
 DISK_FOR_LINKS = "8M"
@@ -63,6 +67,7 @@ class Options:
     fence_check_interval "": as hamgr chooses. cluster: more lines of the table [cluster].
     watchdog: the time-out of one that each node has; "" for none. What it resets stays off. enrolled: the arbiter knows
     no cluster yet; `hamgr-arbiter enroll lab` there, and `hamgr join TOKEN` on the nodes.
+    arbiters: 3 for as many hosts, each with a hamgr-arbiter and a member of one etcd.
     arbiter_disk: the arbiter is this disk, as TOML ('"@DISK@"', or a table by node), and no third host; "" for none.
     """
 
@@ -99,6 +104,7 @@ class Options:
     cluster: str = ""
     watchdog: str = ""
     enrolled: bool = False
+    arbiters: int = 1
     arbiter_disk: str = ""
 
     def __post_init__(self) -> None:
@@ -109,6 +115,8 @@ class Options:
             object.__setattr__(self, "arbiter", False)
         if self.needs_hamgr_disk and not self.shared_disk:
             object.__setattr__(self, "shared_disk", DISK_FOR_LINKS)
+        if self.arbiters not in (1, len(ARBITERS)):
+            raise ValueError(f"a lab has 1 or {len(ARBITERS)} arbiter hosts, not {self.arbiters}")
         if not 2 <= self.nodes <= len(NODE_NAMES):
             raise ValueError(f"a lab has 2 to {len(NODE_NAMES)} nodes, not {self.nodes}")
 
@@ -126,8 +134,12 @@ class Options:
         return self.node_names if self.powered is None else self.powered
 
     @property
+    def arbiter_names(self) -> tuple[str, ...]:
+        return ARBITERS[: self.arbiters] if self.arbiter else ()
+
+    @property
     def machine_names(self) -> tuple[str, ...]:
-        return (*self.node_names, *((ARBITER,) if self.arbiter else ()), CLIENT)
+        return (*self.node_names, *self.arbiter_names, CLIENT)
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "fencing": self.fencing.value}, indent=1)
@@ -157,9 +169,9 @@ class Port:
 
 
 def _host(machine: str) -> int:
-    """The last octet of its addresses: 10 and 50 are taken, and from 21 on the BMCs have theirs."""
+    """The last octet of its addresses: 10 and from 50 on are taken, and from 21 on the BMCs have theirs."""
     if machine not in NODE_NAMES:
-        return {ARBITER: 10, CLIENT: 50}[machine]
+        return {ARBITER: 10, CLIENT: 50, "arbiter2": 52, "arbiter3": 53}[machine]
     index = NODE_NAMES.index(machine)
     return index + 1 if index < 9 else index + 2
 
@@ -179,6 +191,10 @@ def client_address() -> str:
     return f"10.77.{_THIRD_OCTET['lan']}.50"
 
 
+def arbiter_address(machine: str = ARBITER) -> str:
+    return f"10.77.{_THIRD_OCTET['mgmt']}.{_host(machine)}"
+
+
 def bmc_address(node: str) -> str:
     return f"10.77.9.{NODE_NAMES.index(node) + 21}"
 
@@ -192,12 +208,12 @@ def node_of_mac(mac: str) -> str:
 
 
 def ports(machine: str) -> tuple[Port, ...]:
-    """The network cards of a machine: nodes on all three networks, the arbiter on mgmt, the client on lan and
+    """The network cards of a machine: nodes on all three networks, arbiters on mgmt, the client on lan and
     mgmt.
     """
     if machine in NODE_NAMES:
         return tuple(_port(machine, network, f"eth{index}") for index, network in enumerate(NETWORKS))
-    if machine == ARBITER:
+    if machine in ARBITERS:
         return (_port(machine, "mgmt", "eth0"),)
     if machine == CLIENT:
         return (_port(machine, "lan", "eth0"), _port(machine, "mgmt", "eth1"))
@@ -270,7 +286,10 @@ class Layout:
 
     @property
     def arbiter_config(self) -> Path:
-        return self.directory / "arbiter.toml"
+        return self.arbiter_config_of(ARBITER)
+
+    def arbiter_config_of(self, machine: str) -> Path:
+        return self.directory / f"{machine}.toml"
 
     @property
     def key(self) -> Path:

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ import pytest
 from claimants import Claimant
 from etcds import NEEDS_ETCD, EtcdCluster, etcd, free_ports
 
+from arbiter.etcd import Etcd
+from arbiter.etcdconfig import EtcdConfig
 from hamgr.links.keyfile import write_key_file
 
 pytestmark = NEEDS_ETCD
@@ -159,6 +162,22 @@ async def test_votes_go_on_when_a_member_its_leader_or_an_arbiter_is_killed_or_f
         await contests(made, 1)
         told = {node.answer.store for node in made.nodes if node.answer is not None}
         assert len(told) == 1, "one store, whoever answers"
+
+
+async def test_a_member_that_is_gone_without_a_sign_is_hardly_waited_for(tmp_path: Path) -> None:
+    with etcd(tmp_path / "etcd", 3) as members:
+        leader = members.leader()
+        gone = next(member for member in range(3) if member != leader)
+        client = Etcd(EtcdConfig(members.endpoints, "127.0.0.1:1", timeout=5.0))
+        await client.get(b"/key")
+        members.freeze(gone)
+        for _ in range(2):
+            client._at = gone
+            began = time.monotonic()
+            await client.get(b"/key")
+            assert time.monotonic() - began < 2.5
+            assert client._at != gone
+        await client.close()
 
 
 def test_an_arbiter_that_is_up_before_etcd_waits_for_it_and_says_so_once(tmp_path: Path) -> None:
