@@ -93,13 +93,12 @@ class EtcdKeeper:
         until = time.monotonic() + self._etcd.config.timeout
         key, value = self._key(cluster), book_to_bytes(book)
         lead = self._leads.key(cluster)
-        unchanged = [(key, self._revisions[cluster]), (lead, self._leads.held(cluster))]
         while True:
+            # The lead may be another one of ours meanwhile; the book is still to be the one that was decided on.
+            unchanged = [(key, self._revisions[cluster]), (lead, self._leads.held(cluster))]
             try:
                 revision = await self._put(Put(key, value, unchanged))
             except Unknown:
-                if time.monotonic() >= until:
-                    raise
                 revision = 0
             if revision:
                 self._revisions[cluster] = revision
@@ -112,6 +111,8 @@ class EtcdKeeper:
             self._check_lead(cluster, owner)
             if (int(found.mod_revision) if found is not None else 0) != self._revisions[cluster]:
                 raise StoreError(f"another arbiter process wrote the book of cluster {cluster}")
+            if time.monotonic() >= until:
+                raise Unknown(f"the book of cluster {cluster} was not written in {self._etcd.config.timeout:g} s")
 
     async def _put(self, put: Put) -> int:
         """Those that are asked for while others are on their way go together, in the next request."""

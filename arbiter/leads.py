@@ -48,6 +48,7 @@ class Leads:
         self._humble_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
         self._granting = asyncio.Lock()
+        self._settling: dict[str, asyncio.Lock] = {}
 
     def key(self, cluster: str) -> bytes:
         return self._etcd.prefix + f"cluster/{cluster}/lead".encode()
@@ -58,6 +59,11 @@ class Leads:
 
     async def of(self, cluster: str) -> Lead:
         """Who leads the cluster: this process, if nobody else does. Raises StoreError."""
+        # One at a time: the nodes of a cluster come at once, and one would take from us what another just took for us.
+        async with self._settling.setdefault(cluster, asyncio.Lock()):
+            return await self._settle(cluster)
+
+    async def _settle(self, cluster: str) -> Lead:
         if revision := self.held(cluster):
             return Lead("", revision)
         until = time.monotonic() + self._etcd.config.timeout

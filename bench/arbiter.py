@@ -372,7 +372,7 @@ def measure(directory: Path, count: int, seconds: float, tls: bool = False, more
 
 def with_etcd(directory: Path, seconds: float) -> dict[str, float]:
     """The votes alone, of as many clusters as vote at once."""
-    sys.path.insert(0, str(HERE.parent / "tests" / "unit" / "arbiter"))
+    sys.path.insert(0, str(HERE.parent / "tests"))
     from etcds import etcd
 
     with etcd(directory / "etcd", 3) as members:

@@ -14,7 +14,7 @@ import pytest
 from etcds import NEEDS_ETCD, EtcdCluster, etcd, free_ports
 
 from arbiter.decide import VoteBook
-from arbiter.etcd import Etcd
+from arbiter.etcd import Etcd, Put
 from arbiter.etcdconfig import EtcdConfig
 from arbiter.etcdkeeper import EtcdKeeper, Moved, names_in
 from arbiter.leads import Leads
@@ -106,6 +106,42 @@ async def test_a_book_that_was_changed_is_told_and_not_overwritten(server: EtcdC
             await second.save("office", replace(BOOK, voted_for="a"))
         assert await second.news("office") == BOOK
         assert await second.news("office") is None
+
+
+async def test_the_nodes_of_a_cluster_that_come_at_once_find_one_lead(server: EtcdCluster) -> None:
+    """The second one took it from ourselves, and the vote that was under way waited for the first one's for ever."""
+    async with keeper_of(server, "at-once") as keeper:
+        leads = await asyncio.gather(*(keeper._leads.of("office") for _ in range(8)))
+        assert {(lead.address, lead.revision) for lead in leads} == {("", keeper._leads.held("office"))}
+
+
+async def test_a_book_is_written_though_the_lead_was_taken_anew_meanwhile(server: EtcdCluster) -> None:
+    async with keeper_of(server, "anew", lead="office") as keeper:
+        await keeper.load("office")
+        put = keeper._put
+
+        async def late(what: Put) -> int:
+            keeper._put = put  # type: ignore[method-assign]
+            assert await keeper._leads._take("office", keeper._leads.held("office"))
+            return await put(what)
+
+        keeper._put = late  # type: ignore[method-assign]
+        async with asyncio.timeout(5.0):
+            await keeper.save("office", BOOK)
+        assert await keeper.load("office") == BOOK
+
+
+async def test_a_book_that_etcd_never_takes_is_given_up_in_time(server: EtcdCluster) -> None:
+    async with keeper_of(server, "given-up", lead="office") as keeper:
+        await keeper.load("office")
+
+        async def refused(_what: Put) -> int:
+            return 0
+
+        keeper._put = refused  # type: ignore[method-assign]
+        async with asyncio.timeout(5.0):
+            with pytest.raises(StoreError, match="was not written in 1 s"):
+                await keeper.save("office", BOOK)
 
 
 async def test_many_look_ups_at_once_are_few_requests(server: EtcdCluster) -> None:
