@@ -34,6 +34,7 @@ class LogThread(QueueHandler):
         self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(WAITING)
         super().__init__(self._lines)
         self.dropped = 0
+        self._stream = stream
         writer = logging.StreamHandler(stream)
         writer.setFormatter(logging.Formatter(FORMAT))
         self._writers: Sequence[logging.Handler] = (writer,)
@@ -75,6 +76,8 @@ class LogThread(QueueHandler):
         except queue.Full:
             return
         self._thread.join(LAST_WORDS)
+        if not self._thread.is_alive():
+            _give_up(self._stream)
         super().close()
 
 
@@ -142,6 +145,17 @@ class Syslog(logging.Handler):
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _give_up(stream: TextIO) -> None:
+    """If nobody reads it any more. Python itself would end with a failure for what it can't write at the end, and a
+    daemon that left cleanly would be started anew."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _is_journal(stream: TextIO) -> bool:

@@ -6,6 +6,8 @@ import fcntl
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -49,6 +51,28 @@ def _drain(reader: int) -> None:
             time.sleep(0.01)
         except OSError:
             return
+
+
+LEAVES = """
+import logging, sys
+from hamgr.logs import log_to
+sys.stdin.readline()
+lines = log_to(sys.stderr, logging.INFO)
+logging.getLogger("hamgr").info("left cleanly")
+lines.close()
+"""
+
+
+def test_a_clean_end_is_one_although_nobody_reads_the_lines_anymore() -> None:
+    """As without a journal: systemd starts anew who ended with a failure."""
+    reader, writer = os.pipe()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", LEAVES]
+    leaves = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=writer, env=environment)
+    os.close(writer)
+    os.close(reader)
+    leaves.communicate(b"now\n", 20)
+    assert leaves.returncode == 0
 
 
 def test_lines_arrive_in_order(pipe: tuple[int, LogThread]) -> None:
