@@ -65,6 +65,9 @@ NODES = ("a", "b")
 CONNECTING = 10
 """Streams that a load process opens at a time."""
 
+PATIENCE = 60.0
+"""Seconds for an answer."""
+
 EPOCH = 4
 SESSION = "/hamgr.v1.Arbiter/Session"
 
@@ -129,9 +132,11 @@ class Node:
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked = (report, answered)
         self._send(report)
-        done, _ = await asyncio.wait({answered, self._stream.ended}, return_when=asyncio.FIRST_COMPLETED)
+        ends = {answered, self._stream.ended}
+        done, _ = await asyncio.wait(ends, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         if answered not in done:
-            raise ConnectionError(self._stream.ended.result())
+            why = self._stream.ended.result() if done else f"no answer in {PATIENCE:g} s"
+            raise ConnectionError(f"{self._node} of {self._codec.cluster}: {why}")
         return time.perf_counter() - began
 
     def _send(self, report: ArbiterReport) -> None:
