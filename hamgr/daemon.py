@@ -21,6 +21,7 @@ from hamgr.admin.drbd import DrbdDesk
 from hamgr.admin.events import EventLog
 from hamgr.admin.fences import FenceDesk
 from hamgr.admin.history import FenceHistory
+from hamgr.admin.inquiries import InquiryDesk
 from hamgr.admin.keys import KeysDesk
 from hamgr.admin.links import LinksDesk
 from hamgr.admin.push import PushDesk
@@ -96,11 +97,12 @@ async def run(config: Config, node_name: str) -> int:
     writer = Writer(store, loop.call_soon_threadsafe)
 
     def received(link: str, packet: Packet) -> None:
-        if not any(desk.takes(packet) for desk in (push_desk, history, drbd, fence_desk)):
+        if not any(desk.takes(packet) for desk in (push_desk, history, drbd, fence_desk, inquiries)):
             host.received(link, packet)
 
     links = Transport(config, node_name, codec, received, host.link_changed)
     drbd = DrbdDesk(node_name, host.status, links)
+    inquiries = InquiryDesk(node_name, host.status, links)
     push_desk = PushDesk(config, node_name, host, links, writer)
     history = FenceHistory(config, node_name, host, links, writer, store.history())
     history.recover(store.unhistoric())
@@ -146,7 +148,9 @@ async def run(config: Config, node_name: str) -> int:
         config, node_name, lambda: node.election.following, functools.partial(host.group_told, "", Kind.WARNING)
     )
     host.alert_faults = alerts.faults
-    admin = AdminServer(config.admin_socket, host, desk, keys_desk, push_desk, history, alerts, drbd, fence_desk)
+    admin = AdminServer(
+        config.admin_socket, host, desk, keys_desk, push_desk, history, alerts, drbd, fence_desk, inquiries
+    )
     try:
         alerts.start(events)
         await admin.start()
@@ -192,6 +196,7 @@ async def run(config: Config, node_name: str) -> int:
             await guard.close()
         await push_desk.close()
         await drbd.close()
+        await inquiries.close()
         await history.close()
         for group in groups.values():
             await group.close()

@@ -59,20 +59,7 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
             )
             for node in status.nodes
         ],
-        groups=[
-            pb.GroupStatus(
-                name=group.name,
-                owner=group.owner,
-                state=group.state.value,
-                target=group.target,
-                waits=group.waits,
-                states=group.states,
-                home=group.home,
-                disabled=not group.enabled,
-                why=group.why,
-            )
-            for group in status.groups
-        ],
+        groups=map(group_to_proto, status.groups),
         fences=[
             pb.FenceStatus(
                 node=fence.node,
@@ -95,6 +82,34 @@ def status_to_proto(status: Status) -> pb.ClusterStatus:
             for x in status.devices
         ],
         guard=_guard_to_proto(status.guard),
+    )
+
+
+def group_to_proto(group: GroupStatus) -> pb.GroupStatus:
+    return pb.GroupStatus(
+        name=group.name,
+        owner=group.owner,
+        state=group.state.value,
+        target=group.target,
+        waits=group.waits,
+        states=group.states,
+        home=group.home,
+        disabled=not group.enabled,
+        why=group.why,
+    )
+
+
+def group_from_proto(group: pb.GroupStatus) -> GroupStatus:
+    return GroupStatus(
+        group.name,
+        group.owner,
+        GroupState(group.state),
+        group.target,
+        tuple(group.waits),
+        dict(group.states),
+        group.home,
+        not group.disabled,
+        tuple(group.why),
     )
 
 
@@ -134,20 +149,7 @@ def status_from_proto(proto: pb.ClusterStatus) -> Status:
             arbiter.why,
         ),
         nodes=tuple(_node(x) for x in proto.nodes),
-        groups=tuple(
-            GroupStatus(
-                x.name,
-                x.owner,
-                GroupState(x.state),
-                x.target,
-                tuple(x.waits),
-                dict(x.states),
-                x.home,
-                not x.disabled,
-                tuple(x.why),
-            )
-            for x in proto.groups
-        ),
+        groups=tuple(map(group_from_proto, proto.groups)),
         fences=tuple(FenceStatus(x.node, x.outcome, x.level, x.attempts, x.reason, x.detail) for x in proto.fences),
         waits=tuple(proto.waits),
         warnings=tuple(proto.warnings),

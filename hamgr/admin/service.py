@@ -80,6 +80,10 @@ class FenceDesk(Protocol):
     def try_all(self) -> AsyncIterator[Tried]: ...
 
 
+class InquiryDesk(Protocol):
+    async def explain(self, group: str) -> pb.ExplainReply: ...
+
+
 class AlertsDesk(Protocol):
     async def test(self, name: str, operator: str) -> pb.TestAlertsReply: ...
 
@@ -98,9 +102,10 @@ class AdminServer:
         alerts: AlertsDesk,
         drbd: DrbdDesk,
         fences: FenceDesk,
+        inquiries: InquiryDesk,
     ) -> None:
         self._path = path
-        self._service = Service(host, links, keys, push, history, alerts, drbd, fences)
+        self._service = Service(host, links, keys, push, history, alerts, drbd, fences, inquiries)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -157,6 +162,7 @@ class Service(admin_pb2_grpc.AdminServicer):
         alerts: AlertsDesk,
         drbd: DrbdDesk,
         fences: FenceDesk,
+        inquiries: InquiryDesk,
     ) -> None:
         self._host = host
         self._links = links
@@ -166,6 +172,7 @@ class Service(admin_pb2_grpc.AdminServicer):
         self._alerts = alerts
         self._drbd = drbd
         self._fences = fences
+        self._inquiries = inquiries
 
     async def TestFences(self, request: pb.TestFencesRequest, context: Any) -> AsyncIterator[pb.FenceTrial]:
         async for tried in self._fences.try_all():
@@ -203,6 +210,9 @@ class Service(admin_pb2_grpc.AdminServicer):
 
     async def GetStatus(self, request: pb.StatusRequest, context: Any) -> pb.ClusterStatus:
         return status_to_proto(self._host.status())
+
+    async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.ExplainReply:
+        return await self._inquiries.explain(request.group)
 
     async def Watch(self, request: pb.WatchRequest, context: Any) -> AsyncIterator[pb.Event]:
         if not request.follow:

@@ -38,32 +38,6 @@ def status(args: argparse.Namespace) -> int:
     return DONE
 
 
-def explain(args: argparse.Namespace) -> int:
-    """Why a group runs where it does."""
-    from hamgr.admin.convert import status_from_proto
-    from hamgr.cli.client import STATUS_TIMEOUT, admin
-    from hamgr.cli.render import explained
-    from hamgr.v1 import admin_pb2 as pb
-
-    with admin(socket_path(args)) as stub:
-        found = status_from_proto(stub.GetStatus(pb.StatusRequest(), timeout=STATUS_TIMEOUT))
-    group = next((one for one in found.groups if one.name == args.group), None)
-    if group is None:
-        names = ", ".join(one.name for one in found.groups) or "none"
-        print(f"no group {args.group}; there are: {names}", file=sys.stderr)
-        return FAILED
-    if found.role != "coordinator":
-        leader = f"{found.coordinator} decides: ask there" if found.coordinator else "nobody decides now: hamgr status"
-        print(f"{found.node} does not decide where groups run; {leader}", file=sys.stderr)
-        return FAILED
-    if args.json:
-        facts = {"group": group.name, "target": group.target, "why": group.why, "waits": group.waits}
-        print(json.dumps({**facts, "arbiter": found.arbiter.why}))
-    else:
-        print("\n".join(explained(group, found)))
-    return DONE
-
-
 def watch(args: argparse.Namespace) -> int:
     from hamgr.admin.convert import event_from_proto
     from hamgr.cli.client import admin

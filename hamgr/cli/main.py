@@ -64,7 +64,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
         return one
 
     command("status", commands.status, "say whether all is well, who runs what, and what is awaited")
-    explain = command("explain", commands.explain, "say why a group runs on its node, and not on another one")
+    explain = command("explain", _explain, "say why a group runs on its node, and not on another one")
     explain.add_argument("group")
     links = command("links", _links, "say how well each link works: loss, round trip, jitter, refused frames")
     links.add_argument("--watch", action="store_true", help="again each second, until Ctrl-C")
@@ -204,6 +204,12 @@ def _arbiter(args: argparse.Namespace) -> int:
     from hamgr.cli.arbiter import arbiter
 
     return arbiter(args)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from hamgr.cli.explain import explain
+
+    return explain(args)
 
 
 def _quorum(args: argparse.Namespace) -> int:

@@ -136,11 +136,10 @@ def _group(group: GroupStatus) -> str:
     return f"{group.name}  {group.state.value} {where}{target}{disabled}"
 
 
-def explained(group: GroupStatus, status: Status) -> list[str]:
-    """Where a group runs, and why there and not elsewhere; status: of the coordinator."""
+def explained(group: GroupStatus, by: str, epoch: int, arbiter: str) -> list[str]:
+    """Where a group runs, and why there and not elsewhere, as the node `by` says. arbiter: why that has its vote."""
     waits = [sentence for sentence in group.waits if sentence not in group.why]
-    why = status.arbiter.why
-    by_arbiter = [f"{status.node} decides, by the arbiter's vote of epoch {status.epoch}: {why}"] if why else []
+    by_arbiter = [f"{by} decides, by the arbiter's vote of epoch {epoch}: {arbiter}"] if arbiter else []
     return [_group(group), *(f"  {sentence}" for sentence in (*group.why, *waits, *by_arbiter))]
 
 

@@ -365,6 +365,24 @@ class FenceTrialTold:
 
 
 @dataclass(frozen=True, slots=True)
+class Inquiry:
+    """The receiver, which is taken for the coordinator, is asked what it knows (`hamgr.admin.inquiries`)."""
+
+    request: int
+    about: str
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InquiryTold:
+    """card: what it knows. problem: why it says nothing; "" if it does."""
+
+    request: int
+    card: bytes = b""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ArbiterReport:
     """A node's report to the arbiter, each keepalive and at once when it claims an epoch.
 
@@ -454,6 +472,8 @@ Body: TypeAlias = (
     | DrbdOutdated
     | FenceTrialAsked
     | FenceTrialTold
+    | Inquiry
+    | InquiryTold
     | ArbiterReport
     | ArbiterAnswer
 )

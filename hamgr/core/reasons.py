@@ -10,6 +10,7 @@ from hamgr.core.placement import candidates_of
 
 if TYPE_CHECKING:
     from hamgr.core.coordinator import Coordinator
+    from hamgr.core.node import Node
 
 
 def hindrance(coordinator: Coordinator, group: GroupSpec, node: str) -> str:
@@ -63,6 +64,29 @@ def why(coordinator: Coordinator, group: GroupSpec) -> tuple[str, ...]:
     found = [f"{target}: {_for(coordinator, group, target, able, health)}"]
     for node in others:
         found.append(f"not {node}: {hindered[node] or _against(coordinator, group, target, node, health)}")
+    return tuple(found)
+
+
+def known_here(node: Node, group: GroupSpec) -> tuple[str, ...]:
+    """What a node that is not the coordinator can say of it: of itself, and of what the cluster wrote down."""
+    if not group.enabled:
+        return ("enabled = false in the configuration",)
+    found = []
+    if wanted := dict(node.stored.pins).get(group.name):
+        found.append(f"an operator wanted it on {wanted}")
+    if node.stored.maintenance:
+        found.append("maintenance: nothing is started or stopped (hamgr maintenance off)")
+    here = node.member.groups[group.name]
+    if node.name not in candidates_of(node.spec, group):
+        found.append(f"not {node.name}: it is none of its nodes")
+    elif node.standby:
+        found.append(f"not {node.name}: it is on standby (hamgr online {node.name})")
+    elif node.unfit:
+        found.append(f"not {node.name}: it can't run anything: {node.unfit}")
+    elif here.barred:
+        found.append(f"not {node.name}: it failed there too often (hamgr cleanup {group.name} --node {node.name})")
+    elif here.unready:
+        found.append(f"not {node.name}: it is not ready for it: {here.unready}")
     return tuple(found)
 
 

@@ -55,7 +55,8 @@ class GroupStatus:
     """The node that is preferred for it."""
     enabled: bool = True
     why: tuple[str, ...] = ()
-    """Why it runs, or is to run, on its target, and why not on each of the others; the coordinator knows."""
+    """Why it runs, or is to run, on its target, and why not on each of the others, as the coordinator knows; another
+    node says what it knows of that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from hamgr.core.cluster import GroupSpec, GroupState
 from hamgr.core.membership import Liveness, Peer
 from hamgr.core.messages import Standing
 from hamgr.core.placement import candidates_of
-from hamgr.core.reasons import why
+from hamgr.core.reasons import known_here, why
 from hamgr.core.status import ArbiterStatus, FenceStatus, GroupStatus, LinkStatus, NodeStatus, Status, runs_another
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _group_as_known(node: Node, group: GroupSpec) -> GroupStatus:
     coordinator = node.coordinator
     name = group.name
     if coordinator is None:
-        return _group_by_heartbeats(node, name)
+        return dataclasses.replace(_group_by_heartbeats(node, name), why=known_here(node, group))
     states = {member: record.state(name) for member, record in coordinator.members.items()}
     owner = coordinator.owner(name)
     state = min(states.values(), key=_TELLING.index, default=GroupState.UNKNOWN)

@@ -448,6 +448,16 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
         lambda body: pb.FenceTrialTold(request=body.request, card=body.card, problem=body.problem),
         lambda body: core.FenceTrialTold(body.request, body.card, body.problem),
     ),
+    core.Inquiry: (
+        "inquiry",
+        lambda body: pb.Inquiry(request=body.request, about=body.about, groups=body.groups),
+        lambda body: core.Inquiry(body.request, body.about, tuple(body.groups)),
+    ),
+    core.InquiryTold: (
+        "inquiry_told",
+        lambda body: pb.InquiryTold(request=body.request, card=body.card, problem=body.problem),
+        lambda body: core.InquiryTold(body.request, body.card, body.problem),
+    ),
     core.ArbiterReport: ("arbiter_report", _arbiter_report_out, _arbiter_report_in),
     core.ArbiterAnswer: ("arbiter_answer", _arbiter_answer_out, _arbiter_answer_in),
 }

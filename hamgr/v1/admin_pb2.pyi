@@ -192,6 +192,26 @@ class ClusterStatus(_message.Message):
     electorate: str
     def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ..., role: _Optional[str] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., quorate: _Optional[bool] = ..., votes: _Optional[int] = ..., majority: _Optional[int] = ..., lease_left: _Optional[float] = ..., standby: _Optional[bool] = ..., arbiter: _Optional[_Union[ArbiterStatus, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[FenceStatus, _Mapping]]] = ..., waits: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., maintenance: _Optional[bool] = ..., pushing: _Optional[bool] = ..., devices: _Optional[_Iterable[_Union[FenceDeviceStatus, _Mapping]]] = ..., guard: _Optional[_Union[GuardStatus, _Mapping]] = ..., all_votes: _Optional[int] = ..., override: _Optional[str] = ..., electorate: _Optional[str] = ...) -> None: ...
 
+class ExplainRequest(_message.Message):
+    __slots__ = ("group",)
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    def __init__(self, group: _Optional[str] = ...) -> None: ...
+
+class ExplainReply(_message.Message):
+    __slots__ = ("group", "by", "epoch", "arbiter", "problem")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ARBITER_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    group: GroupStatus
+    by: str
+    epoch: int
+    arbiter: str
+    problem: str
+    def __init__(self, group: _Optional[_Union[GroupStatus, _Mapping]] = ..., by: _Optional[str] = ..., epoch: _Optional[int] = ..., arbiter: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
+
 class WatchRequest(_message.Message):
     __slots__ = ("past", "follow")
     PAST_FIELD_NUMBER: _ClassVar[int]

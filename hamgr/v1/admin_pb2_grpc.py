@@ -39,6 +39,11 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.StatusRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.ClusterStatus.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/hamgr.v1.Admin/Explain',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.ExplainReply.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/hamgr.v1.Admin/Watch',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.WatchRequest.SerializeToString,
@@ -145,6 +150,12 @@ class AdminServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetStatus(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,6 +289,11 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.StatusRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.ClusterStatus.SerializeToString,
             ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.ExplainRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.ExplainReply.SerializeToString,
+            ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.WatchRequest.FromString,
@@ -406,6 +422,33 @@ class Admin:
             '/hamgr.v1.Admin/GetStatus',
             hamgr_dot_v1_dot_admin__pb2.StatusRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.ClusterStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/Explain',
+            hamgr_dot_v1_dot_admin__pb2.ExplainRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.ExplainReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,6 +32,7 @@ class AdminStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminAsyncStub: ...
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.ClusterStatus]
+    Explain: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainRequest, _admin_pb2.ExplainReply]
     Watch: _grpc.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.Event]
     GetLinks: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LinksRequest, _admin_pb2.LinksReport]
     GetKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.KeysRequest, _admin_pb2.KeysReport]
@@ -57,6 +58,7 @@ class AdminStub:
 class AdminAsyncStub(AdminStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.ClusterStatus]  # type: ignore[assignment]
+    Explain: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainRequest, _admin_pb2.ExplainReply]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.Event]  # type: ignore[assignment]
     GetLinks: _aio.UnaryUnaryMultiCallable[_admin_pb2.LinksRequest, _admin_pb2.LinksReport]  # type: ignore[assignment]
     GetKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.KeysRequest, _admin_pb2.KeysReport]  # type: ignore[assignment]
@@ -85,6 +87,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.StatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ClusterStatus, _abc.Awaitable[_admin_pb2.ClusterStatus]]: ...
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _admin_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ExplainReply, _abc.Awaitable[_admin_pb2.ExplainReply]]: ...
 
     @_abc_1.abstractmethod
     def Watch(

@@ -38,7 +38,7 @@ GROUP_STATE_FAILED: GroupState
 GROUP_STATE_STOP_FAILED: GroupState
 
 class Packet(_message.Message):
-    __slots__ = ("cluster", "sender", "to", "incarnation", "to_incarnation", "link", "sequence", "number", "timing", "heartbeat", "vote_request", "vote_reply", "view_update", "order", "report", "farewell", "farewell_ack", "learn_request", "learn_reply", "forward", "forward_reply", "retransmit_request", "resync", "config_part", "config_verdict", "fence_news", "drbd_outdate", "drbd_outdated", "arbiter_report", "arbiter_answer", "fence_trial_asked", "fence_trial_told")
+    __slots__ = ("cluster", "sender", "to", "incarnation", "to_incarnation", "link", "sequence", "number", "timing", "heartbeat", "vote_request", "vote_reply", "view_update", "order", "report", "farewell", "farewell_ack", "learn_request", "learn_reply", "forward", "forward_reply", "retransmit_request", "resync", "config_part", "config_verdict", "fence_news", "drbd_outdate", "drbd_outdated", "arbiter_report", "arbiter_answer", "fence_trial_asked", "fence_trial_told", "inquiry", "inquiry_told")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,8 @@ class Packet(_message.Message):
     ARBITER_ANSWER_FIELD_NUMBER: _ClassVar[int]
     FENCE_TRIAL_ASKED_FIELD_NUMBER: _ClassVar[int]
     FENCE_TRIAL_TOLD_FIELD_NUMBER: _ClassVar[int]
+    INQUIRY_FIELD_NUMBER: _ClassVar[int]
+    INQUIRY_TOLD_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     sender: str
     to: str
@@ -103,7 +105,9 @@ class Packet(_message.Message):
     arbiter_answer: ArbiterAnswer
     fence_trial_asked: FenceTrialAsked
     fence_trial_told: FenceTrialTold
-    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., to: _Optional[str] = ..., incarnation: _Optional[int] = ..., to_incarnation: _Optional[int] = ..., link: _Optional[str] = ..., sequence: _Optional[int] = ..., number: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., view_update: _Optional[_Union[ViewUpdate, _Mapping]] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., farewell_ack: _Optional[_Union[FarewellAck, _Mapping]] = ..., learn_request: _Optional[_Union[LearnRequest, _Mapping]] = ..., learn_reply: _Optional[_Union[LearnReply, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., retransmit_request: _Optional[_Union[RetransmitRequest, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., config_part: _Optional[_Union[ConfigPart, _Mapping]] = ..., config_verdict: _Optional[_Union[ConfigVerdict, _Mapping]] = ..., fence_news: _Optional[_Union[FenceNews, _Mapping]] = ..., drbd_outdate: _Optional[_Union[DrbdOutdate, _Mapping]] = ..., drbd_outdated: _Optional[_Union[DrbdOutdated, _Mapping]] = ..., arbiter_report: _Optional[_Union[ArbiterReport, _Mapping]] = ..., arbiter_answer: _Optional[_Union[ArbiterAnswer, _Mapping]] = ..., fence_trial_asked: _Optional[_Union[FenceTrialAsked, _Mapping]] = ..., fence_trial_told: _Optional[_Union[FenceTrialTold, _Mapping]] = ...) -> None: ...
+    inquiry: Inquiry
+    inquiry_told: InquiryTold
+    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., to: _Optional[str] = ..., incarnation: _Optional[int] = ..., to_incarnation: _Optional[int] = ..., link: _Optional[str] = ..., sequence: _Optional[int] = ..., number: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., view_update: _Optional[_Union[ViewUpdate, _Mapping]] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ..., farewell_ack: _Optional[_Union[FarewellAck, _Mapping]] = ..., learn_request: _Optional[_Union[LearnRequest, _Mapping]] = ..., learn_reply: _Optional[_Union[LearnReply, _Mapping]] = ..., forward: _Optional[_Union[Forward, _Mapping]] = ..., forward_reply: _Optional[_Union[ForwardReply, _Mapping]] = ..., retransmit_request: _Optional[_Union[RetransmitRequest, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., config_part: _Optional[_Union[ConfigPart, _Mapping]] = ..., config_verdict: _Optional[_Union[ConfigVerdict, _Mapping]] = ..., fence_news: _Optional[_Union[FenceNews, _Mapping]] = ..., drbd_outdate: _Optional[_Union[DrbdOutdate, _Mapping]] = ..., drbd_outdated: _Optional[_Union[DrbdOutdated, _Mapping]] = ..., arbiter_report: _Optional[_Union[ArbiterReport, _Mapping]] = ..., arbiter_answer: _Optional[_Union[ArbiterAnswer, _Mapping]] = ..., fence_trial_asked: _Optional[_Union[FenceTrialAsked, _Mapping]] = ..., fence_trial_told: _Optional[_Union[FenceTrialTold, _Mapping]] = ..., inquiry: _Optional[_Union[Inquiry, _Mapping]] = ..., inquiry_told: _Optional[_Union[InquiryTold, _Mapping]] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("stamp_us", "echo_us", "held_us")
@@ -467,6 +471,26 @@ class FenceTrialAsked(_message.Message):
     def __init__(self, request: _Optional[int] = ..., device: _Optional[str] = ...) -> None: ...
 
 class FenceTrialTold(_message.Message):
+    __slots__ = ("request", "card", "problem")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CARD_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    card: bytes
+    problem: str
+    def __init__(self, request: _Optional[int] = ..., card: _Optional[bytes] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class Inquiry(_message.Message):
+    __slots__ = ("request", "about", "groups")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    about: str
+    groups: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request: _Optional[int] = ..., about: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class InquiryTold(_message.Message):
     __slots__ = ("request", "card", "problem")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     CARD_FIELD_NUMBER: _ClassVar[int]

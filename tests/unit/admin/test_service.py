@@ -77,6 +77,11 @@ class Trials:
         yield Tried("c", "bmc-b", None, "c is dead")
 
 
+class Inquiries:
+    async def explain(self, group: str) -> pb.ExplainReply:
+        return pb.ExplainReply(by="a", problem=f"no group {group}")
+
+
 class AlertsOf:
     async def test(self, name: str, operator: str) -> pb.TestAlertsReply:
         return pb.TestAlertsReply(results=[pb.AlertResult(alert=name, way=f"for {operator}", done=True)])
@@ -98,7 +103,7 @@ class Fences:
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, Host, admin_pb2_grpc.AdminAsyncStub]]:
     host, path = Host(), tmp_path / "admin.sock"
-    server = AdminServer(path, host, Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds(), Trials())
+    server = AdminServer(path, host, Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds(), Trials(), Inquiries())
     await server.start()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         yield path, host, admin_pb2_grpc.AdminStub(channel)
@@ -182,14 +187,16 @@ async def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    server = AdminServer(path, Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds(), Trials())
+    server = AdminServer(path, Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds(), Trials(), Inquiries())
     await server.start()
     await server.close()
 
 
 async def test_a_living_daemons_socket_is_left_alone(served) -> None:
     with pytest.raises(AdminError, match="another hamgrd answers there"):
-        await AdminServer(served[0], Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds(), Trials()).start()
+        await AdminServer(
+            served[0], Host(), Links(), Keys(), Pushes(), Fences(), AlertsOf(), Drbds(), Trials(), Inquiries()
+        ).start()
     assert served[0].exists()
 
 

@@ -83,11 +83,10 @@ def test_votes_are_shown_with_what_is_needed_and_for_each_node_where_they_differ
 
 
 def test_who_decides_by_the_arbiters_vote_says_why_it_got_it() -> None:
-    found = status("a", GroupState.STARTED)
-    assert "arbiter" not in " ".join(explained(found.groups[0], found))
-    won = replace(found, arbiter=replace(found.arbiter, why="a runs more than b (1, 0)"))
-    told = explained(found.groups[0], won)[-1].strip()
-    assert told == f"a decides, by the arbiter's vote of epoch {found.epoch}: a runs more than b (1, 0)"
+    group = status("a", GroupState.STARTED).groups[0]
+    assert "arbiter" not in " ".join(explained(group, "a", 3, ""))
+    told = explained(group, "a", 3, "a runs more than b (1, 0)")[-1].strip()
+    assert told == "a decides, by the arbiter's vote of epoch 3: a runs more than b (1, 0)"
 
 
 def test_a_push_is_told_from_a_maintenance_that_somebody_must_end() -> None:

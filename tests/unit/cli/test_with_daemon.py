@@ -125,6 +125,10 @@ def test_a_lone_node_waits_for_the_other_until_an_operator_says_that_it_is_off(n
     refused = node.hamgr("standby")
     assert refused.returncode == 1
     assert "refused" in refused.stderr
+    alone = node.hamgr("explain", "web")
+    assert alone.returncode == 1
+    assert alone.stdout.startswith("web  stopped nowhere\n  no coordinator: 1 of 2 nodes heard")
+    assert "that is all that a knows: nobody decides now" in alone.stderr
     done = node.hamgr("fence", "ack", "b", "--yes")
     assert (done.returncode, done.stdout.strip()) == (0, "b counts as off")
     node.wait(lambda: node.runs, "the service")

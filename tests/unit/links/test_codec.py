@@ -60,6 +60,8 @@ BODIES: list[core.Body] = [
     core.Resync(12),
     core.ConfigPart(2, 7, 9, b"\0\xff part", True),
     core.FenceTrialAsked(3, "bmc-b"),
+    core.Inquiry(4, "explain", ("web",)),
+    core.InquiryTold(4, b"\x78\x9c", "b is not the coordinator"),
     core.FenceTrialTold(3, b"\0card"),
     core.FenceTrialTold(4, problem="it is at work"),
     core.DrbdOutdate(3, "r0"),
