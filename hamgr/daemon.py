@@ -102,7 +102,7 @@ async def run(config: Config, node_name: str) -> int:
 
     links = Transport(config, node_name, codec, received, host.link_changed)
     drbd = DrbdDesk(node_name, host.status, links)
-    inquiries = InquiryDesk(node_name, host.status, links)
+    inquiries = InquiryDesk(node_name, host.status, links, host.balance)
     push_desk = PushDesk(config, node_name, host, links, writer)
     history = FenceHistory(config, node_name, host, links, writer, store.history())
     history.recover(store.unhistoric())

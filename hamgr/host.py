@@ -59,7 +59,7 @@ from hamgr.core.events import (
 )
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Body, Packet
 from hamgr.core.node import Node
-from hamgr.core.status import FenceDeviceStatus, GuardStatus, Status
+from hamgr.core.status import Balance, FenceDeviceStatus, GuardStatus, Status
 from hamgr.fencing.runner import FenceResult
 from hamgr.lateness import Lateness
 from hamgr.store import Writer
@@ -398,14 +398,24 @@ class Host:
         warnings = (*found.warnings, *self.alert_faults())
         return replace(found, devices=self.fence_devices(), warnings=warnings, guard=guard)
 
+    def balance(self, scope: tuple[str, ...]) -> Balance | None:
+        return self.node.balance(scope)
+
     async def ask(
-        self, verb: Verb, node: str, group: str, operator: str, config: str = "", nodes: tuple[str, ...] = ()
+        self,
+        verb: Verb,
+        node: str,
+        group: str,
+        operator: str,
+        config: str = "",
+        nodes: tuple[str, ...] = (),
+        groups: tuple[str, ...] = (),
     ) -> tuple[bool, str]:
         """Put an operator's request to the node and wait for its answer."""
         request = next(self._requests)
         waiting: asyncio.Future[tuple[bool, str]] = asyncio.get_running_loop().create_future()
         self._asked[request] = waiting
-        self.post(OperatorAsked(request, verb, node, group, operator, config, nodes))
+        self.post(OperatorAsked(request, verb, node, group, operator, config, nodes, groups))
         return await waiting
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from hamgr.admin.convert import group_to_proto
 from hamgr.admin.peers import Links, Served
 from hamgr.core.messages import Inquiry, InquiryTold, Packet
-from hamgr.core.status import Status
+from hamgr.core.status import Balance, Status
 from hamgr.v1 import admin_pb2 as pb
 
 REPEAT = 0.5
@@ -24,9 +24,12 @@ PATIENCE = 3.0
 MOST = 1 << 20
 """Bytes of an answer, unpacked."""
 
+MOST_MOVES = 500
+"""Of one plan: what is left is told when these are done."""
+
 HEARD = ("online", "joining", "suspect")
 
-EXPLAIN = "explain"
+EXPLAIN, REBALANCE = "explain", "rebalance"
 
 
 class Unanswered(Exception):
@@ -36,10 +39,17 @@ class Unanswered(Exception):
 class InquiryDesk:
     """One node's part: questions that begin here, and those that others ask this one as the coordinator."""
 
-    def __init__(self, node: str, status: Callable[[], Status], links: Links) -> None:
+    def __init__(
+        self,
+        node: str,
+        status: Callable[[], Status],
+        links: Links,
+        balance: Callable[[tuple[str, ...]], Balance | None],
+    ) -> None:
         self._node = node
         self._status = status
         self._links = links
+        self._balance = balance
         self._requests = itertools.count(1)
         self._answers: dict[tuple[str, int], asyncio.Future[InquiryTold]] = {}
         self._served: Served[InquiryTold] = Served(links)
@@ -59,6 +69,17 @@ class InquiryDesk:
             known.problem = str(error)
             return known
 
+    async def plan(self, groups: tuple[str, ...]) -> pb.RebalancePlan:
+        """Which groups to move, or which of these, so that the nodes are more even."""
+        names = [group.name for group in self._status().groups]
+        if unknown := [group for group in groups if group not in names]:
+            there = ", ".join(names) or "none"
+            return pb.RebalancePlan(problem=f"no group {', '.join(unknown)}; there are: {there}")
+        try:
+            return pb.RebalancePlan.FromString(await self._ask(REBALANCE, groups))
+        except (Unanswered, DecodeError) as error:
+            return pb.RebalancePlan(problem=str(error))
+
     async def _ask(self, about: str, groups: tuple[str, ...]) -> bytes:
         """Raises Unanswered."""
         loop = asyncio.get_running_loop()
@@ -67,7 +88,7 @@ class InquiryDesk:
             status = self._status()
             try:
                 if status.role == "coordinator":
-                    return self._answer(about, groups)
+                    return await self._answer(about, groups)
                 return await self._told(status, about, groups)
             except Unanswered:
                 if loop.time() >= until:
@@ -118,19 +139,28 @@ class InquiryDesk:
         try:
             if self._status().role != "coordinator":
                 raise Unanswered(f"{self._node} is not the coordinator now")
-            return InquiryTold(order.request, zlib.compress(self._answer(order.about, order.groups), 9))
+            return InquiryTold(order.request, zlib.compress(await self._answer(order.about, order.groups), 9))
         except Unanswered as error:
             return InquiryTold(order.request, problem=str(error))
 
     # -- the answers --------------------------------------------------------------------------------------------
 
-    def _answer(self, about: str, groups: tuple[str, ...]) -> bytes:
+    async def _answer(self, about: str, groups: tuple[str, ...]) -> bytes:
         """The coordinator's. Raises Unanswered."""
         if about == EXPLAIN and len(groups) == 1:
             found = self._explained(groups[0])
             if found.problem:
                 raise Unanswered(f"{self._node} runs another configuration: {found.problem}")
             return found.SerializeToString()
+        if about == REBALANCE:
+            balance = self._balance(groups)
+            if balance is None:
+                raise Unanswered(f"{self._node} is not the coordinator now")
+            # A thread: with many groups it takes longer than a heartbeat can wait.
+            moves = await asyncio.to_thread(list, itertools.islice(balance.moves, MOST_MOVES))
+            told = [pb.Move(group=m.group, source=m.source, target=m.target, why=m.why, along=m.along) for m in moves]
+            plan = pb.RebalancePlan(moves=told, fixed=balance.fixed, hindrance=balance.hindrance)
+            return plan.SerializeToString()
         raise Unanswered(f"{self._node} runs another version of hamgr, and can't say that")
 
     def _explained(self, group: str) -> pb.ExplainReply:

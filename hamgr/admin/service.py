@@ -42,7 +42,14 @@ class Host(Protocol):
     def status(self) -> Status: ...
 
     async def ask(
-        self, verb: Verb, node: str, group: str, operator: str, config: str = "", nodes: tuple[str, ...] = ()
+        self,
+        verb: Verb,
+        node: str,
+        group: str,
+        operator: str,
+        config: str = "",
+        nodes: tuple[str, ...] = (),
+        groups: tuple[str, ...] = (),
     ) -> tuple[bool, str]:
         """Wait for the core's answer: done, and a sentence."""
         ...
@@ -82,6 +89,8 @@ class FenceDesk(Protocol):
 
 class InquiryDesk(Protocol):
     async def explain(self, group: str) -> pb.ExplainReply: ...
+
+    async def plan(self, groups: tuple[str, ...]) -> pb.RebalancePlan: ...
 
 
 class AlertsDesk(Protocol):
@@ -213,6 +222,16 @@ class Service(admin_pb2_grpc.AdminServicer):
 
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.ExplainReply:
         return await self._inquiries.explain(request.group)
+
+    async def PlanRebalance(self, request: pb.PlanRebalanceRequest, context: Any) -> pb.RebalancePlan:
+        return await self._inquiries.plan(tuple(request.groups))
+
+    async def Rebalance(self, request: pb.RebalanceRequest, context: Any) -> pb.Answer:
+        scope = tuple(request.groups)
+        done, text = await self._host.ask(
+            Verb.REBALANCE, request.node, request.group, request.operator, groups=scope
+        )
+        return pb.Answer(done=done, text=text)
 
     async def Watch(self, request: pb.WatchRequest, context: Any) -> AsyncIterator[pb.Event]:
         if not request.follow:

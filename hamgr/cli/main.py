@@ -78,6 +78,10 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     takeover = command("takeover", commands.takeover, "move a group (or all) to a node, by default this one")
     takeover.add_argument("group", nargs="?", default="", metavar="[GROUP|all|local|foreign|failback]")
     takeover.add_argument("--node", default="")
+    rebalance = command("rebalance", _rebalance, "move spread groups so that the nodes are as even as they can be")
+    rebalance.add_argument("groups", nargs="*", metavar="GROUP", help="move only these")
+    rebalance.add_argument("--dry-run", action="store_true", help="only print what would be moved, and why")
+    rebalance.add_argument("--yes", action="store_true", help="don't ask for confirmation")
     fence = command("fence", commands.fence, "turn a node off; `fence ack NODE`: say that it is off; `fence history`")
     fence.add_argument("words", nargs="+", metavar="[ack|history] NODE")
     fence.add_argument("--yes", action="store_true", help="(ack) don't ask for confirmation")
@@ -210,6 +214,12 @@ def _explain(args: argparse.Namespace) -> int:
     from hamgr.cli.explain import explain
 
     return explain(args)
+
+
+def _rebalance(args: argparse.Namespace) -> int:
+    from hamgr.cli.rebalance import rebalance
+
+    return rebalance(args)
 
 
 def _quorum(args: argparse.Namespace) -> int:

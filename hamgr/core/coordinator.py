@@ -25,6 +25,7 @@ from hamgr.core.mesh import Mesh
 from hamgr.core.messages import ClusterState, GroupReport, Order, Report, RosterEntry, Stamp, Standing
 from hamgr.core.placement import Candidate, candidates_of, place
 from hamgr.core.reasons import nobody
+from hamgr.core.rebalancing import Rebalancing
 from hamgr.core.shots import Shots
 from hamgr.core.tidings import Tidings
 from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
@@ -110,6 +111,7 @@ class Coordinator:
         self._together = bundles(spec)
         self.room = Room(spec, {}, self._together)
         self._asked_release: set[tuple[str, str]] = set()
+        self.rebalancing = Rebalancing(self)
 
     # -- what comes in ------------------------------------------------------------------------------------------
 
@@ -137,6 +139,9 @@ class Coordinator:
 
     def pin(self, group: str, node: str) -> None:
         self._pins[group] = node
+
+    def unpin(self, group: str) -> None:
+        self._pins.pop(group, None)
 
     def pinned(self, group: str) -> str:
         """Where an operator wants it to run; "" for nowhere in particular."""
@@ -372,6 +377,11 @@ class Coordinator:
             )
         return takeover_verdict(group, facts, self._now)
 
+    def unsure(self) -> tuple[str, ...]:
+        """Of the nodes that are not in the view: what is awaited until nothing runs there for certain."""
+        lost = [self._facts(peer, "") for peer in self._membership.peers.values() if peer.name not in self.members]
+        return takeover_verdict("", lost, self._now).missing
+
     # -- orders -------------------------------------------------------------------------------------------------
 
     def decide(
@@ -407,6 +417,8 @@ class Coordinator:
             )
             for node, member in self.members.items()
         }
+        self.rebalancing.candidates = candidates
+        self.rebalancing.settle()
         owners = {group.name: owner for group in self.spec.groups if (owner := self._has(group.name))}
         self.room = Room(self.spec, owners, self._together)
         for group in in_turn(self._in_order, owners) if self._scarce else self._in_order:
@@ -489,6 +501,8 @@ class Coordinator:
         owner = self._has(name)
         pin = self._pins.get(name, "")
         target = self._place(group, candidates, owner, pin)
+        if self.rebalancing.under_way.get(name) == target:
+            pin = target
         if group.asks and not group.together_with:
             fits = candidates_of(self.spec, group)
             _, away = company(group, self.targets)
@@ -579,12 +593,13 @@ class Coordinator:
         spread = group.placement is Placement.SPREAD
         lightness = {node: self.room.lightness(group, node) for node in candidates} if spread else None
         last = self.targets.get(name, "")
-        for roomy in self.room.choices(group) if self._scarce else (None,):
-            target = place(
+
+        def placed(has_it: str, roomy: Collection[str] | None) -> str:
+            return place(
                 self.spec,
                 group,
                 candidates,
-                owner,
+                has_it,
                 pin,
                 self.health is not None,
                 near,
@@ -594,7 +609,14 @@ class Coordinator:
                 lightness,
                 last,
             )
-            if target:
+
+        if moving := self.rebalancing.under_way.get(name):
+            # As if it were there already, if that is as good a place as it was when the move was asked for.
+            if placed(moving, next(self.room.choices(group))) == moving:
+                return moving
+            del self.rebalancing.under_way[name]
+        for roomy in self.room.choices(group) if self._scarce else (None,):
+            if target := placed(owner, roomy):
                 return target
         return ""
 

@@ -196,6 +196,7 @@ class Kind(enum.Enum):
     TAKEOVER_WAITS = "takeover-waits"
     TAKEOVER_ASKED = "takeover-asked"
     TAKEOVER_CONFIRMED = "takeover-confirmed"
+    REBALANCE = "rebalance"
     GROUP_STARTING = "group-starting"
     GROUP_STARTED = "group-started"
     GROUP_STOPPING = "group-stopping"

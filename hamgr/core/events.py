@@ -76,6 +76,7 @@ class Verb(enum.Enum):
     CONFIRM_FENCED = "fence-ack"
     CONFIRM = "confirm"
     CLEANUP = "cleanup"
+    REBALANCE = "rebalance"
     MAINTENANCE_ON = "maintenance-on"
     MAINTENANCE_OFF = "maintenance-off"
     LEAVE = "leave"
@@ -92,7 +93,9 @@ class OperatorAsked:
     ONLINE node · TAKEOVER group (all if "", or one of `SELECTIONS`) to node · FENCE node · CONFIRM_FENCED node ·
     MAINTENANCE_ON/OFF of the whole cluster ·
     CONFIRM what is proposed for node, or for group, or all ("" and "") ·
-    CLEANUP group on node (forget its failures) · LEAVE (this node stops its groups and says farewell).
+    CLEANUP group on node (forget its failures) ·
+    REBALANCE: begin with the next move that makes the nodes more even, which must be that of group to node (unless it
+    is ""); only `groups` are moved, if there are any · LEAVE (this node stops its groups and says farewell).
     ACCEPT_ARBITER the arbiter's store with the identity `config`.
     PUSH the configuration with the digest `config`, which every node has staged (node: one that it adds or removes).
     OVERRIDE: this node goes on without a quorum, while all of `nodes` are surely off.
@@ -106,6 +109,7 @@ class OperatorAsked:
     operator: str = ""
     config: str = ""
     nodes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

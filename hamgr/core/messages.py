@@ -237,7 +237,7 @@ class Forward:
     """An operator's request on its way to the coordinator (or to the node that it concerns).
 
     verb: one of the values of `hamgr.core.events.Verb`. operator: who asked, for the record. config: a digest. epoch:
-    that of the node at which it was asked, then.
+    that of the node at which it was asked, then. groups: (rebalance) the only ones that are moved.
     """
 
     request: int
@@ -247,6 +247,7 @@ class Forward:
     operator: str = ""
     config: str = ""
     epoch: int = 0
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ from hamgr.core.quorum import FOREVER
 from hamgr.core.records import Records
 from hamgr.core.requests import Requests
 from hamgr.core.shooting import Shooting
-from hamgr.core.status import Status
+from hamgr.core.status import Balance, Status
 from hamgr.core.telling import status_of
 from hamgr.core.voters import Voters
 from hamgr.core.voting import Voting
@@ -701,6 +701,14 @@ class Node:
     def status(self, now: float) -> Status:
         """What this node knows now; the coordinator knows most."""
         return status_of(self, now)
+
+    def balance(self, scope: Collection[str]) -> Balance | None:
+        """How the groups could be moved, or these; None if this node is not the coordinator."""
+        if self.coordinator is None:
+            return None
+        found = self.coordinator.rebalancing
+        hindrance = found.hindrance() if self.authoritative() else "there is no quorum"
+        return Balance(found.moves(scope), tuple(found.fixed(scope)), hindrance)
 
 
 def _trusted(spec: ClusterSpec, state: ClusterState) -> ClusterState:

@@ -95,6 +95,7 @@ class Requests:
             event.operator,
             event.config,
             node.election.epoch,
+            event.groups,
         )
         if node.coordinator is not None:
             self._serve(now, node.coordinator, node.name, forward)
@@ -115,8 +116,9 @@ class Requests:
             return f"node {event.node!r} is not configured; there are {', '.join(spec.names)}"
         groups = [group.name for group in spec.groups]
         selects = event.verb in (Verb.STANDBY, Verb.TAKEOVER) and event.group in SELECTIONS
-        if event.group and event.group not in groups and not selects:
-            return f"group {event.group!r} is not configured; there are {', '.join(groups) or 'none'}"
+        for group in (event.group, *event.groups):
+            if group and group not in groups and not selects:
+                return f"group {group!r} is not configured; there are {', '.join(groups) or 'none'}"
         return ""
 
     def _acknowledge_alone(self, event: OperatorAsked) -> None:
@@ -204,6 +206,8 @@ class Requests:
                 self._serve_confirm(now, coordinator, requester, forward)
             case Verb.CLEANUP:
                 self._serve_cleanup(now, coordinator, requester, forward)
+            case Verb.REBALANCE:
+                self._serve_rebalance(coordinator, requester, forward)
             case Verb.MAINTENANCE_ON | Verb.MAINTENANCE_OFF:
                 self._serve_maintenance(now, coordinator, requester, forward)
             case Verb.PUSH:
@@ -379,6 +383,14 @@ class Requests:
         for name in able:
             coordinator.pin(name, target)
         self.answer(requester, True, f"{', '.join(able)} to run on {target}")
+
+    def _serve_rebalance(self, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
+        node = self._node
+        if not node.authoritative():
+            self.answer(requester, False, "without a quorum nothing is moved")
+            return
+        done, text = coordinator.rebalancing.move(forward.groups, forward.group, forward.node, node.prompt)
+        self.answer(requester, done, text)
 
     def _serve_fence(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from hamgr.core.balance import Move
 from hamgr.core.cluster import GroupState
 
 
@@ -57,6 +59,16 @@ class GroupStatus:
     why: tuple[str, ...] = ()
     """Why it runs, or is to run, on its target, and why not on each of the others, as the coordinator knows; another
     node says what it knows of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """moves: those that would make the nodes as even as they can be, found as they are asked for. fixed: why some
+    groups stay. hindrance: why nothing can be moved just now."""
+
+    moves: Iterator[Move]
+    fixed: tuple[str, ...] = ()
+    hindrance: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ TOLD = frozenset(
         Kind.FENCE_LIMITED,
         Kind.TAKEOVER_ASKED,
         Kind.TAKEOVER_CONFIRMED,
+        Kind.REBALANCE,
         Kind.TAKEOVER_WAITS,
         Kind.GROUP_STARTING,
         Kind.GROUP_STARTED,

@@ -388,9 +388,17 @@ _BODIES: dict[type[core.Body], tuple[str, _Out, _In]] = {
             operator=body.operator,
             config=bytes.fromhex(body.config),
             epoch=body.epoch,
+            groups=body.groups,
         ),
         lambda body: core.Forward(
-            body.request, body.verb, body.node, body.group, body.operator, body.config.hex(), body.epoch
+            body.request,
+            body.verb,
+            body.node,
+            body.group,
+            body.operator,
+            body.config.hex(),
+            body.epoch,
+            tuple(body.groups),
         ),
     ),
     core.ForwardReply: (

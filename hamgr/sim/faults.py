@@ -104,6 +104,10 @@ def _fence_ack(world: World, args: tuple[str, ...]) -> None:
     world.operators.confirm_fenced(world.machines[args[0]])
 
 
+def _rebalance(world: World, args: tuple[str, ...]) -> None:
+    world.operators.rebalance(args)
+
+
 def _override(looks: bool) -> Action:
     return lambda world, args: world.operators.override(world.machines[args[0]], looks)
 
@@ -307,6 +311,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "standby": ("NODE", _ask(Verb.STANDBY)),
     "online": ("NODE", _ask(Verb.ONLINE)),
     "takeover": ("GROUP NODE", _ask(Verb.TAKEOVER)),
+    "rebalance": ("[GROUP]", _rebalance),
     "cleanup": ("GROUP NODE", _ask(Verb.CLEANUP)),
     "fence": ("NODE", _ask(Verb.FENCE)),
     "fence-ack": ("NODE", _fence_ack),

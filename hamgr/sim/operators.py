@@ -17,6 +17,10 @@ Answered = Callable[[bool, str], None]
 LATE_ENOUGH = 15.0
 """Seconds for which a machine is kept off after a confirmation that nobody answered: longer than any packet lives."""
 
+MOST_MOVES = 6
+REST = 2.0
+"""Seconds after which an operator looks whether there is more to rebalance."""
+
 OPERATOR = "olivia"
 
 
@@ -34,6 +38,7 @@ class Operators:
         then: Answered | None = None,
         config: str = "",
         nodes: tuple[str, ...] = (),
+        groups: tuple[str, ...] = (),
     ) -> bool:
         """Ask at this node, else at any that runs; False if there is none. `then` hears the answer, if one comes."""
         machine = self._world.machines[at] if at else self._someone(node)
@@ -45,7 +50,7 @@ class Operators:
         process.note(f"an operator asks: {' '.join(word for word in (verb.value, group, node, config) if word)}")
         if then is not None:
             self._open[process, request] = then
-        process.post(OperatorAsked(request, verb, node, group, OPERATOR, config, nodes))
+        process.post(OperatorAsked(request, verb, node, group, OPERATOR, config, nodes, groups))
         return True
 
     def _someone(self, besides: str) -> Machine | None:
@@ -92,6 +97,22 @@ class Operators:
             then=answered if looks else None,
             nodes=tuple(one.name for one in lost),
         )
+
+    def rebalance(self, groups: tuple[str, ...], moves: int = MOST_MOVES) -> None:
+        """Have the next move done that the coordinator tells of, and then the next, as `hamgr rebalance` does."""
+
+        def again(done: bool, text: str) -> None:
+            if done and moves > 1:
+                self._world.engine.after(REST, self.rebalance, groups, moves - 1)
+
+        for machine in self._world.machines.values():
+            process = machine.process
+            if process is None or process.paused or process.muted:
+                continue
+            balance = process.node.balance(groups)
+            if balance is not None and (move := next(balance.moves, None)) is not None:
+                self.ask(Verb.REBALANCE, move.target, move.group, then=again, groups=groups)
+                return
 
     def confirm_fenced(self, victim: Machine) -> None:
         """Say that the victim is off, if it is; it stays off until the answer came and could have been heard."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from hamgr.core.cluster import ClusterSpec
+from hamgr.core.cluster import ClusterSpec, Placement
 from hamgr.sim.faults import Fault
 
 CHANGING = 0.15
@@ -78,6 +78,8 @@ class _Drawn:
             found |= {self._rolling: 8}
         if not self._spec.two_node:
             found |= {self._override: 3}
+        if any(group.placement is Placement.SPREAD for group in self._spec.groups):
+            found |= {self._rebalance: 6}
         if self._spec.arbiter:
             found |= {self._arbiter_down: 4, self._arbiter_cut: 3, self._arbiter_disk: 1, self._arbiter_wipe: 1}
             found |= {self._arbiter_restored: 1, self._arbiter_replaced: 1, self._astray: 2, self._second: 3}
@@ -285,6 +287,16 @@ class _Drawn:
 
     def _takeover(self) -> Lines:
         yield 0.0, f"takeover {self._group_name()} {self._node()}"
+
+    def _rebalance(self) -> Lines:
+        """A node is away for a while, and then the nodes are made even again, while other things happen."""
+        node = self._node()
+        yield 0.0, self._rng.choice((f"power-off {node}", f"standby {node}", f"leave {node}"))
+        back = self._time(8.0, 20.0)
+        yield back, f"start {node}"
+        yield back, f"online {node}"
+        which = self._rng.choice(("", "", self._group_name()))
+        yield back + self._time(0.0, 12.0), f"rebalance {which}"
 
     def _leave(self) -> Lines:
         node = self._node()

@@ -42,7 +42,7 @@ class Words:
         """An operator asks for this somewhere; it may never arrive."""
         if verb is Verb.FENCE:
             self._nodes.add(node)
-        elif verb is Verb.TAKEOVER:
+        elif verb is Verb.TAKEOVER or verb is Verb.REBALANCE:
             self._wanted_on.setdefault(group, set()).add(node)
         elif verb is Verb.STANDBY:
             self._groups.update(name for name, last in self._last.items() if last == node)

@@ -212,6 +212,50 @@ class ExplainReply(_message.Message):
     problem: str
     def __init__(self, group: _Optional[_Union[GroupStatus, _Mapping]] = ..., by: _Optional[str] = ..., epoch: _Optional[int] = ..., arbiter: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
 
+class PlanRebalanceRequest(_message.Message):
+    __slots__ = ("groups",)
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    groups: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, groups: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Move(_message.Message):
+    __slots__ = ("group", "source", "target", "why", "along")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    ALONG_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    source: str
+    target: str
+    why: str
+    along: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, group: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., why: _Optional[str] = ..., along: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RebalancePlan(_message.Message):
+    __slots__ = ("moves", "fixed", "hindrance", "problem")
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    FIXED_FIELD_NUMBER: _ClassVar[int]
+    HINDRANCE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    moves: _containers.RepeatedCompositeFieldContainer[Move]
+    fixed: _containers.RepeatedScalarFieldContainer[str]
+    hindrance: str
+    problem: str
+    def __init__(self, moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ..., fixed: _Optional[_Iterable[str]] = ..., hindrance: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class RebalanceRequest(_message.Message):
+    __slots__ = ("groups", "group", "node", "operator")
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    groups: _containers.RepeatedScalarFieldContainer[str]
+    group: str
+    node: str
+    operator: str
+    def __init__(self, groups: _Optional[_Iterable[str]] = ..., group: _Optional[str] = ..., node: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
+
 class WatchRequest(_message.Message):
     __slots__ = ("past", "follow")
     PAST_FIELD_NUMBER: _ClassVar[int]

@@ -44,6 +44,16 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.ExplainReply.FromString,
                 _registered_method=True)
+        self.PlanRebalance = channel.unary_unary(
+                '/hamgr.v1.Admin/PlanRebalance',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.PlanRebalanceRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.RebalancePlan.FromString,
+                _registered_method=True)
+        self.Rebalance = channel.unary_unary(
+                '/hamgr.v1.Admin/Rebalance',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.RebalanceRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/hamgr.v1.Admin/Watch',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.WatchRequest.SerializeToString,
@@ -156,6 +166,18 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanRebalance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rebalance(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -293,6 +315,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.ExplainRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.ExplainReply.SerializeToString,
+            ),
+            'PlanRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanRebalance,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.PlanRebalanceRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.RebalancePlan.SerializeToString,
+            ),
+            'Rebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rebalance,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.RebalanceRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -449,6 +481,60 @@ class Admin:
             '/hamgr.v1.Admin/Explain',
             hamgr_dot_v1_dot_admin__pb2.ExplainRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.ExplainReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/PlanRebalance',
+            hamgr_dot_v1_dot_admin__pb2.PlanRebalanceRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.RebalancePlan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/Rebalance',
+            hamgr_dot_v1_dot_admin__pb2.RebalanceRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
             options,
             channel_credentials,
             insecure,

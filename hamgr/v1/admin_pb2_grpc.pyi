@@ -33,6 +33,8 @@ class AdminStub:
     def __new__(cls, channel: _aio.Channel) -> AdminAsyncStub: ...
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.ClusterStatus]
     Explain: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainRequest, _admin_pb2.ExplainReply]
+    PlanRebalance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PlanRebalanceRequest, _admin_pb2.RebalancePlan]
+    Rebalance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RebalanceRequest, _admin_pb2.Answer]
     Watch: _grpc.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.Event]
     GetLinks: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LinksRequest, _admin_pb2.LinksReport]
     GetKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.KeysRequest, _admin_pb2.KeysReport]
@@ -59,6 +61,8 @@ class AdminAsyncStub(AdminStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.ClusterStatus]  # type: ignore[assignment]
     Explain: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainRequest, _admin_pb2.ExplainReply]  # type: ignore[assignment]
+    PlanRebalance: _aio.UnaryUnaryMultiCallable[_admin_pb2.PlanRebalanceRequest, _admin_pb2.RebalancePlan]  # type: ignore[assignment]
+    Rebalance: _aio.UnaryUnaryMultiCallable[_admin_pb2.RebalanceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.Event]  # type: ignore[assignment]
     GetLinks: _aio.UnaryUnaryMultiCallable[_admin_pb2.LinksRequest, _admin_pb2.LinksReport]  # type: ignore[assignment]
     GetKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.KeysRequest, _admin_pb2.KeysReport]  # type: ignore[assignment]
@@ -94,6 +98,20 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ExplainReply, _abc.Awaitable[_admin_pb2.ExplainReply]]: ...
+
+    @_abc_1.abstractmethod
+    def PlanRebalance(
+        self,
+        request: _admin_pb2.PlanRebalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RebalancePlan, _abc.Awaitable[_admin_pb2.RebalancePlan]]: ...
+
+    @_abc_1.abstractmethod
+    def Rebalance(
+        self,
+        request: _admin_pb2.RebalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
 
     @_abc_1.abstractmethod
     def Watch(

@@ -365,7 +365,7 @@ class LearnReply(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ...) -> None: ...
 
 class Forward(_message.Message):
-    __slots__ = ("request", "verb", "node", "group", "operator", "config", "epoch")
+    __slots__ = ("request", "verb", "node", "group", "operator", "config", "epoch", "groups")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     VERB_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -373,6 +373,7 @@ class Forward(_message.Message):
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     request: int
     verb: str
     node: str
@@ -380,7 +381,8 @@ class Forward(_message.Message):
     operator: str
     config: bytes
     epoch: int
-    def __init__(self, request: _Optional[int] = ..., verb: _Optional[str] = ..., node: _Optional[str] = ..., group: _Optional[str] = ..., operator: _Optional[str] = ..., config: _Optional[bytes] = ..., epoch: _Optional[int] = ...) -> None: ...
+    groups: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request: _Optional[int] = ..., verb: _Optional[str] = ..., node: _Optional[str] = ..., group: _Optional[str] = ..., operator: _Optional[str] = ..., config: _Optional[bytes] = ..., epoch: _Optional[int] = ..., groups: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RetransmitRequest(_message.Message):
     __slots__ = ("missing",)

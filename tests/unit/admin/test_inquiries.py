@@ -10,9 +10,10 @@ import pytest
 
 from hamgr.admin import inquiries
 from hamgr.admin.inquiries import InquiryDesk
+from hamgr.core.balance import Move
 from hamgr.core.cluster import GroupState
 from hamgr.core.messages import Body, Inquiry, InquiryTold, Packet
-from hamgr.core.status import ArbiterStatus, GroupStatus, NodeStatus, Status
+from hamgr.core.status import ArbiterStatus, Balance, GroupStatus, NodeStatus, Status
 from hamgr.v1 import admin_pb2 as pb
 
 NAMES = ("a", "b", "c")
@@ -28,7 +29,7 @@ class Side:
         self.role = "coordinator" if name == "a" else "follower"
         self.coordinator = "a"
         self.groups: tuple[str, ...] = ("web",)
-        self.desk = InquiryDesk(name, self.status, self)
+        self.desk = InquiryDesk(name, self.status, self, self.balance)
 
     def status(self) -> Status:
         states = {name: self.net.states.get(name, "online") for name in NAMES} | {self.name: "self"}
@@ -43,6 +44,12 @@ class Side:
         return Status(
             "t", self.name, 1, self.role, 5, self.coordinator, True, 2, 2, 1.0, False, arbiter, nodes, groups, (), waits
         )
+
+    def balance(self, scope: tuple[str, ...]) -> Balance | None:
+        if self.role != "coordinator":
+            return None
+        move = Move("web", "a", "b", "a has 2 groups, b 0", ("mail",))
+        return Balance(iter([move]), (f"scope {scope}",), "db is starting")
 
     def send(self, to: str, to_incarnation: int, body: Body, number: int = 0) -> None:
         if self.net.loses():
@@ -59,6 +66,13 @@ class Net:
         self.states: dict[str, str] = {}
         self.sent: list[Body] = []
         self.sides = {name: Side(name, self) for name in NAMES}
+
+    async def plan(self, node: str, *groups: str) -> pb.RebalancePlan:
+        async with asyncio.timeout(20):
+            found = await self.sides[node].desk.plan(groups)
+        for side in self.sides.values():
+            await side.desk.close()
+        return found
 
     async def explain(self, node: str = "b", group: str = "web") -> pb.ExplainReply:
         async with asyncio.timeout(20):
@@ -132,3 +146,16 @@ async def test_another_version_that_asks_for_something_else_is_told_so() -> None
     await asyncio.sleep(0.01)
     assert net.sent == [InquiryTold(1, problem="a runs another version of hamgr, and can't say that")]
     await net.sides["a"].desk.close()
+
+
+@pytest.mark.parametrize("node", NAMES)
+async def test_every_node_says_what_the_coordinator_would_move(node: str) -> None:
+    found = await Net().plan(node, "web")
+    (move,) = found.moves
+    assert (move.group, move.source, move.target, list(move.along)) == ("web", "a", "b", ["mail"])
+    assert (list(found.fixed), found.hindrance, found.problem) == (["scope ('web',)"], "db is starting", "")
+
+
+async def test_there_is_no_plan_for_a_group_that_is_unknown_and_none_without_the_coordinator() -> None:
+    assert (await Net().plan("b", "web", "wbe")).problem == "no group wbe; there are: web"
+    assert (await Net(lambda: True).plan("b")).problem == "a decides, and has not answered b"

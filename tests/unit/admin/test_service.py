@@ -81,6 +81,9 @@ class Inquiries:
     async def explain(self, group: str) -> pb.ExplainReply:
         return pb.ExplainReply(by="a", problem=f"no group {group}")
 
+    async def plan(self, groups: tuple[str, ...]) -> pb.RebalancePlan:
+        return pb.RebalancePlan(problem=f"no group {' '.join(groups)}")
+
 
 class AlertsOf:
     async def test(self, name: str, operator: str) -> pb.TestAlertsReply:
