@@ -169,9 +169,9 @@ async def test_a_watcher_gets_past_and_new_events_in_order(served) -> None:
     _, host, stub = served
     host.events.append(Announce(Kind.STARTED, "one"), 1.5, 1.0)
     call = stub.Watch(pb.WatchRequest(past=5, follow=True))
-    first = event_from_proto(await asyncio.wait_for(call.read(), 5))
+    first = event_from_proto(await asyncio.wait_for(call.read(), 30))
     host.events.append(Announce(Kind.VIEW, "two", facts={"epoch": "1"}), 2.5, 2.0)
-    second = event_from_proto(await asyncio.wait_for(call.read(), 5))
+    second = event_from_proto(await asyncio.wait_for(call.read(), 30))
     assert (first.number, first.announce.text, second.number, second.announce.facts) == (1, "one", 2, {"epoch": "1"})
     call.cancel()
 

@@ -50,11 +50,11 @@ class Bench:
         self.told.put_nowait((device.name, kind, text))
 
     async def hears(self) -> tuple[str, Kind, str]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.told.get()
 
     async def tries(self, count: int) -> list[str]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return [await self.tried.get() for _ in range(count)]
 
 

@@ -28,7 +28,7 @@ from hamgr.links.stream import CHANNEL_OPTIONS, SERVER_OPTIONS
 from hamgr.v1 import arbiter_pb2_grpc as pb_grpc
 from hamgr.v1 import cluster_pb2 as pb
 
-DEADLINE = 5.0
+DEADLINE = 30.0
 KEYS = {1: b"k" * 32}
 LIFE = 77
 
