@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from arbiter.authority import fingerprint
 from arbiter.config import ArbiterConfig, port_of
 from arbiter.control import NobodyServes, ask
-from arbiter.explaining import explain
+from arbiter.explaining import kept, tell
 from arbiter.explanations import forget as forget_explanations
 from arbiter.records import emptied
 from arbiter.registries import registry_of
@@ -340,7 +340,11 @@ def _show(config: ArbiterConfig, args: argparse.Namespace) -> int:
 def _explain(config: ArbiterConfig, args: argparse.Namespace) -> int:
     with _registry(config) as registry:
         enrolled = args.cluster in registry.load().clusters
-    return explain(config, args, enrolled)
+    found = kept(config.state_dir, args.cluster)
+    if not found and args.cluster not in config.key_files and not enrolled:
+        raise Refused(f"cluster {args.cluster!r} is neither in {config.path} nor enrolled")
+    tell(found, args.cluster, args.json)
+    return DONE
 
 
 def _tell_of(config: ArbiterConfig, names: list[str], as_json: bool, roll: Roll) -> int:

@@ -307,11 +307,15 @@ class DiskArbiter:
         moved, self._found.moved = self._found.moved, {}
         for node, claim in moved.items():
             yield from self._perform(self._arbiter.report(self._looked_at, node, claim.life, self._known(claim.report)))
-        mine = self._known(replace(report, state=ClusterState()))
+        mine, over = self._known(replace(report, state=ClusterState())), None
         if report.claim and (over := self._over(report.claim)):
             self._refusal = over
             mine = replace(mine, claim=0)
         yield from self._perform(self._arbiter.report(self._looked_at, self._node, self._life, mine))
+        if over is not None:
+            text = f"{self._node} does not get the vote of epoch {report.claim}: {over[1]}"
+            knew = self._arbiter.describe(self._looked_at)
+            self._explain(Explain(text, "over", self._node, report.claim, knew=knew))
 
     def _known(self, report: ArbiterReport) -> ArbiterReport:
         """Which votes it has seen matters here only before this node votes: the slips are read anew in each round."""
@@ -327,37 +331,51 @@ class DiskArbiter:
         return None
 
     def _perform(self, effects: list[ArbiterEffect]) -> Work:
+        came_of_it = ""
         for effect in effects:
             match effect:
                 case Store(book):
                     # Nothing is the record before it is on the disk; and there it may come to be another.
                     self._arbiter.restore(self._record[0])
                     self._arbiter.adopt(*self._record)
-                    yield from self._store(
+                    came_of_it = yield from self._store(
                         book, [e.text for e in effects if isinstance(e, Explain) and e.rule == VOTED]
                     )
                 case WakeAt(time):
                     self._wakes.append(time)
-                case Explain(text):
-                    if text not in self._reasons:
-                        self._say(effect)
-                    self._reasons = [*self._reasons, text][-REASONS:]
+                case Explain(text, rule) if rule == VOTED and came_of_it:
+                    # What was preferred here; whose the vote is, a ballot decides.
+                    preferred = text.replace("gets", "should get", 1)
+                    self._explain(replace(effect, text=f"{preferred}; {came_of_it}", rule="prefers"))
+                case Explain():
+                    self._explain(effect)
                 case Answer():
                     pass  # Each node is answered by its own arbiter alone, at the end of a round.
 
-    def _store(self, book: VoteBook, reasons: list[str]) -> Work:
+    def _explain(self, said: Explain) -> None:
+        if said.text not in self._reasons:
+            self._say(said)
+        self._reasons = [*self._reasons, said.text][-REASONS:]
+
+    def _store(self, book: VoteBook, reasons: list[str]) -> Generator[Ask, View | None, str]:
+        """What came of a vote that should be given; "" if it was."""
         epoch, node = book.vote_epoch, book.voted_for
+        came_of_it = ""
         if not node:
             if not self._found.voter:
                 yield from self._learned(epoch)
         elif node != self._node:
             self._refusal = (epoch, "; ".join(reasons))
+            came_of_it = f"{self._node} leaves it to {node}"
         elif (vote := (yield from self._vote(epoch))) is None:
             self._wakes.append(self._now + SHORTEST_REST * (2 + self._found.place))
             self._refusal = self._over(epoch) or (0, "")
+            came_of_it = self._refusal[1] or "a ballot of another node came between; it asks again"
         elif vote.value != node:
             self._refusal = (epoch, f"{vote.value} has the vote of epoch {epoch}")
+            came_of_it = self._refusal[1]
         self._adopt()
+        return came_of_it
 
     def _learned(self, epoch: int) -> Work:
         """From now on we vote, above this epoch."""

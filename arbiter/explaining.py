@@ -1,35 +1,30 @@
-"""`hamgr-arbiter explain CLUSTER`: why it voted, or refused a vote, lately."""
+"""Why an arbiter voted, or refused a vote, lately: what `hamgr-arbiter explain` and `hamgr arbiter explain` print."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sqlite3
 import time
 from dataclasses import asdict
+from pathlib import Path
 
-from arbiter.config import ArbiterConfig
 from arbiter.explanations import Explanation, read
-from arbiter.registry import Refused
 from arbiter.store import StoreError
 
-DONE = 0
 
-
-def explain(config: ArbiterConfig, args: argparse.Namespace, enrolled: bool) -> int:
-    """The oldest decision first. Raises Refused, StoreError."""
-    cluster = args.cluster
+def kept(state_dir: Path, cluster: str) -> list[Explanation]:
+    """The oldest decision first. Raises StoreError."""
     try:
-        found = read(config.state_dir, cluster)
+        return read(state_dir, cluster)
     except sqlite3.Error as error:
-        raise StoreError(f"{config.state_dir}: explanations: {error}") from error
-    if not found and cluster not in config.key_files and not enrolled:
-        raise Refused(f"cluster {cluster!r} is neither in {config.path} nor enrolled")
+        raise StoreError(f"{state_dir}: explanations: {error}") from error
+
+
+def tell(found: list[Explanation], cluster: str, as_json: bool) -> None:
     for explanation in found:
-        print(json.dumps(asdict(explanation)) if args.json else shown(explanation))
-    if not found and not args.json:
+        print(json.dumps(asdict(explanation)) if as_json else shown(explanation))
+    if not found and not as_json:
         print(f"nothing was decided for cluster {cluster} here")
-    return DONE
 
 
 def shown(explanation: Explanation) -> str:

@@ -1,4 +1,4 @@
-"""Keeps why the arbiter decided as it did: the newest explanations of each cluster, in a file of their own.
+"""Keeps why an arbiter decided as it did: the newest explanations of each cluster, in a file of their own.
 
 They are written in the background, by a thread that votes never wait for, and not synced: a power failure may take the
 last of them, and a full disk all that come; the votes are elsewhere. Each process keeps what it said itself.
@@ -64,7 +64,7 @@ class Explanation:
 
 
 class Explanations:
-    """The writer of one server."""
+    """The writer of one server, or of one node with a disk as its arbiter."""
 
     def __init__(self, state_dir: Path) -> None:
         self._where = state_dir / DATABASE

@@ -33,6 +33,7 @@ from arbiter.diskvote import (
     Tell,
     View,
 )
+from arbiter.explanations import Explanations
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, Stamp
 from hamgr.disk import workers
 from hamgr.disk.voteworker import LARGEST
@@ -64,6 +65,9 @@ class DiskSession:
     ) -> None:
         """patience: seconds after which a disk that has not answered is told of."""
         self._device = device
+        self._cluster = cluster
+        self._state_dir = state_dir
+        self._explanations: Explanations | None = None
         self._words = [device, cluster, node, str(state_dir / LOCK)]
         self._node = node
         self._incarnation = incarnation
@@ -82,6 +86,7 @@ class DiskSession:
         self._muted = False
 
     async def start(self) -> None:
+        self._explanations = Explanations(self._state_dir)
         self._keeper = asyncio.create_task(self._keep(), name="the session with the arbiter's disk")
 
     def send(self, report: ArbiterReport) -> None:
@@ -162,6 +167,8 @@ class DiskSession:
                 case Explain(text, sides=sides):
                     told = "; ".join(f"{side.claimant}: {side.facts}" for side in sides)
                     log.info("arbiter %s: %s%s", self._device, text, f" ({told})" if told else "")
+                    if self._explanations is not None:
+                        self._explanations.keep(self._cluster, effect)
                 case Look() | PutClaim() | PutSlip() | PutState():
                     self._ask(effect)
 
@@ -219,6 +226,9 @@ class DiskSession:
         for timer in (self._timer, self._complaint):
             if timer is not None:
                 timer.cancel()
+        if self._explanations is not None:
+            await self._explanations.close()
+            self._explanations = None
 
 
 def _now() -> float:

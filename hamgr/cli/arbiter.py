@@ -1,4 +1,5 @@
-"""`hamgr arbiter accept`: an operator says that another store is the cluster's arbiter from now on."""
+"""`hamgr arbiter accept`: an operator says that another store is the cluster's arbiter from now on; `hamgr arbiter
+explain`: why an arbiter that is a disk gave its vote as it did."""
 
 from __future__ import annotations
 
@@ -7,13 +8,37 @@ import sys
 from typing import TYPE_CHECKING
 
 from hamgr.cli import typed_name
-from hamgr.cli.commands import DONE, FAILED, USAGE, socket_path, tell_answer
+from hamgr.cli.commands import DONE, FAILED, USAGE, config_path, load, socket_path, tell_answer
 
 if TYPE_CHECKING:
     from hamgr.core.status import Status
 
 
 def arbiter(args: argparse.Namespace) -> int:
+    return _explain(args) if args.verb == "explain" else _accept(args)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    """What this node decided, also while no hamgrd runs here: each node does the arbiter's work for itself."""
+    from arbiter.explaining import kept, tell
+    from arbiter.store import StoreError
+
+    config = load(config_path(args)).config
+    name = config.spec.name
+    if config.arbiter is None or not config.arbiter.disks:
+        told = f"the arbiter of {name} is a host: say there `hamgr-arbiter explain {name}`"
+        told = told if config.arbiter is not None else f"cluster {name} has no arbiter ({config.path})"
+        print(f"hamgr arbiter explain: {told}", file=sys.stderr)
+        return FAILED
+    try:
+        tell(kept(config.state_dir, name), name, args.json)
+    except (StoreError, PermissionError) as error:
+        print(f"hamgr arbiter explain: {error}", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+def _accept(args: argparse.Namespace) -> int:
     from hamgr.admin.convert import status_from_proto
     from hamgr.cli.client import ANSWER_TIMEOUT, STATUS_TIMEOUT, admin, operator
     from hamgr.v1 import admin_pb2 as pb

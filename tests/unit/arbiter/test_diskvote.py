@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from arbiter.ballot import Slip
-from arbiter.decide import WakeAt
+from arbiter.decide import Explain, WakeAt
 from arbiter.diskvote import (
     Ask,
     Claim,
@@ -62,6 +62,7 @@ class Host:
         self.arbiter = DiskArbiter(node, life)
         self.answer = ArbiterAnswer(0, False, 0)
         self.lost = ""
+        self.explained: list[Explain] = []
         self.wake_at = float("inf")
         self.fails_at: type[Ask] | None = None
         """The next write of this kind happens, and is not known to have."""
@@ -98,6 +99,8 @@ class Host:
                         self.lost = reason
                     case WakeAt(time):
                         self.wake_at = time
+                    case Explain():
+                        self.explained.append(effect)
                     case Look(states):
                         found = self.disk.view(states)
                         now += io
@@ -155,6 +158,24 @@ def test_who_is_not_the_better_one_leaves_the_vote_to_the_other_and_says_why() -
     assert a.answer.refused == "b gets the vote of epoch 5: b runs more than a (7, 1)"
     assert a.answer.epoch == 5
     assert b.tick(2.2).voted_for == "b"
+    (preferred,) = (one for one in a.explained if one.epoch == 5 and one.rule == "prefers")
+    assert preferred.text == "b should get the vote of epoch 5: b runs more than a (7, 1); a leaves it to b"
+    assert [side.claimant for side in preferred.sides] == ["a", "b"]
+    assert "voted" not in [one.rule for one in a.explained], "a ballot decides, and not what a prefers"
+    (vote,) = (one for one in b.explained if one.rule == "voted")
+    assert vote.text == "b gets the vote of epoch 5: b runs more than a (7, 1)"
+    assert [view.node for view in vote.knew] == ["a", "b"]
+
+
+def test_a_claim_of_an_epoch_that_is_over_is_explained_once_with_what_was_known() -> None:
+    a, b = pair()
+    b.report(2.0, claim=5, load=7)
+    b.tick(3.5)
+    for turn in range(5):
+        a.report(4.0 + turn / 10, claim=4)
+    (over,) = (one for one in a.explained if one.rule == "over")
+    assert over.text.startswith("a does not get the vote of epoch 4: epoch 4 is over: epoch 5 is on the disk")
+    assert (over.node, over.epoch, [view.node for view in over.knew]) == ("a", 4, ["a", "b"])
 
 
 def test_a_claimant_waits_settle_for_the_claim_of_a_node_that_lives() -> None:

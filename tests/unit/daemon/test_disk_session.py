@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from arbiter.explaining import kept, shown
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, Stamp
 from hamgr.disk.device import Device
 from hamgr.disk.making import make
@@ -20,7 +21,7 @@ from hamgr.diskarbiter import DiskSession
 NODES = ("a", "b")
 RACES = int(os.environ.get("HAMGR_RACES", "15"))
 DEADTIME = 0.4
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Node:
@@ -156,6 +157,30 @@ async def test_no_epoch_has_two_votes_when_the_processes_are_killed_in_the_middl
                 node.claim = 0
     both = {*nodes[0].votes.items(), *nodes[1].votes.items()}
     assert len(both) == len({epoch for epoch, _ in both})
+
+
+async def test_each_node_keeps_why_it_voted_or_left_the_vote_to_the_other(
+    two_ends: tuple[str, str], tmp_path: Path
+) -> None:
+    async with pair(two_ends, tmp_path) as (a, b):
+        epoch = max(a.answer.epoch, b.answer.epoch) + 1
+        a.more["load"] = 3
+        for node in (a, b):
+            node.more["settle"] = 5.0  # it ends when both have asked
+            node.claim = epoch
+        for node in (a, b):
+            await node.until(lambda node=node: epoch in node.votes)  # type: ignore[misc]
+        b.claim = epoch - 1
+        await b.until(lambda: "is over" in b.answer.refused)
+    vote = next(one for one in kept(tmp_path / "a", "office") if one.rule == "voted")
+    assert vote.text == f"a gets the vote of epoch {epoch}: a runs more than b (3, 0)"
+    assert [side["claimant"] for side in vote.knew["sides"]] == ["a", "b"]
+    assert {node["node"] for node in vote.knew["nodes"]} == {"a", "b"}
+    assert "    side of a: a: votes 1, health 0, load 3" in shown(vote)
+    of_b = {one.rule: one.text for one in kept(tmp_path / "b", "office")}
+    assert "voted" not in of_b
+    assert f"b does not get the vote of epoch {epoch - 1}: epoch {epoch - 1} is over" in of_b["over"]
+    assert f"epoch {epoch}" in of_b.get("prefers", of_b["over"])
 
 
 async def test_a_cluster_state_goes_over_the_disk_to_whom_is_elected(two_ends: tuple[str, str], tmp_path: Path) -> None:
