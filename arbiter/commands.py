@@ -9,29 +9,25 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 
+from arbiter import showing
 from arbiter.authority import fingerprint
 from arbiter.config import ArbiterConfig, port_of
 from arbiter.control import NobodyServes, ask
-from arbiter.explaining import kept, tell
 from arbiter.explanations import forget as forget_explanations
 from arbiter.records import emptied
-from arbiter.registries import registry_of
-from arbiter.registry import Refused, Registry, Roll
+from arbiter.registries import enrolments, votes
+from arbiter.registry import Refused, Roll
+from arbiter.showing import clusters_of
 from arbiter.store import SqliteStore
 from hamgr.cli.typed_name import confirms
 from hamgr.config import durations
 from hamgr.config.addresses import check_address, check_name, check_node_name
 from hamgr.links.stream import target
 from hamgr.links.token import Token, digest, new_secret
-
-if TYPE_CHECKING:
-    from arbiter.etcdbooks import EtcdBooks
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -50,24 +46,15 @@ def carry_out(config: ArbiterConfig, args: argparse.Namespace) -> int:
         "forget": _forget,
         "ca": _ca,
         "init": _init,
-        "list": _list,
-        "show": _show,
-        "explain": _explain,
+        "list": showing.list_all,
+        "show": showing.show,
+        "explain": showing.explain,
     }
     try:
         return commands[args.command](config, args)
     except Refused as refused:
         print(f"hamgr-arbiter {args.command}: refused: {refused}", file=sys.stderr)
         return FAILED
-
-
-@contextmanager
-def _registry(config: ArbiterConfig) -> Iterator[Registry]:
-    registry = registry_of(config)
-    try:
-        yield registry
-    finally:
-        registry.close()
 
 
 def _tell(config: ArbiterConfig) -> str:
@@ -107,7 +94,7 @@ def _enroll(config: ArbiterConfig, args: argparse.Namespace) -> int:
     if args.cluster in config.key_files:
         raise Refused(f"cluster {args.cluster} has a key file in {config.path}; take it out there first, and restart")
     nodes, places = tuple(args.node), len(args.node) or args.nodes
-    with _registry(config) as registry:
+    with enrolments(config) as registry:
         signer = registry.ensure_authority()
         secret = new_secret()
         ends = time.time() + valid
@@ -144,8 +131,12 @@ def _own_addresses() -> tuple[str, ...]:
 
 
 def _revoke(config: ArbiterConfig, args: argparse.Namespace) -> int:
+    if args.cluster in config.key_files:
+        raise Refused(f"cluster {args.cluster} has a key file in {config.path}, and no certificates: change its key")
+    if args.cluster not in (there := clusters_of(config)).all:
+        raise Refused(there.unknown(args.cluster))
     whom = f"{args.node} of cluster {args.cluster}" if args.node else f"every node of cluster {args.cluster}"
-    with _registry(config) as registry:
+    with enrolments(config) as registry:
         if args.node and args.node not in registry.load().nodes(args.cluster, time.time()):
             known = ", ".join(registry.load().nodes(args.cluster, time.time())) or "none"
             raise Refused(f"{args.node} has no good certificate in cluster {args.cluster}; these have: {known}")
@@ -163,15 +154,9 @@ def _forget(config: ArbiterConfig, args: argparse.Namespace) -> int:
     cluster = args.cluster
     if cluster in config.key_files:
         raise Refused(f"cluster {cluster} is in {config.path}: take it out there first, and restart hamgr-arbiter")
-    with _registry(config) as registry:
-        enrolled = cluster in registry.load().clusters
-    store = _books(config)
-    try:
-        known = enrolled or cluster in store.clusters()
-    finally:
-        store.close()
-    if not known:
-        raise Refused(f"cluster {cluster} is neither enrolled nor recorded here")
+    there = clusters_of(config)
+    if cluster not in there.all:
+        raise Refused(there.unknown(cluster))
     warning = (
         f"Cluster {cluster} gets no vote from this arbiter any more: its nodes' certificates end, and so do its votes."
         " One that is enrolled under this name later begins anew."
@@ -192,22 +177,19 @@ def _forget(config: ArbiterConfig, args: argparse.Namespace) -> int:
 
 
 def _forget_in_etcd(config: ArbiterConfig, cluster: str) -> None:
-    with _registry(config) as registry:
+    with enrolments(config) as registry:
         registry.forget(cluster)
     _tell(config)
     # All processes must have ended the cluster's streams before, or one could learn from them again.
     time.sleep(FORGOTTEN_EVERYWHERE)
-    store = _books(config)
-    try:
+    with votes(config) as store:
         store.save(cluster, emptied(store.load(cluster)))
-    finally:
-        store.close()
 
 
 def _forget_here(config: ArbiterConfig, cluster: str) -> None:
     store = SqliteStore(config.state_dir)
     try:
-        with _registry(config) as registry:
+        with enrolments(config) as registry:
             registry.forget(cluster)
         store.save(cluster, emptied(store.load(cluster)))
         forget_explanations(config.state_dir, cluster)
@@ -223,7 +205,7 @@ def _ca(config: ArbiterConfig, args: argparse.Namespace) -> int:
         allowed = "`ca list`, `ca new`, `ca activate NUMBER` or `ca retire NUMBER`"
         print(f"hamgr-arbiter ca: found wrong words, allowed {allowed}", file=sys.stderr)
         return USAGE
-    with _registry(config) as registry:
+    with enrolments(config) as registry:
         match args.verb:
             case "new":
                 new = registry.add_authority()
@@ -265,131 +247,18 @@ def _list_authorities(roll: Roll, as_json: bool) -> None:
         print(f"{row['number']:>3}  {sign:<8} sha256 {str(row['sha256'])[:16]}...  {'; '.join(facts)}")
 
 
-# -- what is known ----------------------------------------------------------------------------------------------
-
-
-def _books(config: ArbiterConfig, shared: bool = True) -> SqliteStore | EtcdBooks:
-    """shared: others may have it open meanwhile, as etcd always lets them."""
-    if config.etcd is None:
-        return SqliteStore(config.state_dir, shared)
-    from arbiter.etcdbooks import EtcdBooks
-
-    return EtcdBooks(config.etcd)
-
-
-def _where(config: ArbiterConfig) -> str:
-    if config.etcd is None:
-        return str(config.state_dir)
-    return f"etcd {', '.join(config.etcd.endpoints)} below {config.etcd.prefix}"
-
-
 def _init(config: ArbiterConfig, args: argparse.Namespace) -> int:
     """An operator says that this cluster is new, or that its lost votes are known to be over."""
     cluster = args.cluster
-    with _registry(config) as registry:
-        enrolled = registry.load().clusters
-    if cluster not in config.key_files and cluster not in enrolled:
+    there = clusters_of(config)
+    if cluster not in there.all:
+        raise Refused(there.unknown(cluster))
+    if cluster not in there.configured:
         raise Refused(f"cluster {cluster!r} is neither in {config.path} nor enrolled")
-    store = _books(config, shared=False)
-    try:
+    with votes(config, shared=False) as store:
         book = store.load(cluster)
         if book.voter:
             raise Refused(f"cluster {cluster!r} has a record that votes already")
         store.save(cluster, replace(book, voter=True))
-    finally:
-        store.close()
     print(f"the arbiter votes for cluster {cluster} from now on")
     return DONE
-
-
-def _live(config: ArbiterConfig, clusters: list[str]) -> dict[str, Any]:
-    """What the one that serves here says; nothing if none does."""
-    try:
-        return ask(config.state_dir, {"do": "status", "clusters": clusters})
-    except NobodyServes:
-        return {}
-
-
-def _list(config: ArbiterConfig, args: argparse.Namespace) -> int:
-    with _registry(config) as registry:
-        roll = registry.load()
-    store = _books(config)
-    try:
-        names = sorted({*store.clusters(), *config.key_files, *roll.clusters})
-    finally:
-        store.close()
-    return _tell_of(config, names, args.json, roll)
-
-
-def _show(config: ArbiterConfig, args: argparse.Namespace) -> int:
-    with _registry(config) as registry:
-        roll = registry.load()
-    store = _books(config)
-    try:
-        known = args.cluster in {*store.clusters(), *roll.clusters}
-    finally:
-        store.close()
-    if not known:
-        raise Refused(f"no record of cluster {args.cluster!r} in {_where(config)}")
-    code = _tell_of(config, [args.cluster], args.json, roll)
-    if not args.json:
-        _tell_nodes(_live(config, [args.cluster]), args.cluster, roll)
-    return code
-
-
-def _explain(config: ArbiterConfig, args: argparse.Namespace) -> int:
-    with _registry(config) as registry:
-        enrolled = args.cluster in registry.load().clusters
-    found = kept(config.state_dir, args.cluster)
-    if not found and args.cluster not in config.key_files and not enrolled:
-        raise Refused(f"cluster {args.cluster!r} is neither in {config.path} nor enrolled")
-    tell(found, args.cluster, args.json)
-    return DONE
-
-
-def _tell_of(config: ArbiterConfig, names: list[str], as_json: bool, roll: Roll) -> int:
-    live = _live(config, names)
-    now = time.time()
-    store = _books(config)
-    try:
-        books = {name: store.load(name) for name in names}
-    finally:
-        store.close()
-    for name, book in books.items():
-        nodes = live.get("clusters", {}).get(name, [])
-        facts = {
-            "cluster": name,
-            "votes": book.voter,
-            "vote_epoch": book.vote_epoch,
-            "voted_for": book.voted_for,
-            "stored_epoch": book.state.stamp.epoch,
-            "stored_view": book.state.stamp.view,
-            "coordinator": book.state.coordinator,
-            "access": "key file" if name in config.key_files else "enrolled" if name in roll.clusters else "none",
-            "joined": roll.nodes(name, now),
-            "serving": bool(live),
-            "nodes": nodes,
-        }
-        if as_json:
-            print(json.dumps(facts))
-            continue
-        vote = f"epoch {book.vote_epoch} for {book.voted_for}" if book.voted_for else "none yet"
-        here = [str(node["node"]) for node in nodes if node["connected"]]
-        connected = f"; connected: {', '.join(here) or 'nobody'}" if live else ""
-        access = "" if facts["access"] != "none" else "; neither enrolled nor in the configuration"
-        state = "votes" if book.voter else "has not learned the epoch"
-        print(f"{name}: {state}; last vote: {vote}{connected}{access}")
-    return DONE
-
-
-def _tell_nodes(live: dict[str, Any], cluster: str, roll: Roll) -> None:
-    now = time.time()
-    for certificate in sorted((c for c in roll.certificates.values() if c.cluster == cluster), key=lambda c: c.issued):
-        state = certificate.objection(now) or f"good until {datetime.fromtimestamp(certificate.ends, UTC):%Y-%m-%d}"
-        print(f"    certificate {certificate.serial[:16]} of {certificate.node}: {state}")
-    for node in live.get("clusters", {}).get(cluster, []):
-        link = "connected" if node["connected"] else "not connected"
-        alive = ", ".join(node["alive"])
-        print(f"    {node['node']}: {link}, heard {node['heard_ago']:.1f} s ago, epoch {node['epoch']}, hears {alive}")
-    for reason, count in sorted(live.get("refused", {}).items()):
-        print(f"    refused {count} time(s), any cluster: {reason}")

@@ -1,9 +1,17 @@
-"""Where it is kept who was enrolled: beside the votes, in the state directory or in etcd."""
+"""Where an arbiter's records are: who was enrolled, and the votes, in the state directory or in etcd."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from arbiter.config import ArbiterConfig
 from arbiter.registry import DATABASE, Registry
+from arbiter.store import SqliteStore
+
+if TYPE_CHECKING:
+    from arbiter.etcdbooks import EtcdBooks
 
 
 def registry_of(config: ArbiterConfig) -> Registry:
@@ -18,3 +26,28 @@ def registry_of(config: ArbiterConfig) -> Registry:
 def has_registry(config: ArbiterConfig) -> bool:
     """Whether there is one, without making it."""
     return config.etcd is not None or (config.state_dir / DATABASE).exists()
+
+
+@contextmanager
+def enrolments(config: ArbiterConfig) -> Iterator[Registry]:
+    registry = registry_of(config)
+    try:
+        yield registry
+    finally:
+        registry.close()
+
+
+@contextmanager
+def votes(config: ArbiterConfig, shared: bool = True) -> Iterator[SqliteStore | EtcdBooks]:
+    """shared: others may have them open meanwhile, as etcd always lets them."""
+    books: SqliteStore | EtcdBooks
+    if config.etcd is None:
+        books = SqliteStore(config.state_dir, shared)
+    else:
+        from arbiter.etcdbooks import EtcdBooks
+
+        books = EtcdBooks(config.etcd)
+    try:
+        yield books
+    finally:
+        books.close()

@@ -60,7 +60,7 @@ class SqliteStore:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._lock)
-            raise StoreError(f"state_dir {state_dir}: another hamgr-arbiter uses it (it is locked)") from error
+            raise StoreError(f"state_dir {state_dir}: another hamgr-arbiter uses it; end it first") from error
         except OSError as error:
             raise StoreError(f"state_dir {state_dir}: {error.strerror}") from error
         try:

@@ -186,7 +186,7 @@ async def test_a_whole_cluster_is_revoked_and_nobody_else(path: Path, tmp_path: 
             assert "was revoked" in await out.why_lost()
             await stays.answer()
         assert await command(path, "revoke", "nowhere") == 1
-        assert "cluster nowhere is not enrolled" in capsys.readouterr().err
+        assert "there is no cluster 'nowhere' here" in capsys.readouterr().err
 
 
 async def test_a_stream_ends_with_its_certificate(path: Path, tmp_path: Path, capsys: Capsys) -> None:
@@ -316,7 +316,7 @@ async def test_to_forget_asks_for_the_name(path: Path, capsys: Capsys) -> None:
         assert await command(path, "forget", "office") == 1
         assert "without one, say --yes" in capsys.readouterr().err
         assert await command(path, "forget", "nowhere", "--yes") == 1
-        assert "neither enrolled nor recorded" in capsys.readouterr().err
+        assert "there is no cluster 'nowhere' here; there are: office" in capsys.readouterr().err
 
 
 async def test_it_forgets_without_a_server_too(path: Path, tmp_path: Path, capsys: Capsys) -> None:

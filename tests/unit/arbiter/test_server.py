@@ -159,7 +159,7 @@ async def test_it_can_say_afterwards_why_it_voted_and_the_winner_knows_at_once(c
     assert (vote["rule"], vote["node"], vote["epoch"]) == ("voted", "b", 5)
     assert {side["claimant"] for side in vote["knew"]["sides"]} == {"a", "b"}
     other = explain(config, "none")
-    assert (other.returncode, "'none' is neither in" in other.stderr) == (1, True)
+    assert (other.returncode, "there is no cluster 'none' here; did you mean one?" in other.stderr) == (1, True)
 
 
 async def test_killed_in_the_middle_of_a_contest_it_votes_once_afterwards(config: Path) -> None:
@@ -300,5 +300,12 @@ def test_list_and_show_tell_the_votes(config: Path) -> None:
         [*COMMAND, "init", "one", "--config", str(config)], capture_output=True, text=True, check=False
     )
     assert again.returncode == 1
-    unknown = subprocess.run([*COMMAND, "show", "two", "--config", str(config)], capture_output=True, check=False)
-    assert unknown.returncode == 1
+    assert "no hamgr-arbiter serves now" in listed.stderr
+    show = [*COMMAND, "show", "two", "--config", str(config)]
+    shown = subprocess.run(show, capture_output=True, text=True, check=True)
+    assert shown.stdout == "two: has not learned the epoch; last vote: none yet\n"
+    for verb in ("show", "explain", "revoke", "init"):
+        words = [*COMMAND, verb, "office", "--config", str(config)]
+        unknown = subprocess.run(words, capture_output=True, text=True, check=False)
+        told = f"hamgr-arbiter {verb}: refused: there is no cluster 'office' here; there are: one, two\n"
+        assert (unknown.returncode, unknown.stderr) == (1, told)
