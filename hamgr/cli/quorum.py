@@ -31,6 +31,8 @@ def quorum(args: argparse.Namespace) -> int:
             text = f"{status.node} is a part of a quorum: its coordinator is {status.coordinator}"
             print(f"hamgr quorum override: refused: {text}", file=sys.stderr)
             return FAILED
+        if not args.yes and not sys.stdin.isatty():
+            print(check_list(status), file=sys.stderr)
         if not args.yes and not typed_name.confirms("hamgr quorum override", check_list(status), "node", status.node):
             return USAGE if not sys.stdin.isatty() else FAILED
         answer = stub.OverrideQuorum(pb.OverrideQuorumRequest(off=lost, operator=operator()), timeout=ANSWER_TIMEOUT)

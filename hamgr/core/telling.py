@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from hamgr.core.cluster import GroupSpec, GroupState
+from hamgr.core.cluster import GroupSpec, GroupState, QuorumLoss
 from hamgr.core.membership import Liveness, Peer
 from hamgr.core.messages import Standing
 from hamgr.core.placement import candidates_of
@@ -192,7 +192,8 @@ def _waits(node: Node, now: float) -> list[str]:
         lost = frozenset(peer.name for peer in node.membership.peers.values() if not peer.heard)
         if lost and not node.quorate(now) and not node.override.refusal(now, lost):
             found.append(
-                f"or for a human: if {', '.join(sorted(lost))} are off, seen with your own eyes: hamgr quorum override"
+                f"or for a human: if {', '.join(sorted(lost))} {'is' if len(lost) == 1 else 'are'} off,"
+                " seen with your own eyes: hamgr quorum override"
             )
         if node.voting.needed() > node.electorate.majority:
             (peer,) = node.membership.peers
@@ -216,6 +217,10 @@ def _override(node: Node) -> str:
 
 def _warnings(node: Node) -> list[str]:
     found = []
+    if node.leases.quorum_lost and (runs := [*node.member.running, *node.member.stop_failed]):
+        freezes = node.spec.on_quorum_loss is QuorumLoss.FREEZE
+        what = 'stays as it is (on_quorum_loss = "freeze")' if freezes else "is being stopped"
+        found.append(f"without a quorum, {', '.join(runs)} on {node.name} {what}")
     if node.records.failure:
         found.append(f"the state directory can't be written: {node.records.failure}")
     if node.spec.arbiter and not node.arbitration.connected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,11 @@ or a renewal, changes that."""
 STRANGE = 3.0
 """Deadtimes for which we stay with a store that is not the cluster's arbiter, so that an operator can accept it, before
 we look for the right one at the next address."""
+
+_STORY = re.compile(
+    r"^failed to connect to all addresses; last error: [A-Z_]+: (ipv[46]:\S+: )?(Failed to connect to remote host: )?"
+)
+"""What gRPC says before it says what happened."""
 
 
 class Silent(Exception):
@@ -116,7 +122,7 @@ class ArbiterSession:
                     await self._attend(pb_grpc.ArbiterStub(await self._caller.channel(place)))
                     reason = f"{place} ended the session"
                 except grpc.aio.AioRpcError as error:
-                    reason = f"{place}: {error.details() or error.code().name}"
+                    reason = f"{place}: {_said(error)}"
                     if error.code() is grpc.StatusCode.PERMISSION_DENIED:
                         pause = NOT_LET_IN
                 except asyncio.InvalidStateError:
@@ -228,3 +234,10 @@ class ArbiterSession:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+
+def _said(error: grpc.aio.AioRpcError) -> str:
+    """What went wrong, without gRPC's own story around it."""
+    told = error.details() or error.code().name
+    last = _STORY.sub("", told)
+    return "no connection came about in time" if last == "tcp handshaker shutdown" else last

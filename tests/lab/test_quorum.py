@@ -53,7 +53,9 @@ def test_an_operator_decides_when_the_arbiter_and_the_owner_are_lost_together(la
         cluster.node("a").power_off()
         cluster.wait(lambda: not cluster.status("b")["quorate"], 10, "b to lose its quorum")
         assert any("hamgr quorum override" in wait for wait in cluster.status("b")["waits"])
-        assert hamgr(cluster, "b", "quorum", "override").returncode == 2, "without a terminal it needs --yes"
+        asked = hamgr(cluster, "b", "quorum", "override")
+        assert asked.returncode == 2, "without a terminal it needs --yes"
+        assert "[ ] a: powered off or unplugged, seen with your own eyes (dead here)" in asked.stderr
         insist(cluster, "b", "quorum", "override", "--yes")
         prober.wait_for_answer("b")
         assert "in place of a, the arbiter" in cluster.status("b")["override"]

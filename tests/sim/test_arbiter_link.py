@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from hamgr.cli.render import render
-from hamgr.core.cluster import Algorithm, ClusterSpec, GroupSpec, NodeSpec
+from hamgr.core.cluster import Algorithm, ClusterSpec, GroupSpec, NodeSpec, QuorumLoss
 from hamgr.core.effects import Kind
 from hamgr.core.status import Status
 from hamgr.sim.conditions import CALM
@@ -67,6 +68,25 @@ def test_the_status_warns_while_the_arbiter_is_lost() -> None:
         assert render(found).splitlines()[0] == "t: the arbiter does not answer"
     world.engine.run_until(35.0)
     assert status_of(world, "a").warnings == ()
+
+
+@pytest.mark.parametrize("policy", QuorumLoss)
+def test_when_arbiter_and_peer_are_lost_together_the_survivor_stops_or_freezes_and_says_so(policy: QuorumLoss) -> None:
+    world = World(replace(cluster("ab", Algorithm.FFSPLIT), on_quorum_loss=policy), CALM, 1)
+    world.begin([Fault(10.0, ("arbiter-down",)), Fault(10.0, ("power-off", "b"))], "ab")
+    world.engine.run_until(30.0)
+    assert world.checker.owners("web") == ([] if policy is QuorumLoss.STOP else ["a"])
+    found = status_of(world, "a")
+    frozen = 'without a quorum, web on a stays as it is (on_quorum_loss = "freeze")'
+    assert (frozen in found.warnings) is (policy is QuorumLoss.FREEZE)
+    assert not found.quorate
+    assert found.waits == (
+        "no coordinator: 1 of 2 nodes heard, the arbiter does not answer; 2 votes of 3 are needed",
+        "or for a human: if b is off, seen with your own eyes: hamgr quorum override",
+    )
+    first = render(found).splitlines()[0]
+    stopped = "group web is stopped; " if policy is QuorumLoss.STOP else ""
+    assert first == f"t: NO QUORUM, nothing is started; {stopped}node b is dead; the arbiter does not answer"
 
 
 def test_who_leads_by_the_arbiters_vote_can_say_why_it_got_it() -> None:

@@ -20,7 +20,7 @@ from arbiter.store import SqliteStore
 from hamgr.config.model import ArbiterConfig
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, Packet
 from hamgr.links.acceptor import MAX_STRANGERS
-from hamgr.links.arbiter import ARBITER, CLUSTER, LINK, ArbiterSession
+from hamgr.links.arbiter import ARBITER, CLUSTER, LINK, ArbiterSession, _said
 from hamgr.links.codec import Codec, Rejected, RejectReason
 from hamgr.links.keys import Keys
 from hamgr.links.seal import Key
@@ -185,6 +185,23 @@ async def test_an_answer_to_another_life_of_ours_is_counted_and_dropped() -> Non
         await a.answered(2)
         assert a.session.counters.of(LINK).rejected == {RejectReason.OLD_INCARNATION: 1}
         assert a.answers.empty() or a.answers.get_nowait().echo_us == 2
+
+
+STORY = "failed to connect to all addresses; last error: UNKNOWN: "
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (STORY + "ipv4:10.0.0.9:5410: tcp handshaker shutdown", "no connection came about in time"),
+        (STORY + "ipv6:%5B::1%5D:5410: Failed to connect to remote host: No route to host", "No route to host"),
+        (STORY + "Ssl handshake failed: CERTIFICATE_VERIFY_FAILED", "Ssl handshake failed: CERTIFICATE_VERIFY_FAILED"),
+        ("cluster office is not enrolled here", "cluster office is not enrolled here"),
+    ],
+)
+def test_what_went_wrong_is_said_without_the_story_of_grpc_around_it(told: str, said: str) -> None:
+    nothing = grpc.aio.Metadata()
+    assert _said(grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, told)) == said
 
 
 async def test_a_muted_session_reports_nothing() -> None:
