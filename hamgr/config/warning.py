@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from hamgr.config import sites
+from hamgr.config import arbiters, sites
 from hamgr.config.durations import show
 from hamgr.config.model import DEFAULT_FENCE_DELAY, Config, FenceDeviceConfig, LinkConfig, SelfFence
 from hamgr.config.problems import ConfigWarning
@@ -57,7 +57,7 @@ _WITHOUT_ON = {
 
 def warnings(config: Config) -> list[ConfigWarning]:
     """All of them, in the order of the file's sections."""
-    found = (_votes, _timing, _links, _self_fencing, _fencing, _fence_delay, _groups, sites.warnings)
+    found = (_votes, arbiters.warnings, _timing, _links, _self_fencing, _fencing, _fence_delay, _groups, sites.warnings)
     return [ConfigWarning(config.path, key, text) for check in found for key, text in check(config)]
 
 

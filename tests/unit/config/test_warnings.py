@@ -10,6 +10,8 @@ from hamgr.config.toml import load, warnings
 
 EXAMPLE = (Path(__file__).parents[3] / "docs" / "example.toml").read_text()
 
+ARBITER = 'address = "10.77.9.10"'
+
 
 def warned(tmp_path: Path, text: str) -> list[str]:
     path = tmp_path / "hamgr.toml"
@@ -34,6 +36,10 @@ def test_the_example_gives_no_warning(tmp_path: Path) -> None:
         ('initdead = "10s"', 'initdead = "1s"', "timing.initdead: warning: initdead 1s is under twice the deadtime"),
         ('lease = "3s"', 'lease = "1700ms"', "timing.lease: warning: lease 1.7s is under twice the deadtime"),
         ('tie_breaker = "a"', "", "arbiter.tie_breaker: warning: no tie-breaker"),
+        (ARBITER, 'address = "10.77.2.1"', "arbiter.address: warning: 10.77.2.1 is node a: when that is lost, so"),
+        (ARBITER, 'address = "127.0.0.1"', "arbiter.address: warning: 127.0.0.1 is another machine on each node"),
+        (ARBITER, 'address = "10.77.1.100"', "arbiter.address: warning: 10.77.1.100 is the address of group web"),
+        (ARBITER, 'addresses = ["10.77.9.10", "10.77.1.2"]', "arbiter.addresses: warning: 10.77.1.2 is node b"),
         (
             'ip = "10.77.9.21"',
             'ip = "10.77.1.21"',
