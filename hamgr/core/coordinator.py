@@ -1,5 +1,7 @@
 """What the coordinator of an epoch does: it keeps the view, has lost nodes fenced, and moves groups by the rule.
 
+What it knows of nodes for the rule is in `ruling.py`; what each group gets, in `granting.py`.
+
 It is made when a node wins an epoch and thrown away when it loses it; all that must outlive it is in the replicated
 cluster state. It speaks to its own node as to any other member.
 """
@@ -13,22 +15,21 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from hamgr.core.asking import Asking
 from hamgr.core.capacity import Room, bundles, in_turn
 from hamgr.core.circle import Circle, Merits
-from hamgr.core.cluster import ClusterSpec, GroupSpec, GroupState, Placement
-from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
+from hamgr.core.cluster import ClusterSpec, GroupState
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.electorate import Electorates
 from hamgr.core.epochs import is_overriding
 from hamgr.core.fencing import Fencing, PlanState, delay_before
+from hamgr.core.granting import Granting
 from hamgr.core.members import Grant, MemberRecord
 from hamgr.core.membership import Liveness, Membership, Peer
 from hamgr.core.mesh import Mesh
 from hamgr.core.messages import ClusterState, GroupReport, Order, Report, RosterEntry, Stamp, Standing
-from hamgr.core.placement import Candidate, candidates_of, place
-from hamgr.core.reasons import nobody
+from hamgr.core.placement import Candidate
 from hamgr.core.rebalancing import Rebalancing
+from hamgr.core.ruling import Ruling
 from hamgr.core.shots import Shots
 from hamgr.core.tidings import Tidings
-from hamgr.core.transition import PeerFacts, Verdict, takeover_verdict
 from hamgr.core.watchdogs import Watchdogs
 
 SETTLED = frozenset({GroupState.STARTED, GroupState.STOPPED, GroupState.STOP_FAILED})
@@ -50,7 +51,6 @@ class Coordinator:
         started_at: float,
     ) -> None:
         self.spec = spec
-        self._followers = followers(spec.groups)
         self._me = me
         self._incarnation = incarnation
         self.epoch = epoch
@@ -66,19 +66,17 @@ class Coordinator:
         self.shots = Shots(spec, inherited.shots, now)
         self.members: dict[str, MemberRecord] = {}
         self.circle = Circle(me, spec.names, spec.tie_breaker)
-        self._roster = {name: RosterEntry(name) for name in spec.names}
+        self.roster = {name: RosterEntry(name) for name in spec.names}
         expected = (inherited.config.added, inherited.proposed.added)
-        self._roster.update(
-            {entry.node: entry for entry in inherited.roster if entry.node in (*self._roster, *expected)}
-        )
+        self.roster.update({entry.node: entry for entry in inherited.roster if entry.node in (*self.roster, *expected)})
         self._pins = dict(inherited.pins)
         self.asking = Asking(
             spec.groups,
             inherited.owners,
             self.members,
-            lambda node: self._roster[node].standing if node in self._roster else None,
+            lambda node: self.roster[node].standing if node in self.roster else None,
         )
-        self.watchdogs = Watchdogs(spec, self._roster, now)
+        self.watchdogs = Watchdogs(spec, self.roster, now)
         self.maintenance = inherited.maintenance
         self.config = inherited.config
         self.proposed = inherited.proposed
@@ -93,8 +91,7 @@ class Coordinator:
             self.electorates = Electorates(spec.electorate)
         self.state = ClusterState(Stamp(epoch, 0), me)
         self._number = 0
-        self._now = now
-        self._run_sent: dict[tuple[str, int, str], int] = {}
+        self.ruling = Ruling(self, membership, me, incarnation, now)
         self.waits: dict[str, tuple[str, ...]] = {}
         self.targets: dict[str, str] = {}
         self.tidings = Tidings(me)
@@ -107,10 +104,9 @@ class Coordinator:
         self._scores: dict[str, int] = {}
         self._scores_since = now
         self._in_order = spec.in_placing_order()
-        self._scarce = any(group.needs for group in spec.groups)
         self._together = bundles(spec)
         self.room = Room(spec, {}, self._together)
-        self._asked_release: set[tuple[str, str]] = set()
+        self.granting = Granting(self)
         self.rebalancing = Rebalancing(self)
 
     # -- what comes in ------------------------------------------------------------------------------------------
@@ -118,24 +114,24 @@ class Coordinator:
     def farewell(self, node: str, incarnation: int) -> None:
         self.members.pop(node, None)
         self.fencing.forget(node)
-        self._roster[node] = RosterEntry(node, incarnation, Standing.LEFT)
+        self.roster[node] = RosterEntry(node, incarnation, Standing.LEFT)
 
     def fence_confirmed(self, now: float, node: str, incarnation: int) -> None:
         self.members.pop(node, None)
         self.shots.note(now, node)
         known = self._membership.peers[node].incarnation or incarnation
-        self._roster[node] = RosterEntry(node, known, Standing.FENCED)
+        self.roster[node] = RosterEntry(node, known, Standing.FENCED)
 
     def acknowledged(self, node: str) -> None:
         self.members.pop(node, None)
         self.fencing.forget(node)
-        entry = self._roster[node]
+        entry = self.roster[node]
         incarnation = self._membership.peers[node].incarnation or entry.incarnation
-        self._roster[node] = RosterEntry(node, incarnation, Standing.ACKNOWLEDGED)
+        self.roster[node] = RosterEntry(node, incarnation, Standing.ACKNOWLEDGED)
 
     def expect(self, node: str) -> None:
         """A node is added that never was in the cluster: until it is heard, nothing runs there."""
-        self._roster.setdefault(node, RosterEntry(node, 0, Standing.LEFT))
+        self.roster.setdefault(node, RosterEntry(node, 0, Standing.LEFT))
 
     def pin(self, group: str, node: str) -> None:
         self._pins[group] = node
@@ -182,7 +178,7 @@ class Coordinator:
                 self._admit(peer.name, peer.incarnation)
         self._pins = {group: node for group, node in self._pins.items() if self._may_keep_pin(node)}
         self._note_watchdogs()
-        roster = tuple(self._roster.values())
+        roster = tuple(self.roster.values())
         kept = tuple(sorted(self._pins.items()))
         new = ClusterState(
             self.state.stamp,
@@ -219,9 +215,9 @@ class Coordinator:
         if self.maintenance:
             self.watchdogs.take_back()
         else:
-            self.watchdogs.note(self._said_of_disks())
+            self.watchdogs.note(self.said_of_disks())
 
-    def _said_of_disks(self) -> Iterator[tuple[str, int, Stamp]]:
+    def said_of_disks(self) -> Iterator[tuple[str, int, Stamp]]:
         """Each member with what its heartbeats say of its watchdog, and of the state on its disk."""
         for name in self.members:
             beat = self._membership.peers[name].heartbeat if name != self._me else None
@@ -238,12 +234,12 @@ class Coordinator:
 
     def _admit(self, node: str, incarnation: int) -> None:
         if node not in self.members:
-            last = self._roster[node]
+            last = self.roster[node]
             counted = last.reset_ms if last.standing is Standing.MEMBER else 0
             entry = RosterEntry(node, incarnation, Standing.MEMBER, counted)
             # A life that some view of this reign named already needs no new view.
             known = last == entry and self.state.stamp.view > 0
-            self._roster[node] = entry
+            self.roster[node] = entry
             self.members[node] = MemberRecord(incarnation, self.state.stamp if known else Stamp())
             self.joined.append(node)
 
@@ -295,14 +291,14 @@ class Coordinator:
                 elif outside:
                     self.fencing.want(now, peer.name, peer.incarnation, outside)
                 continue
-            if peer.heard or peer.name in self.circle.held or self.verdict_standing(peer) is not None:
+            if peer.heard or peer.name in self.circle.held or self.ruling.standing(peer) is not None:
                 continue
             delay = self._delay(peer, load)
             if peer.liveness is Liveness.DEAD:
                 self.fencing.want(now, peer.name, peer.incarnation, f"{peer.name} is dead: no link hears it", delay)
             elif now >= self._started_at + self.spec.timing.initdead:
                 reason = f"{peer.name} was never heard since {self._me} started"
-                incarnation = peer.incarnation or self._roster[peer.name].incarnation
+                incarnation = peer.incarnation or self.roster[peer.name].incarnation
                 self.fencing.want(now, peer.name, incarnation, reason, delay)
 
     def _outside(self, member: MemberRecord, node: str) -> str:
@@ -313,74 +309,11 @@ class Coordinator:
             return f"{why}, and the others go on without {node}"
         return ""
 
-    def verdict_standing(self, peer: Peer) -> str | None:
-        """The recorded standing that clears this node for every group, if one does."""
-        facts = self._facts(peer, "")
-        cleared = (Standing.FENCED, Standing.LEFT, Standing.ACKNOWLEDGED)
-        return facts.standing.value if facts.standing in cleared and facts.silent_since_record else None
-
     def _delay(self, peer: Peer, load: int) -> float:
         # Chance, yet the same events make the same run: each life of a node draws other numbers.
         chance = random.Random(f"{self._incarnation} {self.epoch}").random()
         between = delay_before(self.spec, self._me, load, peer.name, peer.load, chance)
         return between + self.spec.node(peer.name).level_delay(0)
-
-    # -- the rule -----------------------------------------------------------------------------------------------
-
-    def _facts(self, peer: Peer, group: str) -> PeerFacts:
-        member = self.members.get(peer.name)
-        entry = self._roster[peer.name]
-        plan = self.fencing.plans.get(peer.name)
-        node = self.spec.node(peer.name)
-        if plan is not None and node.fence_levels > 0:
-            fencing = plan.describe(self._now)
-        elif node.fence_levels == 0:
-            fencing = f"it has no fence device; if you have made sure that it is off: hamgr fence ack {peer.name}"
-        else:
-            fencing = self.circle.held.get(peer.name, "")
-        if doubt := self.watchdogs.doubt(peer):
-            fencing = f"{fencing or 'it is not known to be off'}; {doubt}"
-        return PeerFacts(
-            node=peer.name,
-            heard=peer.heard,
-            in_view=member is not None,
-            stopped=member is not None and self._stopped(peer.name, member, group),
-            standing=entry.standing,
-            roster_incarnation=entry.incarnation,
-            heard_incarnation=peer.incarnation,
-            watchdog_safe_at=self.watchdogs.safe_at(peer),
-            fencing=fencing,
-        )
-
-    def _stopped(self, node: str, member: MemberRecord, group: str) -> bool:
-        report = member.report
-        if report is None or not report.probed or member.state(group) is not GroupState.STOPPED:
-            return False
-        held = group in member.run or group in member.keep
-        return not held and report.number >= self._run_sent.get((node, member.incarnation, group), 0)
-
-    def verdict(self, group: str, taker: str) -> Verdict:
-        facts = [self._facts(peer, group) for peer in self._membership.peers.values() if peer.name != taker]
-        if taker != self._me:
-            own = self.members[self._me]
-            facts.append(
-                PeerFacts(
-                    node=self._me,
-                    heard=True,
-                    in_view=True,
-                    stopped=self._stopped(self._me, own, group),
-                    standing=Standing.MEMBER,
-                    roster_incarnation=self._incarnation,
-                    heard_incarnation=self._incarnation,
-                    watchdog_safe_at=None,
-                )
-            )
-        return takeover_verdict(group, facts, self._now)
-
-    def unsure(self) -> tuple[str, ...]:
-        """Of the nodes that are not in the view: what is awaited until nothing runs there for certain."""
-        lost = [self._facts(peer, "") for peer in self._membership.peers.values() if peer.name not in self.members]
-        return takeover_verdict("", lost, self._now).missing
 
     # -- orders -------------------------------------------------------------------------------------------------
 
@@ -392,7 +325,7 @@ class Coordinator:
         out: list[Effect],
     ) -> None:
         """Place every group and give the orders that the rule allows now."""
-        self._now = now
+        self.ruling.now = now
         silent = [node for node, member in self.members.items() if member.report is None or not member.report.probed]
         if silent:
             # Whoever has not reported may be running anything: nothing is started, and nothing is taken from anybody.
@@ -419,10 +352,10 @@ class Coordinator:
         }
         self.rebalancing.candidates = candidates
         self.rebalancing.settle()
-        owners = {group.name: owner for group in self.spec.groups if (owner := self._has(group.name))}
+        owners = {group.name: owner for group in self.spec.groups if (owner := self.granting.has(group.name))}
         self.room = Room(self.spec, owners, self._together)
-        for group in in_turn(self._in_order, owners) if self._scarce else self._in_order:
-            self._decide_group(group, candidates, grants, stored_by_quorum, out)
+        for group in in_turn(self._in_order, owners) if self.granting.scarce else self._in_order:
+            self.granting.decide(group, candidates, grants, stored_by_quorum, out)
             self.room.place(group.name, self.targets[group.name])
         for node, grant in grants.items():
             member = self.members[node]
@@ -432,7 +365,7 @@ class Coordinator:
             self._number += 1
             member.renew = False
             for group_name in (grant.run | grant.keep) - (member.run | member.keep):
-                self._run_sent[(node, member.incarnation, group_name)] = self._number
+                self.ruling.let_run[(node, member.incarnation, group_name)] = self._number
             member.number = self._number
             member.run = frozenset(grant.run)
             member.keep = frozenset(grant.keep)
@@ -450,7 +383,7 @@ class Coordinator:
                 member.number = self._number
                 member.keep = frozenset(group.name for group in self.spec.groups if not member.stopped(group.name))
                 for name in member.keep:
-                    self._run_sent[(node, member.incarnation, name)] = self._number
+                    self.ruling.let_run[(node, member.incarnation, name)] = self._number
                 send(node, self._order(member))
 
     def _judge_health(self, now: float) -> None:
@@ -488,149 +421,6 @@ class Coordinator:
         run, keep = tuple(sorted(member.run)), tuple(sorted(member.keep))
         return Order(self.epoch, self.state.stamp.view, member.number, run, keep)
 
-    def _decide_group(
-        self,
-        group: GroupSpec,
-        candidates: Mapping[str, Candidate],
-        grants: Mapping[str, Grant],
-        stored_by_quorum: Callable[[Stamp], bool],
-        out: list[Effect],
-    ) -> None:
-        name = group.name
-        holders = [node for node, member in self.members.items() if not member.stopped(name)]
-        owner = self._has(name)
-        pin = self._pins.get(name, "")
-        target = self._place(group, candidates, owner, pin)
-        if self.rebalancing.under_way.get(name) == target:
-            pin = target
-        if group.asks and not group.together_with:
-            fits = candidates_of(self.spec, group)
-            _, away = company(group, self.targets)
-            able = {
-                node
-                for node, found in candidates.items()
-                if node in fits and found.fit and name not in found.barred and node not in away
-            }
-            target = self.asking.may_go(self._now, group, owner, pin, target, able, out)
-        self.targets[name] = target
-        first = to_be_moved(group, self.members, self.targets)
-        needed = still_run(self._followers[name], self.members)
-        for node, grant in grants.items():
-            member = self.members[node]
-            runs = node in holders and grant.holds(name)
-            gave_up = member.renew and member.stopped(name)
-            if node == target and not gave_up and not (first and runs):
-                continue
-            if runs and needed and not gave_up:
-                continue  # what was started after it is stopped before it
-            if runs and target and not (node == target and gave_up):
-                self._ask_release(name, node, target, out)
-            grant.run.discard(name)
-            grant.keep.discard(name)
-        if not target:
-            questions = self.asking.questions
-            self.waits[name] = (questions[name],) if name in questions else nobody(self, group)
-            return
-        if first:
-            self.waits[name] = tuple(f"waits for {leader} to move" for leader in first)
-            return
-        member = self.members[target]
-        if name in grants[target].run:
-            self.waits[name] = ()
-            return
-        if target in holders and not member.number:
-            # It runs there already, another coordinator let it: that may go on without asking the rule.
-            grants[target].keep.add(name)
-        if holders and holders != [target]:
-            for node in holders:
-                if node != target:
-                    self._ask_release(name, node, target, out)
-        if member.admitted == Stamp() or not stored_by_quorum(member.admitted):
-            self.waits[name] = (f"waits until a quorum has stored the view with {target}",)
-            return
-        if target in self.circle.waiting and name not in grants[target].keep:
-            self.waits[name] = (f"waits for {target}: {self.circle.waiting[target]}",)
-            return
-        leaders = [leader for leader in group.after if not is_started(leader, self.members)]
-        if leaders and name not in grants[target].keep:
-            self.waits[name] = tuple(f"waits for {leader} to be started" for leader in leaders)
-            return
-        occupied = grants[target].run | grants[target].keep | self._there(target)
-        if group.needs and (lacks := self.room.lacks(group, target, occupied)):
-            self.waits[name] = () if name in grants[target].keep else (f"waits for room: {lacks}",)
-            return
-        verdict = self.verdict(name, target)
-        if not verdict.allowed:
-            self.waits[name] = () if name in grants[target].keep else verdict.missing
-            return
-        if group.asks and not self.asking.may_start(name, target, lambda at: self._stored_by_all(at, stored_by_quorum)):
-            self.waits[name] = (f"waits until all members have stored that {name} runs on {target}",)
-            return
-        self.waits[name] = ()
-        for node, _clause in verdict.held:
-            if (name, node) in self._asked_release:
-                self._asked_release.discard((name, node))
-                text = f"{node} has released {name} for {target}"
-                out.append(Announce(Kind.IP_REQUEST_RESP, text, node, name))
-        grants[target].keep.discard(name)
-        grants[target].run.add(name)
-
-    def _stored_by_all(self, stamp: Stamp, stored_by_quorum: Callable[[Stamp], bool]) -> bool:
-        """By every member, and a quorum. (In a two_node cluster each node is one alone.)"""
-        return stored_by_quorum(stamp) and all(stored >= stamp for _name, _reset, stored in self._said_of_disks())
-
-    def _has(self, name: str) -> str:
-        """The member that has the group, in whatever state; one that runs it before others."""
-        holders = [node for node, member in self.members.items() if not member.stopped(name)]
-        started = (node for node in holders if self.members[node].state(name) is GroupState.STARTED)
-        return next(started, holders[0] if holders else "")
-
-    def _place(self, group: GroupSpec, candidates: Mapping[str, Candidate], owner: str, pin: str) -> str:
-        """On which node it shall run, "" for none; elsewhere than where it is only if there is room."""
-        name = group.name
-        near, away = company(group, self.targets)
-        goes_home = group.auto_failback and name not in self.failback_closed
-        spread = group.placement is Placement.SPREAD
-        lightness = {node: self.room.lightness(group, node) for node in candidates} if spread else None
-        last = self.targets.get(name, "")
-
-        def placed(has_it: str, roomy: Collection[str] | None) -> str:
-            return place(
-                self.spec,
-                group,
-                candidates,
-                has_it,
-                pin,
-                self.health is not None,
-                near,
-                away,
-                goes_home,
-                roomy,
-                lightness,
-                last,
-            )
-
-        if moving := self.rebalancing.under_way.get(name):
-            # As if it were there already, if that is as good a place as it was when the move was asked for.
-            if placed(moving, next(self.room.choices(group))) == moving:
-                return moving
-            del self.rebalancing.under_way[name]
-        for roomy in self.room.choices(group) if self._scarce else (None,):
-            if target := placed(owner, roomy):
-                return target
-        return ""
-
-    def _there(self, node: str) -> set[str]:
-        """The groups that take up room there now, be it only until they have stopped."""
-        member = self.members[node]
-        return {group.name for group in self.spec.groups if not self._stopped(node, member, group.name)}
-
-    def _ask_release(self, group: str, node: str, target: str, out: list[Effect]) -> None:
-        runs = self.members[node].state(group) not in (GroupState.UNKNOWN, GroupState.STOPPED)
-        if runs and (group, node) not in self._asked_release:
-            self._asked_release.add((group, node))
-            out.append(Announce(Kind.IP_REQUEST, f"{node} is asked to release {group} for {target}", node, group))
-
     def resend(self, node: str, send: Callable[[str, Order], None]) -> None:
         """Once a keepalive: repeat the order to a member whose report does not show yet that it was taken up."""
         member = self.members[node]
@@ -666,12 +456,12 @@ class Coordinator:
         return ""
 
     def standing(self, node: str) -> Standing:
-        return self._roster[node].standing
+        return self.roster[node].standing
 
     def inherit_farewells(self, farewells: Mapping[str, int]) -> None:
         """Farewells that we heard as a follower: the last coordinator may not have recorded them anymore."""
         for node, incarnation in farewells.items():
-            if self._roster[node].incarnation in (incarnation, 0):
-                self._roster[node] = dataclasses.replace(
-                    self._roster[node], incarnation=incarnation, standing=Standing.LEFT
+            if self.roster[node].incarnation in (incarnation, 0):
+                self.roster[node] = dataclasses.replace(
+                    self.roster[node], incarnation=incarnation, standing=Standing.LEFT
                 )

@@ -184,7 +184,7 @@ class Pushing:
             peer.name
             for peer in self._node.membership.peers.values()
             if peer.name not in coordinator.members
-            and (peer.name not in spared or coordinator.verdict_standing(peer) is None)
+            and (peer.name not in spared or coordinator.ruling.standing(peer) is None)
         ]
 
     def _runs(self, name: str, digest: str) -> bool:
@@ -257,7 +257,7 @@ class Pushing:
             ready = node.stored_by_quorum(coordinator.state.stamp)
             if node.spec.two_node:  # where another quorum need not know of it
                 ready = all(
-                    self._stored(peer.name, coordinator, "") or coordinator.verdict_standing(peer) is not None
+                    self._stored(peer.name, coordinator, "") or coordinator.ruling.standing(peer) is not None
                     for peer in node.membership.peers.values()
                 )
         if not ready or proposed.removed in coordinator.electorates.voters:

@@ -78,7 +78,7 @@ class Rebalancing:
         for name, member in coordinator.members.items():
             if member.report is None or not member.report.probed:
                 return f"{name} has not reported yet"
-        if unsure := coordinator.unsure():
+        if unsure := coordinator.ruling.unsure():
             return "; ".join(unsure)
         for group in coordinator.spec.groups:
             target = coordinator.targets.get(group.name, "")

@@ -294,7 +294,7 @@ class Requests:
         lost = [
             peer.name
             for peer in self._node.membership.peers.values()
-            if peer.name not in coordinator.members and coordinator.verdict_standing(peer) is None
+            if peer.name not in coordinator.members and coordinator.ruling.standing(peer) is None
         ]
         if lost and not wanted:
             names = ", ".join(lost)

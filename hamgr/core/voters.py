@@ -61,7 +61,7 @@ class Voters:
         off = [
             peer.name
             for peer in self._node.membership.peers.values()
-            if not peer.heard and coordinator.verdict_standing(peer) in SURELY_OFF
+            if not peer.heard and coordinator.ruling.standing(peer) in SURELY_OFF
         ]
         self._off_since = {name: self._off_since.get(name, now) for name in off}
 
