@@ -15,7 +15,7 @@ from hamgr.lab.plan import ARBITERS, ETCD_CLIENTS, arbiter_address
 pytestmark = [pytest.mark.lab, pytest.mark.root, NEEDS_ETCD]
 
 DEADTIME = 2.0
-TIMES = {**FAST, "deadtime": "2s", "warntime": "500ms", "lease": "4s", "initdead": "4s"}
+TIMES = {**FAST, "deadtime": "2s", "warntime": "500ms", "lease": "4s", "initdead": "10s"}
 FRESH = 3.0
 """Keepalives after which an answer of the arbiter is an old one."""
 MOVES = {"coordinator", "group-stopping", "group-starting", "fence-asked", "node-dead"}

@@ -300,6 +300,29 @@ async def test_the_next_process_takes_over_when_the_one_that_leads_is_killed(ser
             assert again.voted_for == "b"
 
 
+class Mute(pb_grpc.ArbiterServicer):
+    async def Session(self, request_iterator: object, context: object) -> None:  # type: ignore[override]
+        await asyncio.sleep(DEADLINE)
+
+
+async def test_the_lead_moves_although_the_node_turns_away_sooner_than_that_is_found_out(server: EtcdCluster) -> None:
+    """The process that leads keeps its lease, and takes sessions; nothing comes from there."""
+    silent = grpc.aio.server(options=SERVER_OPTIONS)
+    pb_grpc.add_ArbiterServicer_to_server(Mute(), silent)
+    port = silent.add_insecure_port("127.0.0.1:0")
+    await silent.start()
+    client = Etcd(config_of(server, "eight", port))
+    leads = Leads(client)
+    assert (await leads.of("office")).address == ""
+    async with processes(server, "eight", 1) as made:
+        a = Node("a", made.ports[0], free_ports(1)[0], deadtime=0.4)
+        async with nodes(a):
+            await a.answer(A)
+    await leads.close()
+    await client.close()
+    await silent.stop(None)
+
+
 async def test_without_etcd_there_is_no_vote_and_no_support_and_the_node_is_told_why(tmp_path: Path) -> None:
     with etcd(tmp_path / "etcd") as cluster:
         async with processes(cluster, "office", 1) as made:
