@@ -106,6 +106,10 @@ def test_services_outlive_kill_9_and_the_next_daemon_goes_on_with_them(node: Cal
     assert (above(machine), machine.pid("below")) == (script, below)
     assert calls(machine) == ["start"]
 
+    machine.says("hamgr key new /etc/hamgr/cluster.key")
+    machine.says(f"systemctl reload {UNIT}")
+    machine.until(lambda: "key file read again (asked by SIGHUP)" in machine.journal(UNIT), "the new key")
+
     # A stop moves the groups away first, in their order; the guard ends with it.
     machine.says(f"systemctl stop {UNIT}")
     assert calls(machine) == ["start", "stop"]
