@@ -56,6 +56,8 @@ def test_whom_the_disk_votes_for_fences_the_other_and_goes_on_or_takes_over(
             cluster.separate("a", "b")
             cluster.wait(lambda: not cluster.node("b").is_on(), 20, "b to be fenced")
             assert by_the_arbiter(cluster, "a")
+            why = cluster.node("a").exec(["hamgr", "--config", str(cluster.layout.config), "arbiter", "explain"])
+            assert "a gets the vote of epoch" in why.stdout
             cluster.heal()
             cluster.node("b").power_on()
         wait_for_vote(cluster, "b")
