@@ -51,18 +51,20 @@ def rebalance(args: argparse.Namespace) -> int:
 
 def _carry_out(stub: Any, args: argparse.Namespace, plan: pb.RebalancePlan) -> int:
     moved: list[pb.Move] = []
-    text, code = "", DONE
+    text, code, under_way = "", DONE, ""
     try:
         for move in plan.moves:
             _begin(stub, args.groups, move)
+            under_way = f"; {move.group} is still on its way to {move.target}"
             _arrives(stub, move)
+            under_way = ""
             moved.append(move)
             if not args.json:
                 print(f"{move.group} runs on {move.target}", flush=True)
     except _Stopped as reason:
         text, code = str(reason), FAILED
     except KeyboardInterrupt:
-        text, code = f"interrupted; {move.group} is still on its way to {move.target}", 130
+        text, code = f"interrupted{under_way}", 130
     left = len(plan.moves) - len(moved)
     if args.json:
         print(json.dumps({"done": code == DONE, "moved": list(map(_facts, moved)), "left": left, "text": text}))
