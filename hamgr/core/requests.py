@@ -36,6 +36,9 @@ _TOGETHER = (Verb.MAINTENANCE_ON, Verb.MAINTENANCE_OFF, Verb.PUSH, Verb.ACCEPT_A
 """What only a quorum can decide, since it must outlive this coordinator."""
 
 
+_VERBS = frozenset(verb.value for verb in Verb)
+
+
 @dataclass(slots=True)
 class _Pending:
     """A request of an operator at this node, on its way to the coordinator."""
@@ -190,6 +193,10 @@ class Requests:
             del self._answers[next(iter(self._answers))]
         self._answers[requester] = None
         self._node.touch()
+        if forward.verb not in _VERBS:
+            text = f"{self._node.name} runs another version of hamgr, and does not know {forward.verb!r}"
+            self.answer(requester, False, text)
+            return
         if coordinator.alone and Verb(forward.verb) in _TOGETHER:
             self.answer(requester, False, "that takes a quorum, and there is only an operator's override")
             return

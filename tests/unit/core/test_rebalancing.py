@@ -10,6 +10,7 @@ from wholenodes import Cluster
 from hamgr.core.cluster import GroupSpec, Mode, Placement
 from hamgr.core.effects import Kind
 from hamgr.core.events import FenceOutcome, HealthChanged, OperatorAsked, Verb
+from hamgr.core.messages import Forward, ForwardReply, Packet
 
 NAMES = ("g1", "g2", "g3", "g4")
 
@@ -173,3 +174,12 @@ def test_when_the_coordinator_is_lost_in_the_middle_the_group_runs_once_and_what
 def test_an_unknown_group_is_refused_with_those_that_there_are() -> None:
     found = spread("g1", "g2")
     assert ask(found, "", "", "g9") == (False, "group 'g9' is not configured; there are g1, g2")
+
+
+def test_a_request_that_only_a_newer_version_knows_is_refused_and_harms_nobody() -> None:
+    found = spread("g1", "g2")
+    lives = {name: found.nodes[name].incarnation for name in "ab"}
+    found.deliver(Packet("b", lives["b"], "a", lives["a"], Forward(7, "dance")))
+    found.run(0.1)
+    (reply,) = (packet.body for packet in found.sent if isinstance(packet.body, ForwardReply))
+    assert reply == ForwardReply(7, False, "a runs another version of hamgr, and does not know 'dance'")
