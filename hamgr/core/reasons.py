@@ -114,6 +114,8 @@ def _against(coordinator: Coordinator, group: GroupSpec, target: str, node: str,
     if health[node] < health[target]:
         return f"its health is {health[node]}, that of {target} {health[target]}"
     order = candidates_of(coordinator.spec, group)
+    if group.placement is Placement.SPREAD and coordinator.owner(group.name) == target:
+        return "nothing is moved only to balance (hamgr rebalance)"
     if group.placement is Placement.SPREAD:
         return f"it has more to do than {target} had, or was named later"
     if order.index(node) > order.index(target):

@@ -121,8 +121,8 @@ def test_why_a_group_is_where_it_is_can_be_asked_of_the_coordinator() -> None:
     (g1, g2) = coordinator.status(found.now).groups
     assert g1.why == (
         "a: it is there, and stays",
-        "not b: it has more to do than a had, or was named later",
-        "not c: it has more to do than a had, or was named later",
+        "not b: nothing is moved only to balance (hamgr rebalance)",
+        "not c: nothing is moved only to balance (hamgr rebalance)",
     )
     found.post("a", OperatorAsked(1, Verb.STANDBY, "c"))
     found.post("a", OperatorAsked(2, Verb.TAKEOVER, "a", "g2"))
