@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import itertools
 import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hamgr.admin.peers import Links, Served
+from hamgr.admin.peers import Asked, Links, Served
 from hamgr.core.messages import DrbdOutdate, DrbdOutdated, Packet
 from hamgr.core.status import NodeStatus, Status
 from hamgr.resources import program
@@ -67,10 +66,8 @@ class DrbdDesk:
     ) -> None:
         self._node = node
         self._status = status
-        self._links = links
         self._drbdadm = drbdadm
-        self._requests = itertools.count(1)
-        self._answers: dict[tuple[str, int], asyncio.Future[DrbdOutdated]] = {}
+        self._asked: Asked[DrbdOutdated] = Asked(links)
         self._served: Served[DrbdOutdated] = Served(links)
 
     # -- a question that begins here ----------------------------------------------------------------------------
@@ -84,7 +81,7 @@ class DrbdDesk:
             return Verdict(Answer.UNKNOWN, f"{host or 'the peer'} is no other node of this cluster")
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
-        order = DrbdOutdate(next(self._requests), resource)
+        order = DrbdOutdate(self._asked.number(), resource)
         while True:
             # Looked at anew each time: a node that is heard may die, and one that is silent may be fenced.
             verdict, pause = self._known(self._status(), peer), LOOK
@@ -92,7 +89,7 @@ class DrbdDesk:
                 verdict = Verdict(Answer.UNKNOWN, f"{peer} is asked to outdate {resource}, and has not answered")
             elif verdict is None and said is not None:
                 verdict = Verdict(_OF_DRBDADM.get(said.code, Answer.UNKNOWN), f"{peer} says: {said.text}")
-                order, pause = DrbdOutdate(next(self._requests), resource), REPEAT
+                order, pause = DrbdOutdate(self._asked.number(), resource), REPEAT
             assert verdict is not None
             if verdict.answer is not Answer.UNKNOWN or loop.time() >= until:
                 log.info("DRBD %s, peer %s: %s (%d)", resource, peer, verdict.text, verdict.answer)
@@ -122,16 +119,7 @@ class DrbdDesk:
 
     async def _ask(self, peer: str, order: DrbdOutdate) -> DrbdOutdated | None:
         """What the peer says; None when it says nothing for a while: then the same order is sent again."""
-        waiting: asyncio.Future[DrbdOutdated] = asyncio.get_running_loop().create_future()
-        self._answers[peer, order.request] = waiting
-        try:
-            self._links.send(peer, _find(self._status(), peer).incarnation, order)
-            async with asyncio.timeout(REPEAT):
-                return await waiting
-        except TimeoutError:
-            return None
-        finally:
-            del self._answers[peer, order.request]
+        return await self._asked.ask(peer, _find(self._status(), peer).incarnation, order.request, order, REPEAT)
 
     # -- what comes from others ---------------------------------------------------------------------------------
 
@@ -141,9 +129,7 @@ class DrbdDesk:
             case DrbdOutdate() as order:
                 self._served.serve(packet.sender, packet.incarnation, order.request, lambda: self._outdate(order))
             case DrbdOutdated() as said:
-                waiting = self._answers.get((packet.sender, said.request))
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(said)
+                self._asked.told(packet.sender, said.request, said)
             case _:
                 return False
         return True

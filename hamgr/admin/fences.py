@@ -6,12 +6,11 @@ A node tries one device at a time, and a device is tried by one node at a time: 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from hamgr.admin.peers import Links, Served
+from hamgr.admin.peers import Asked, Links, Served
 from hamgr.config.model import Config, FenceDeviceConfig
 from hamgr.core.messages import FenceTrialAsked, FenceTrialTold, Packet
 from hamgr.core.status import Status
@@ -52,10 +51,8 @@ class FenceDesk:
         self._config = config
         self._node = node
         self._status = status
-        self._links = links
         self._attempt = attempt
-        self._requests = itertools.count(1)
-        self._answers: dict[tuple[str, int], asyncio.Future[FenceTrialTold]] = {}
+        self._asked: Asked[FenceTrialTold] = Asked(links)
         self._served: Served[FenceTrialTold] = Served(links)
 
     # -- a test that begins here --------------------------------------------------------------------------------
@@ -87,22 +84,16 @@ class FenceDesk:
         if tester == self._node:
             trial = await self._attempt(device)
             return Tried(tester, device.name, trial, "" if trial else "it is at work just now")
-        order = FenceTrialAsked(next(self._requests), device.name)
+        order = FenceTrialAsked(self._asked.number(), device.name)
         patience = LONGEST_TRIAL * device.timeout + MARGIN
-        answer: asyncio.Future[FenceTrialTold] = asyncio.get_running_loop().create_future()
-        self._answers[tester, order.request] = answer
-        try:
-            while patience > 0:
-                peer = next(node for node in self._status().nodes if node.name == tester)
-                if peer.state not in HEARD:
-                    return Tried(tester, device.name, None, f"{tester} is {peer.state}")
-                self._links.send(tester, peer.incarnation, order)
-                done, _ = await asyncio.wait([answer], timeout=REPEAT)
-                if done:
-                    return self._read(tester, device, answer.result())
-                patience -= REPEAT
-        finally:
-            del self._answers[tester, order.request]
+        while patience > 0:
+            peer = next(node for node in self._status().nodes if node.name == tester)
+            if peer.state not in HEARD:
+                return Tried(tester, device.name, None, f"{tester} is {peer.state}")
+            told = await self._asked.ask(tester, peer.incarnation, order.request, order, REPEAT)
+            if told is not None:
+                return self._read(tester, device, told)
+            patience -= REPEAT
         return Tried(tester, device.name, None, f"{tester} has not answered")
 
     @staticmethod
@@ -122,9 +113,7 @@ class FenceDesk:
             case FenceTrialAsked() as order:
                 self._served.serve(packet.sender, packet.incarnation, order.request, lambda: self._work(order))
             case FenceTrialTold() as told:
-                waiting = self._answers.get((packet.sender, told.request))
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(told)
+                self._asked.told(packet.sender, told.request, told)
             case _:
                 return False
         return True

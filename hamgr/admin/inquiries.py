@@ -10,7 +10,7 @@ from collections.abc import Callable
 from google.protobuf.message import DecodeError
 
 from hamgr.admin.convert import group_to_proto
-from hamgr.admin.peers import Links, Served
+from hamgr.admin.peers import Asked, Links, Served
 from hamgr.core.messages import Inquiry, InquiryTold, Packet
 from hamgr.core.status import Balance, Status
 from hamgr.v1 import admin_pb2 as pb
@@ -48,10 +48,8 @@ class InquiryDesk:
     ) -> None:
         self._node = node
         self._status = status
-        self._links = links
         self._balance = balance
-        self._requests = itertools.count(1)
-        self._answers: dict[tuple[str, int], asyncio.Future[InquiryTold]] = {}
+        self._asked: Asked[InquiryTold] = Asked(links)
         self._served: Served[InquiryTold] = Served(links)
 
     # -- a question that begins here ----------------------------------------------------------------------------
@@ -102,17 +100,10 @@ class InquiryDesk:
         if leader is None or leader.state not in HEARD:
             gone = f"{leader.name} decides, and is {leader.state}" if leader is not None else "nobody decides now"
             raise Unanswered(f"{gone}; `hamgr status` says what is awaited")
-        order = Inquiry(next(self._requests), about, groups)
-        waiting: asyncio.Future[InquiryTold] = asyncio.get_running_loop().create_future()
-        self._answers[leader.name, order.request] = waiting
-        try:
-            self._links.send(leader.name, leader.incarnation, order)
-            async with asyncio.timeout(REPEAT):
-                told = await waiting
-        except TimeoutError:
-            raise Unanswered(f"{leader.name} decides, and has not answered {self._node}") from None
-        finally:
-            del self._answers[leader.name, order.request]
+        order = Inquiry(self._asked.number(), about, groups)
+        told = await self._asked.ask(leader.name, leader.incarnation, order.request, order, REPEAT)
+        if told is None:
+            raise Unanswered(f"{leader.name} decides, and has not answered {self._node}")
         if told.problem:
             raise Unanswered(told.problem)
         try:
@@ -128,9 +119,7 @@ class InquiryDesk:
             case Inquiry() as order:
                 self._served.serve(packet.sender, packet.incarnation, order.request, lambda: self._serve(order))
             case InquiryTold() as told:
-                waiting = self._answers.get((packet.sender, told.request))
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(told)
+                self._asked.told(packet.sender, told.request, told)
             case _:
                 return False
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -13,6 +14,38 @@ Told = TypeVar("Told", bound=Body)
 
 class Links(Protocol):
     def send(self, to: str, to_incarnation: int, body: Body, number: int = 0) -> None: ...
+
+
+class Asked(Generic[Told]):
+    """Questions that this node asks others: each is put to one life of a node, and its answer is waited for."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._numbers = itertools.count(1)
+        self._waiting: dict[tuple[str, int], asyncio.Future[Told]] = {}
+
+    def number(self) -> int:
+        """Of a new question; one that is put again keeps its number, so that it is answered once."""
+        return next(self._numbers)
+
+    async def ask(self, to: str, life: int, number: int, question: Body, patience: float) -> Told | None:
+        """None if nothing was answered within so many seconds."""
+        waiting: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._waiting[to, number] = waiting
+        try:
+            self._links.send(to, life, question)
+            async with asyncio.timeout(patience):
+                return await waiting
+        except TimeoutError:
+            return None
+        finally:
+            del self._waiting[to, number]
+
+    def told(self, sender: str, number: int, answer: Told) -> None:
+        """What a node answered; dropped if nobody waits for it."""
+        waiting = self._waiting.get((sender, number))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
 
 
 class Served(Generic[Told]):
