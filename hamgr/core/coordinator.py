@@ -396,6 +396,11 @@ class Coordinator:
         if len(set(scores.values())) == 1 or now >= self._scores_since + self.spec.health_delay:
             self.health = scores
 
+    @property
+    def health_settles(self) -> bool:
+        """The members' scores are not yet those that placement goes by."""
+        return self.health != self._scores
+
     def switches(self, node: str) -> bool:
         """It is about to start anew with the configuration that was committed while it was away."""
         beat = self._membership.peers[node].heartbeat if node != self._me else None

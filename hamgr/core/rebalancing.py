@@ -78,6 +78,8 @@ class Rebalancing:
         for name, member in coordinator.members.items():
             if member.report is None or not member.report.probed:
                 return f"{name} has not reported yet"
+        if coordinator.health_settles:
+            return "the health of the nodes has changed just now"
         if unsure := coordinator.ruling.unsure():
             return "; ".join(unsure)
         for group in coordinator.spec.groups:

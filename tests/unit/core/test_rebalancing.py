@@ -98,10 +98,12 @@ def test_a_move_is_no_pin_the_group_leaves_a_node_that_gets_worse() -> None:
     assert owners(found, "g1") != "a"
 
 
-def test_a_node_of_less_health_gets_nothing() -> None:
+def test_a_node_of_less_health_gets_nothing_and_nobody_does_before_it_is_known_who_that_is() -> None:
     found = spread(*NAMES)
     for node in "bc":
         found.post(node, HealthChanged(1))
+    found.run(1.0)
+    assert ask(found)[1] == "nothing is moved while other things are: the health of the nodes has changed just now"
     found.run(15.0)
     assert planned(found) == ["g1 c->b", "g2 c->b"]
 
