@@ -7,7 +7,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from clusters import FAST, insist, watched
+from clusters import FAST, insist, kinds, watched
 
 from hamgr.lab.lab import Lab
 
@@ -40,6 +40,30 @@ def fenced(cluster: Lab, node: str) -> list[str]:
     """Whom anybody fenced, as this node knows."""
     history = json.loads(hamgr(cluster, node, "fence", "history", "--json").stdout)["fences"]
     return sorted(fence["node"] for fence in history if fence["outcome"] == "confirmed")
+
+
+MOVES = ("coordinator", "vote-asked", "fence-asked", "group-stopping", "group-starting", "quorum-lost")
+
+
+def test_while_the_arbiter_is_lost_the_nodes_go_on_and_warn_and_nothing_moves_when_it_is_back(lab) -> None:
+    cluster: Lab = lab(**FAST)
+    cluster.wait_for_owner("a")
+    cluster.wait(lambda: cluster.status("a")["nodes"][1]["state"] == "online", 20, "both to be members")
+    before = {node: [kind for kind in kinds(cluster, node) if kind in MOVES] for node in "ab"}
+    with watched(cluster) as prober:
+        prober.wait_for_answer("a")
+        cluster.arbiter.power_off()
+        for node in "ab":
+            cluster.wait(
+                lambda node=node: not cluster.status(node)["arbiter"]["connected"], 10, "the arbiter to be missed"
+            )
+            assert hamgr(cluster, node, "status").stdout.startswith("lab: the arbiter does not answer\n")
+            assert cluster.status(node)["quorate"]
+        cluster.arbiter.power_on()
+        for node in "ab":
+            cluster.wait(lambda node=node: cluster.status(node)["arbiter"]["connected"], 20, "the arbiter to be back")
+    assert {node: [kind for kind in kinds(cluster, node) if kind in MOVES] for node in "ab"} == before
+    assert {answer.node for answer in prober.answers()} == {"a"}
 
 
 def test_an_operator_decides_when_the_arbiter_and_the_owner_are_lost_together(lab) -> None:
