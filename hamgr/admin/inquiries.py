@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 
 from google.protobuf.message import DecodeError
 
@@ -147,7 +148,7 @@ class InquiryDesk:
                 raise Unanswered(f"{self._node} is not the coordinator now")
             # A thread: with many groups it takes longer than a heartbeat can wait.
             moves = await asyncio.to_thread(list, itertools.islice(balance.moves, MOST_MOVES))
-            told = [pb.Move(group=m.group, source=m.source, target=m.target, why=m.why, along=m.along) for m in moves]
+            told = [pb.Move(**asdict(move)) for move in moves]
             plan = pb.RebalancePlan(moves=told, fixed=balance.fixed, hindrance=balance.hindrance)
             return plan.SerializeToString()
         raise Unanswered(f"{self._node} runs another version of hamgr, and can't say that")

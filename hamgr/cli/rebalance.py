@@ -137,18 +137,20 @@ def _cluster(stub: Any) -> str:
 
 
 def _facts(move: pb.Move) -> dict[str, object]:
-    along = list(move.along)
-    return {"group": move.group, "source": move.source, "target": move.target, "along": along, "why": move.why}
+    along, halted = list(move.along), list(move.halted)
+    facts: dict[str, object] = {"group": move.group, "source": move.source, "target": move.target}
+    return {**facts, "along": along, "halted": halted, "why": move.why}
 
 
 def _show(plan: pb.RebalancePlan, as_json: bool) -> None:
+    from hamgr.core.balance import Move
+
     if as_json:
         moves = list(map(_facts, plan.moves))
         print(json.dumps({"moves": moves, "fixed": list(plan.fixed), "hindrance": plan.hindrance}))
         return
     for move in plan.moves:
-        along = f" (with {', '.join(move.along)})" if move.along else ""
-        print(f"{move.group}: {move.source} -> {move.target}{along}: {move.why}")
+        print(Move(move.group, move.source, move.target, move.why, tuple(move.along), tuple(move.halted)))
     if not plan.moves:
         print(EVEN)
     for line in plan.fixed:

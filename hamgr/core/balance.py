@@ -17,17 +17,22 @@ from hamgr.core.cluster import ClusterSpec, GroupSpec, Placement
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """why: what is better then, in a few words. along: the groups that go with it."""
+    """why: what is better then, in a few words. along: the groups that go with it. halted: those that were started
+    after them, and stop meanwhile."""
 
     group: str
     source: str
     target: str
     why: str
     along: tuple[str, ...] = ()
+    halted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         along = f" (with {', '.join(self.along)})" if self.along else ""
-        return f"{self.group}: {self.source} -> {self.target}{along}: {self.why}"
+        halted = (
+            f"; {', '.join(self.halted)} stop{'s' if len(self.halted) == 1 else ''} meanwhile" if self.halted else ""
+        )
+        return f"{self.group}: {self.source} -> {self.target}{along}: {self.why}{halted}"
 
 
 def moves(
@@ -63,6 +68,7 @@ class _Plan:
         self._capacity = {node.name: dict(node.capacity) for node in spec.nodes}
         order = spec.in_placing_order()
         self._following = [group for group in order if group.together_with]
+        self._later = [group for group in order if group.after]
         self._distant = [group for group in order if group.apart_from]
         self._waiting = sorted(
             (group for group in order if group.enabled and group.needs and not group.together_with),
@@ -92,6 +98,13 @@ class _Plan:
             if other.name in self._placed and found.intersection(other.together_with):
                 found.add(other.name)
         return found
+
+    def _move(self, group: str, source: str, target: str, why: str, going: set[str]) -> Move:
+        halted: set[str] = set()
+        for later in self._later:
+            if later.name in self._placed and (going | halted).intersection(later.after):
+                halted.add(later.name)
+        return Move(group, source, target, why, tuple(sorted(going - {group})), tuple(sorted(halted - going)))
 
     def _open_to(self, group: GroupSpec) -> list[str]:
         """Where it may go: all that goes can run there, there is room, and nobody keeps away from anybody."""
@@ -142,7 +155,7 @@ class _Plan:
             if targets := trial._open_to(one):
                 target = min(targets, key=lambda name: trial._burden(name, going))
                 why = f"makes room for {group.name}, which runs nowhere"
-                found.append(Move(one.name, node, target, why, tuple(sorted(going - {one.name}))))
+                found.append(self._move(one.name, node, target, why, going))
                 trial._put(going, target)
             if node in trial._open_to(group):
                 return found
@@ -169,7 +182,7 @@ class _Plan:
                 why = _compared(source, burdens[source], target, burdens[target])
                 going = self._with(self._groups[name])
                 self._put(going, target)
-                return [Move(name, source, target, why, tuple(sorted(going - {name})))]
+                return [self._move(name, source, target, why, going)]
         return []
 
 

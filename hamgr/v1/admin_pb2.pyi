@@ -219,18 +219,20 @@ class PlanRebalanceRequest(_message.Message):
     def __init__(self, groups: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Move(_message.Message):
-    __slots__ = ("group", "source", "target", "why", "along")
+    __slots__ = ("group", "source", "target", "why", "along", "halted")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
     ALONG_FIELD_NUMBER: _ClassVar[int]
+    HALTED_FIELD_NUMBER: _ClassVar[int]
     group: str
     source: str
     target: str
     why: str
     along: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, group: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., why: _Optional[str] = ..., along: _Optional[_Iterable[str]] = ...) -> None: ...
+    halted: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, group: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., why: _Optional[str] = ..., along: _Optional[_Iterable[str]] = ..., halted: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RebalancePlan(_message.Message):
     __slots__ = ("moves", "fixed", "hindrance", "problem")

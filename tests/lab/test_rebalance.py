@@ -43,7 +43,7 @@ def test_a_node_that_was_away_gets_its_share_again_when_somebody_asks_on_any_nod
     dry = hamgr(asked, "rebalance", "--dry-run")
     assert dry.stdout == "g1: a -> b: a has 4 groups, b 0\ng2: a -> c: a has 3 groups, c 0\n", dry.stderr
     assert json.loads(hamgr(asked, "rebalance", "--dry-run", "--json", "g3").stdout)["moves"] == [
-        {"group": "g3", "source": "a", "target": "b", "along": [], "why": "a has 4 groups, b 0"}
+        {"group": "g3", "source": "a", "target": "b", "along": [], "halted": [], "why": "a has 4 groups, b 0"}
     ]
     assert hamgr(asked, "rebalance", "g9").stderr == "hamgr rebalance: no group g9; there are: g1, g2, g3, g4\n"
     assert hamgr(asked, "rebalance").returncode == 2, "without a terminal it wants --yes"

@@ -18,7 +18,7 @@ from hamgr.v1 import admin_pb2 as pb
 
 MOVES = [
     pb.Move(group="g1", source="a", target="b", why="a has 4 groups, b 0"),
-    pb.Move(group="g2", source="a", target="c", why="a has 3 groups, c 0", along=["g3"]),
+    pb.Move(group="g2", source="a", target="c", why="a has 3 groups, c 0", along=["g3"], halted=["shop"]),
 ]
 
 Capture = pytest.CaptureFixture[str]
@@ -117,7 +117,7 @@ def test_an_interrupt_leaves_what_was_moved_and_what_is_on_its_way(
     assert run(monkeypatch, daemon, json=True) == 130
     told = capsys.readouterr()
     text = "interrupted; g2 is still on its way to c"
-    moved = {"group": "g1", "source": "a", "target": "b", "along": [], "why": "a has 4 groups, b 0"}
+    moved = {"group": "g1", "source": "a", "target": "b", "along": [], "halted": [], "why": "a has 4 groups, b 0"}
     assert json.loads(told.out) == {"done": False, "moved": [moved], "left": 1, "text": text}
     assert told.err.splitlines()[-1] == f"hamgr rebalance: {text}; 1 of 2 moves are done, and stay"
 
@@ -131,7 +131,7 @@ def test_a_dry_run_shows_the_moves_who_goes_along_and_who_stays(
     assert daemon.asked == []
     assert capsys.readouterr().out.splitlines() == [
         "g1: a -> b: a has 4 groups, b 0",
-        "g2: a -> c (with g3): a has 3 groups, c 0",
+        "g2: a -> c (with g3): a has 3 groups, c 0; shop stops meanwhile",
         "mail stays",
         "but not now: db is starting",
     ]

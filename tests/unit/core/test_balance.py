@@ -80,6 +80,12 @@ def test_who_runs_together_goes_along_if_all_can() -> None:
     assert plan(spec, "db:a web:a mail:a", "web") == [], "it is not moved without the one that it runs with"
 
 
+def test_who_is_started_after_it_stops_meanwhile_and_that_is_said() -> None:
+    spec = cluster(spread("db"), spread("app", after=("db",)), spread("web", after=("app",)), spread("mail"))
+    assert plan(spec, "db:a app:b web:c mail:a", "db", db="a b") == []
+    assert plan(spec, "db:a app:c web:c mail:a", "db") == ["db: a -> b: a has 2 groups, b 0; app, web stop meanwhile"]
+
+
 def test_who_keeps_apart_is_not_brought_together_from_either_side() -> None:
     spec = cluster(spread("g1"), spread("g2"), spread("loner", apart_from=("g1",)))
     assert plan(spec, "g1:a g2:a loner:b", "g1", g1="a b") == []
