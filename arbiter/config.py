@@ -144,7 +144,7 @@ def load_all_keys(config: ArbiterConfig) -> dict[str, Keys]:
         try:
             keys[cluster] = load_keys(path)
         except KeyFileError as error:
-            problems.append(Problem(config.path, f"cluster.{cluster}.key_file", str(error), "a usable key file"))
+            problems.append(Problem(config.path, f"cluster.{cluster}.key_file", error.found, error.allowed))
     if problems:
         raise ConfigError(tuple(problems))
     return keys

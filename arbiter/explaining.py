@@ -18,6 +18,8 @@ def kept(state_dir: Path, cluster: str) -> list[Explanation]:
         return read(state_dir, cluster)
     except sqlite3.Error as error:
         raise StoreError(f"{state_dir}: explanations: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{state_dir}: explanations: {error.strerror}") from error
 
 
 def tell(found: list[Explanation], cluster: str, as_json: bool) -> None:

@@ -143,7 +143,9 @@ class Registry:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
             self._db.executescript(SCHEMA)
-        except (sqlite3.Error, OSError) as error:
+        except OSError as error:
+            raise RegistryError(f"{self._where}: {error.strerror}") from error
+        except sqlite3.Error as error:
             raise RegistryError(f"{self._where}: {error}") from error
 
     @contextmanager

@@ -32,7 +32,7 @@ def _explain(args: argparse.Namespace) -> int:
         return FAILED
     try:
         tell(kept(config.state_dir, name), name, args.json)
-    except (StoreError, PermissionError) as error:
+    except StoreError as error:
         print(f"hamgr arbiter explain: {error}", file=sys.stderr)
         return FAILED
     return DONE

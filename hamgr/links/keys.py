@@ -32,6 +32,8 @@ class KeyFileError(Exception):
 
     def __init__(self, path: Path, found: str, allowed: str, line: int | None = None) -> None:
         where = f"{path}, line {line}" if line is not None else str(path)
+        self.found = f"{where}: {found}"
+        self.allowed = allowed
         super().__init__(f"{where}: found {found}, allowed {allowed}")
 
 

@@ -236,7 +236,7 @@ async def test_its_keys_are_read_again_and_a_mistaken_file_changes_nothing(confi
             good = file.read_text()
             file.write_text(good + "x\n")
             process.send_signal(signal.SIGHUP)
-            assert "line 3: found 1 word(s)" in await line_with(process, "the keys stay as they were")
+            assert "one.key, line 3: 1 word(s), allowed" in await line_with(process, "the keys stay as they were")
             await a.answer(replace(REPORT, sent_us=2))
             file.write_text(good)
             add_key(file, Method.CHACHA20_POLY1305)

@@ -72,6 +72,15 @@ def test_where_no_disk_votes_it_is_said_whom_to_ask(tmp_path: Path, capsys: Capt
     assert f"hamgr arbiter explain: {told}" in capsys.readouterr().err
 
 
+def test_who_may_not_read_it_is_told_so(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(state_dir: Path, cluster: str) -> None:
+        raise PermissionError(13, "Permission denied", str(state_dir))
+
+    monkeypatch.setattr("arbiter.explaining.read", refused)
+    assert explained(tmp_path, '[arbiter]\ndisk = "/dev/none"') == 1
+    assert capsys.readouterr().err == f"hamgr arbiter explain: {tmp_path}/state: explanations: Permission denied\n"
+
+
 def test_a_file_of_explanations_that_is_damaged_is_told(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "explanations.db").write_bytes(b"x" * 5000)
