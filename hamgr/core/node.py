@@ -365,6 +365,8 @@ class Node:
     def _view_update(self, peer: Peer, state: ClusterState) -> None:
         if peer.name == self.election.following and state.stamp.epoch == self.election.epoch:
             self._store(state)
+            # It may have come before we were a member for the coordinator, and nothing was made of it.
+            self.report_due = True
 
     def _store(self, state: ClusterState) -> None:
         pending = [record.state.stamp for record in self.records.pending.values() if isinstance(record, StateRecord)]

@@ -40,6 +40,23 @@ def test_three_nodes_elect_the_first_and_start_each_group_where_it_is_preferred(
     assert Kind.FENCE_ASKED not in cluster.kinds()
 
 
+def test_a_report_that_overtook_the_news_of_who_reports_is_given_again_at_once() -> None:
+    """c's heartbeats that name its coordinator are lost for a while: it is no member yet, and its report says nothing.
+    It was repeated only after five keepalives."""
+
+    def lost(packet: Packet) -> bool:
+        body = packet.body
+        return isinstance(body, Heartbeat) and packet.sender == "c" and packet.to == body.coordinator == "a"
+
+    cluster = Cluster(GroupSpec("web", nodes=("c",)))
+    cluster.withheld = lost
+    cluster.run(0.5)
+    assert cluster.nodes["c"].election.following == "a"
+    cluster.withheld = lambda packet: False
+    cluster.run(0.2 + 0.05)
+    assert cluster.owners("web") == ["c"]
+
+
 def test_a_change_of_the_coordinator_stops_nothing() -> None:
     cluster = Cluster(GroupSpec("web", nodes=("b", "c")))
     cluster.run(2.0)
