@@ -184,8 +184,7 @@ class Arbitration:
         if answer.epoch >= claim.epoch:
             # This epoch's vote is gone; a later one is asked for after a pause.
             node.later_epoch(now, answer.epoch)
-            node.election.claim = None
-            node.election.not_before = now + node.voting.patience()
+            node.voting.give_up(now)
 
     def lost(self, reason: str) -> None:
         node = self._node

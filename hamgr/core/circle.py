@@ -49,21 +49,23 @@ class Circle:
         now: float,
         mesh: Mesh,
         members: Mapping[str, int],
+        coming: frozenset[str],
         weight: Callable[[Collection[str]], int],
         enough: Callable[[Collection[str]], bool],
         merits: Callable[[str], Merits],
     ) -> None:
-        """members: with their incarnations. weight: the votes of some nodes. enough: these are a quorum."""
+        """members: with their incarnations. coming: who is heard and will be one at once, as the coordinator is new.
+        weight: the votes of some nodes. enough: these are a quorum."""
         present = frozenset(members)
         self._chosen &= present | mesh.unheard.keys()
         self.better = frozenset()
-        if mesh.small or not (mesh.unheard or self._strained(mesh, present)):
+        if mesh.small or not (mesh.unheard or self._strained(mesh, present | coming)):
             mesh.yielded = frozenset()
             self.inside, self.waiting, self.outside, self.held = present, {}, {}, {}
             if enough(present):
                 self._chosen = present
-        elif now < mesh.settled_at():
-            self._wait(now, mesh, present)
+        elif coming or now < mesh.settled_at():
+            self._wait(now, mesh, present, coming)
         else:
             self._choose(mesh, present, weight, enough, merits)
         self._were_in = {name: life for name, life in self._were_in.items() if members.get(name) == life}
@@ -74,7 +76,7 @@ class Circle:
         some = sorted(present)
         return any(not mesh.whole(one, other) for index, one in enumerate(some) for other in some[index + 1 :])
 
-    def _wait(self, now: float, mesh: Mesh, present: frozenset[str]) -> None:
+    def _wait(self, now: float, mesh: Mesh, present: frozenset[str], coming: frozenset[str]) -> None:
         """Nobody is put out before it has settled; who was, stays out until he hears the others."""
         self.outside = {
             name: why
@@ -86,7 +88,7 @@ class Circle:
         self.waiting = {}
         for name in sorted(self.inside - {self._me}):
             # Who comes to a circle waits; its members don't wait for him.
-            others = self._chosen if name in self._chosen else self.inside
+            others = self._chosen if name in self._chosen else self.inside | coming
             if why := self._deaf(mesh, name, others):
                 self.waiting[name] = f"{why}; it is waited for {left}"
         self.held = {

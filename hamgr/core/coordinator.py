@@ -32,6 +32,9 @@ from hamgr.core.shots import Shots
 from hamgr.core.tidings import Tidings
 from hamgr.core.watchdogs import Watchdogs
 
+JOINING = 2
+"""Keepalives within which those whom a new coordinator hears follow it, if they do."""
+
 SETTLED = frozenset({GroupState.STARTED, GroupState.STOPPED, GroupState.STOP_FAILED})
 
 
@@ -61,6 +64,7 @@ class Coordinator:
         """It is by an operator's word alone (`hamgr.core.override`): only this node is given anything to start."""
         self.settled = Stamp()
         """The newest cluster state of this reign that a quorum has stored."""
+        self._began = now
         self._started_at = started_at
         self.fencing = Fencing(spec)
         self.shots = Shots(spec, inherited.shots, now)
@@ -264,7 +268,9 @@ class Coordinator:
 
         before = set(self.circle.outside)
         lives = {node: member.incarnation for node, member in self.members.items()}
-        self.circle.draw(now, mesh, lives, weight, enough, merits)
+        heard = self._membership.alive() if now < self._began + JOINING * self.spec.timing.keepalive else []
+        coming = frozenset(node for node in heard if node not in lives)
+        self.circle.draw(now, mesh, lives, coming, weight, enough, merits)
         for node, why in self.circle.outside.items():
             if node not in before:
                 inside = ", ".join(name for name in self.spec.names if name in self.circle.inside)

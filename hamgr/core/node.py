@@ -335,7 +335,7 @@ class Node:
         stood = self.election.claim is not None
         if self.election.observe(epoch):
             if stood:
-                self.election.not_before = now + self.voting.patience()
+                self.voting.give_up(now)
             self.vacate(now)
 
     def lose_coordinator(self, now: float) -> None:
@@ -579,7 +579,7 @@ class Node:
         text = f"{self.name} gives up to be coordinator: {names} all hear each other, and it does not hear them all"
         self.tell(Kind.NODE_OUTSIDE, text, self.name)
         self.lose_coordinator(now)
-        self.election.not_before = now + self.spec.timing.deadtime + self.voting.patience()
+        self.voting.give_up(now + self.spec.timing.deadtime)
 
     def renew_view(self, coordinator: Coordinator) -> None:
         """Take in who came and went; a new cluster state goes to our disk and to every member."""
@@ -650,7 +650,7 @@ class Node:
         wake = min(wake, self.membership.due)
         for deadline in self.member.deadlines():
             wake = min(wake, deadline)
-        wake = min(wake, self.mesh.due)
+        wake = min(wake, self.mesh.due, self.voting.due)
         for deadline in self.delivery.deadlines(self._lives()):
             wake = min(wake, deadline)
         if now < self.leases.until:

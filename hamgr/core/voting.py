@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from hamgr.core.electorate import ARBITER
 from hamgr.core.epochs import is_overriding, next_of
 from hamgr.core.membership import Liveness, Peer, microseconds
 from hamgr.core.messages import VoteReply, VoteRequest
-from hamgr.core.quorum import arbiter_voted, nodes_behind
+from hamgr.core.quorum import FOREVER, arbiter_voted, nodes_behind
 
 if TYPE_CHECKING:
     from hamgr.core.node import Node
@@ -26,6 +27,11 @@ class Voting:
         self.merged = node.stored
         """The newest cluster state that our voters know of."""
         self.vacant_since = now
+        self._enough_since: float | None = None
+        """Since when the votes within our reach have been enough; None while they are not, or somebody leads."""
+        self.due = FOREVER
+        """When our turn comes; infinite while it depends on more than time. (With the next heartbeat all the others'
+        would come, too.)"""
         self.spent = 0
         """The epoch whose vote of the arbiter no longer decides."""
         self._company: tuple[int, set[str]] = (0, set())
@@ -87,10 +93,15 @@ class Voting:
         election = node.election
         if not election.initialised or node.records.failure or node.leaving.until is not None:
             return False
-        if now < election.not_before or now < self._stand_at(within_reach):
-            return False
         hoped = self._hoped(now, within_reach)
         if not self.wins(hoped) or node.name not in node.electorates.voters:
+            self._enough_since = None
+            return False
+        if self._enough_since is None:
+            self._enough_since = now
+        turn = max(election.not_before, self._stand_at(within_reach, self._enough_since))
+        if now < turn:
+            self.due = turn
             return False
         if not node.spec.two_node:
             return self._heard_all_or_more_than_half(hoped)
@@ -126,11 +137,18 @@ class Voting:
         unseen = [peer.name for peer in node.membership.peers.values() if peer.liveness is Liveness.UNSEEN]
         return not any(name in node.electorates.voters for name in unseen)
 
-    def _stand_at(self, within_reach: list[str]) -> float:
-        """Lower ranks wait for the higher ones, and a starting node listens first for those who are at work."""
+    def _stand_at(self, within_reach: list[str], enough_since: float) -> float:
+        """Lower ranks wait for the higher ones, and a starting node listens first for those who are at work.
+
+        All of them may have waited long for one more vote: their turns come after that.
+        """
         node = self._node
         timing = node.spec.timing
-        turn = self.vacant_since + within_reach.index(node.name) * 2 * timing.keepalive
+        turn = max(self.vacant_since, enough_since)
+        before = sum(self._has_its_turn(name) for name in within_reach[: within_reach.index(node.name)])
+        if before:
+            # Who hears others than we do may have as many before him.
+            turn += (2 * before - 1 + node.spec.rank(node.name) / len(node.spec.names)) * timing.keepalive
         if len(node.membership.alive()) < len(node.membership.peers):
             turn = max(turn, node.started_at + timing.deadtime)
         count = node.electorate.count
@@ -138,6 +156,15 @@ class Voting:
             # More nodes that all hear each other are to be had by one of them.
             turn = max(turn, self.vacant_since + timing.deadtime)
         return turn
+
+    def _has_its_turn(self, name: str) -> bool:
+        """Not so who follows us (when we put the question anew), and who is deaf to some of the largest set that we
+        could go on with."""
+        node = self._node
+        beat = node.membership.peers[name].heartbeat
+        if beat is not None and beat.coordinator == node.name:
+            return False
+        return not any(node.mesh.cut(name, other) for other in node.mesh.best)
 
     def _may_stand_alone(self, now: float) -> bool:
         """(two_node) The other must have been seen once in this life, or be confirmed off by an operator."""
@@ -185,9 +212,9 @@ class Voting:
     def elect(self, now: float) -> None:
         node = self._node
         election = node.election
-        if node.coordinator is not None and self.authority():
-            return
-        if node.coordinator is None and election.following:
+        self.due = FOREVER
+        if (node.coordinator is not None and self.authority()) or (node.coordinator is None and election.following):
+            self._enough_since = None
             return
         claim = election.claim
         if claim is not None:
@@ -196,17 +223,29 @@ class Voting:
             if self.wins(claim.voters(node.name) | (node.override.lent if is_overriding(claim.epoch) else frozenset())):
                 self._win(now, claim)
             elif now >= claim.began + self.patience() and self._hopeless(now, claim):
-                election.claim = None
-                election.not_before = now + self.patience()
+                self.give_up(now)
             return
         within_reach = self._within_reach()
         if self._may_stand(now, within_reach):
             self._stand(now, within_reach)
 
     def patience(self) -> float:
-        """Seconds a candidature is given, and between two of them: by rank, so that two don't meet forever."""
+        """Seconds that a candidature is given, and for which others get their turn: by rank, so that two that stand at
+        once are not both over at once."""
         node = self._node
         return (2 + node.spec.rank(node.name)) * node.spec.timing.keepalive
+
+    def give_up(self, since: float) -> None:
+        """Our candidature was in vain. A keepalive of the pause is left to chance: twice one rank's time may be
+        another's, and two would meet forever. The same events make the same run.
+
+        Two nodes without an arbiter need nobody's vote, and who of them comes first is no matter of chance: the other
+        one is shot.
+        """
+        node = self._node
+        node.election.claim = None
+        chance = 0.0 if node.spec.two_node else random.Random(f"{node.incarnation} {node.election.epoch}").random()
+        node.election.not_before = since + self.patience() - chance * node.spec.timing.keepalive
 
     def _hopeless(self, now: float, claim: Claim) -> bool:
         return not self.wins(self._hoped(now, {*self._within_reach()} - claim.refused))

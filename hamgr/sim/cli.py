@@ -10,12 +10,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from hamgr.core.cluster import MAX_NODES, ClusterSpec, GroupSpec, NodeSpec, Timing
 from hamgr.sim.conditions import CALM
 from hamgr.sim.faults import TimelineError
-from hamgr.sim.partitions import FEWEST, all_cases, judge, some_directed
+from hamgr.sim.partitions import FEWEST, Case, all_cases, judge, some_directed
 from hamgr.sim.run import Outcome, Plan, plan, run
 from hamgr.sim.scenario import CLUSTER, TIMELINE, Scenario, accept, cluster_tables, expected, play, read, timeline
 from hamgr.sim.shape import LINKS, ShapeError, Wanted, spec_to_toml
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         help="cut the links between N nodes in every way (from 5 on: both directions), with and without arbiter",
     )
     parser.add_argument("--sample", type=int, metavar="K", help="(--partitions) K ways by chance, of all directions")
+    parser.add_argument(
+        "--lms", action="store_true", help="(--partitions) with an arbiter that has many votes: last man standing"
+    )
     parser.add_argument("--scenario", type=Path, nargs="+", metavar="FOLDER", help="play these scenarios instead")
     parser.add_argument("--accept", action="store_true", help="make what the scenarios show the expected log")
     return parser
@@ -100,6 +104,10 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"--{name} {getattr(options, name)}: at least 1")
     if options.duration is not None and options.duration <= 0:
         parser.error(f"--duration {options.duration:g}: more than 0")
+    if options.sample is not None and options.sample < 1:
+        parser.error(f"--sample {options.sample}: at least 1")
+    if options.lms and (options.partitions is None or options.no_arbiter):
+        parser.error("--lms: only with --partitions, and not with --no-arbiter")
     if options.accept and not options.scenario:
         parser.error("--accept: only with --scenario")
     if options.scenario:
@@ -113,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.partitions is not None:
         if not FEWEST <= options.partitions <= MAX_NODES:
             parser.error(f"--partitions {options.partitions}: allowed are {FEWEST} to {MAX_NODES}")
-        return _partitions(options.partitions, options.sample, options.first, options.no_arbiter, options.jobs)
+        return _partitions(_cases(options.partitions, options), options.jobs)
     wanted = Wanted(
         nodes=options.nodes,
         arbiter=False if options.no_arbiter else True if options.arbiter else None,
@@ -142,12 +150,18 @@ def _play(scenario: Scenario, trace: bool, accepts: bool) -> int:
     return VIOLATION if difference else 0
 
 
-def _partitions(nodes: int, sample: int | None, seed: int, no_arbiter: bool, jobs: int) -> int:
-    """Judge every case, with an arbiter and without."""
+def _cases(nodes: int, options: argparse.Namespace) -> Iterator[list[Case]]:
+    """Those without an arbiter, and those with one."""
+    for arbiter in (True,) if options.lms else (False,) if options.no_arbiter else (False, True):
+        sample = options.sample
+        some = all_cases(nodes, arbiter) if sample is None else some_directed(nodes, arbiter, sample, options.first)
+        yield [replace(case, many=options.lms) for case in some]
+
+
+def _partitions(runs: Iterable[list[Case]], jobs: int) -> int:
     wrong = 0
-    for arbiter in (False,) if no_arbiter else (False, True):
+    for cases in runs:
         began = time.monotonic()
-        cases = all_cases(nodes, arbiter) if sample is None else some_directed(nodes, arbiter, sample, seed)
         with multiprocessing.Pool(jobs) as pool:
             verdicts = list(pool.imap(judge, cases, chunksize=4))
         bad = [verdict for verdict in verdicts if verdict.wrong]
@@ -155,7 +169,7 @@ def _partitions(nodes: int, sample: int | None, seed: int, no_arbiter: bool, job
             print(f"{verdict.case}: {verdict.wrong}")
         wrong += len(bad)
         print(
-            f"{nodes} nodes{' and the arbiter' if arbiter else ''}: {len(verdicts)} partitions, {len(bad)} wrong;"
+            f"{cases[0].cluster}: {len(verdicts)} partitions, {len(bad)} wrong;"
             f" at rest after {max(verdict.settled for verdict in verdicts):g} s at most,"
             f" {max(verdict.fenced for verdict in verdicts)} machines fenced at most;"
             f" {time.monotonic() - began:.0f} s",

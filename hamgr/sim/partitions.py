@@ -60,9 +60,14 @@ class Case:
     cuts: Cuts
     many: bool = False
 
+    @property
+    def cluster(self) -> str:
+        arbiter = " and the arbiter" if self.arbiter else ""
+        return f"{self.nodes} nodes{arbiter}{' with many votes' if self.many else ''}"
+
     def __str__(self) -> str:
         cuts = " ".join(f"{sender}->{to}" for sender, to in self.cuts) or "none"
-        return f"{self.nodes} nodes{' and the arbiter' if self.arbiter else ''}, cuts: {cuts}"
+        return f"{self.cluster}, cuts: {cuts}"
 
 
 @dataclass(frozen=True, slots=True)

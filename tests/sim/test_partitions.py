@@ -41,6 +41,20 @@ def test_partitions_of_more_nodes_have_one_winner_and_come_to_rest(nodes: int, a
     assert wrong(cases) == []
 
 
+@pytest.mark.parametrize("mask", [287, 855, 2901])
+def test_two_of_one_half_do_not_go_on_standing_at_once(mask: int) -> None:
+    """b and d need each other's vote, and the arbiter's. Twice b's pause was as long as that of d and its wait for the
+    arbiter's answer: each time both voted for themselves, and nobody ever led."""
+    assert wrong([list(every_directed(4, True))[mask]]) == []
+
+
+@pytest.mark.parametrize(("mask", "arbiter"), [(118, False), (405, False), (579, False), (675, False), (835, False)])
+def test_those_for_whose_sake_a_coordinator_gives_up_stand_one_after_the_other(mask: int, arbiter: bool) -> None:
+    """The third vote came to both of the other two at once, when their turns were long past; a was back before they
+    were done."""
+    assert wrong([list(every_symmetric(5, arbiter))[mask]]) == []
+
+
 def test_what_is_to_come_of_a_partition_is_noticed_when_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a circle two nodes that don't hear each other both run something."""
     monkeypatch.setattr(Circle, "_choose", lambda self, mesh, present, *more: setattr(self, "inside", present))

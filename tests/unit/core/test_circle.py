@@ -47,13 +47,13 @@ class Cluster:
         self.circle = Circle("a", self.names, tie_breaker)
         self.loads = loads or {}
 
-    def draw(self, links: Links, members: str, now: float = SETTLED) -> str:
+    def draw(self, links: Links, members: str, now: float = SETTLED, coming: str = "") -> str:
         def enough(some: Collection[str]) -> bool:
             return 2 * len(some) > len(self.names)
 
         lives = dict.fromkeys(members, 7)
         merits = {name: Merits(0, self.loads.get(name, 0)) for name in self.names}
-        self.circle.draw(now, cast(Mesh, links), lives, len, enough, merits.__getitem__)
+        self.circle.draw(now, cast(Mesh, links), lives, frozenset(coming), len, enough, merits.__getitem__)
         return "".join(sorted(self.circle.inside))
 
 
@@ -86,6 +86,16 @@ def test_nobody_goes_out_before_it_has_settled() -> None:
     cluster.draw(Links(), "abc", now=0.0)
     assert cluster.draw(Links("bc"), "abc", now=SETTLED - 1) == "abc"
     assert cluster.circle.outside == {}
+
+
+def test_a_new_coordinator_chooses_when_all_whom_it_hears_have_come() -> None:
+    """Those who came first would be a quorum, too, and then be kept."""
+    cluster = Cluster(5)
+    links = Links("ce", "cd")
+    assert cluster.draw(links, "abc", coming="de") == "abc"
+    assert list(cluster.circle.waiting) == ["c"]
+    assert cluster.draw(links, "abcde") == "abde"
+    assert cluster.draw(Links(), "abcde", coming="") == "abcde"
 
 
 def test_the_circle_is_kept_though_a_larger_one_could_be_had() -> None:
