@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from hamgr.core.node import Node
 
 
+ASKING = 20
+"""Deadtimes for which a candidate goes on asking the arbiter before another one of its side may try."""
+
+
 class Voting:
     """The candidatures of one node, and its answers to those of others."""
 
@@ -50,7 +54,8 @@ class Voting:
         was_following = election.following
         known = election.epoch == epoch and election.voted_for == peer.name
         election.vote(peer.name, epoch)
-        election.not_before = now + self.patience()
+        if not known or self._does_no_better(peer):
+            election.not_before = now + self.patience()
         if was_following and election.following == "":
             node.vacate(now)
         if not known:
@@ -61,11 +66,23 @@ class Voting:
             return
         node.send(peer.name, VoteReply(epoch, True, peer.name, node.stored))
 
+    def _does_no_better(self, candidate: Peer) -> bool:
+        """Our candidate is still asking. With an arbiter that may be in vain for long; we stand only if we hear those
+        whom it does not: enough without the arbiter, or who has the arbiter's vote."""
+        node = self._node
+        answer = node.arbitration.answer
+        if not node.spec.arbiter or answer is None:
+            return True
+        holder = node.membership.peers.get(answer.voted_for)
+        hears_holder = holder is not None and holder is not candidate and holder.heard
+        return not hears_holder and not node.electorates.is_quorum(self._within_reach())
+
     def replied(self, now: float, peer: Peer, reply: VoteReply) -> None:
         node = self._node
         claim = node.election.claim
         if claim is not None and reply.granted and reply.epoch == claim.epoch:
-            claim.votes[peer.name] = microseconds(now)
+            if peer.name not in claim.votes or reply.state.stamp > self.merged.stamp:
+                claim.votes[peer.name] = microseconds(now)  # said once more, it is no younger
             self.merged = newest(self.merged, reply.state)
         elif not reply.granted:
             if claim is not None:
@@ -221,7 +238,10 @@ class Voting:
             if claim.arbiter_us and node.arbitration.answer is None:
                 claim.arbiter_us = 0  # a voter knows that another arbiter took its place
             if self.wins(claim.voters(node.name) | (node.override.lent if is_overriding(claim.epoch) else frozenset())):
-                self._win(now, claim)
+                if self._too_old(now, claim):
+                    self._stand(now, self._within_reach())
+                else:
+                    self._win(now, claim)
             elif now >= claim.began + self.patience() and self._hopeless(now, claim):
                 self.give_up(now)
             return
@@ -246,6 +266,12 @@ class Voting:
         node.election.claim = None
         chance = 0.0 if node.spec.two_node else random.Random(f"{node.incarnation} {node.election.epoch}").random()
         node.election.not_before = since + self.patience() - chance * node.spec.timing.keepalive
+
+    def _too_old(self, now: float, claim: Claim) -> bool:
+        """Votes tell of the time when we asked for them: won so late, a reign would begin with its lease over, and
+        nobody follow it. What is asked for anew is given at once."""
+        timing = self._node.spec.timing
+        return not is_overriding(claim.epoch) and now + timing.keepalive >= claim.began + timing.lease
 
     def _hopeless(self, now: float, claim: Claim) -> bool:
         return not self.wins(self._hoped(now, {*self._within_reach()} - claim.refused))
@@ -277,8 +303,10 @@ class Voting:
         if is_overriding(claim.epoch):
             return
         within_reach = self._within_reach()
+        # Who voted for us hears that we go on asking the arbiter.
+        asks_on = claim.arbiter_asked and now < claim.began + ASKING * node.spec.timing.deadtime
         for name in within_reach:
-            if name != node.name and name not in claim.votes:
+            if name != node.name and (asks_on or name not in claim.votes):
                 node.send(name, VoteRequest(claim.epoch))
         short = not node.electorates.is_quorum(within_reach)
         if node.spec.arbiter and (short or now >= claim.began + 2 * node.spec.timing.keepalive):

@@ -108,3 +108,14 @@ def test_an_arbiter_votes_when_the_record_of_that_failed_and_yet_is_on_its_disk(
     assert world.arbitration.voter
     assert world.machines["a"].disk.durable.initialised
     assert len(world.checker.owners("web")) == 1
+
+
+def test_a_losing_half_asks_the_arbiter_by_one_of_its_nodes_and_takes_over_as_soon_as_it_may() -> None:
+    """c and d took turns, in a new epoch every five seconds, all of them written to disk. Who asks on holds votes
+    that are too old to lead with, and asks for them anew when the arbiter gives its own."""
+    nodes = tuple(NodeSpec(name) for name in "abcd")
+    halves = [f"10s cut {one} {other}" for one in "ab" for other in "cd"]
+    lives = ["20s start c", "20s start d", "300s power-off a", "300s power-off b"]
+    world = universe(dataclasses.replace(TWO, nodes=nodes, two_node=False, arbiter=True), 303.0, *halves, *lives)
+    assert world.checker.owners("web") in (["c"], ["d"])
+    assert world.trace.counts["vote-asked"] < 12
