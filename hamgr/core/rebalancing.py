@@ -50,7 +50,8 @@ class Rebalancing:
         able = [
             name
             for name in candidates_of(self._coordinator.spec, group)
-            if name in self.candidates
+            if name in self._coordinator.members
+            and name in self.candidates
             and self.candidates[name].fit
             and group.name not in self.candidates[name].barred
             and name not in self._coordinator.circle.waiting
@@ -84,7 +85,8 @@ class Rebalancing:
             return "; ".join(unsure)
         for group in coordinator.spec.groups:
             target = coordinator.targets.get(group.name, "")
-            if target and coordinator.members[target].state(group.name) is not GroupState.STARTED:
+            there = coordinator.members.get(target)
+            if target and (there is None or there.state(group.name) is not GroupState.STARTED):
                 return f"{group.name} is to run on {target}, and is not started there yet"
             for name, member in coordinator.members.items():
                 if name != target and member.state(group.name) is not GroupState.STOPPED:

@@ -144,6 +144,16 @@ def test_a_node_that_is_not_known_to_be_off_stops_it_for_nothing_could_be_starte
     assert ask(found, "g1", "a")[0]
 
 
+def test_between_two_decisions_a_member_that_is_gone_is_no_source_and_no_target() -> None:
+    found = spread(*NAMES)
+    leads = coordinator(found)
+    del leads.members["b"]
+    assert planned(found) == ["g1 c->a", "g2 c->a"]
+    del leads.members["c"]
+    assert planned(found) == []
+    assert leads.rebalancing.hindrance()
+
+
 def test_in_maintenance_nothing_is_moved() -> None:
     found = spread(*NAMES)
     found.post("a", OperatorAsked(50, Verb.MAINTENANCE_ON))
