@@ -116,8 +116,11 @@ class _Plan:
         return [node for node in self._spec.names if node in able and node != here and self._has_room(group, node)]
 
     def _has_room(self, group: GroupSpec, node: str) -> bool:
-        used, capacity = self._used[node], self._capacity[node]
-        return all(used[what] + much <= capacity.get(what, 0) for what, much in self._together[group.name].items())
+        bundle, capacity = self._together[group.name], self._capacity[node]
+        used = Counter(self._used[node])
+        for name in bundle.names & self._there[node]:
+            used.subtract(dict(self._groups[name].needs))
+        return all(used[what] + much <= capacity.get(what, 0) for what, much in bundle.needs.items())
 
     def _burden(self, node: str, more: Collection[str] = (), less: Collection[str] = ()) -> Lightness:
         used = Counter(self._used[node])

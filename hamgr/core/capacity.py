@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from hamgr.core.cluster import ClusterSpec, GroupSpec
 
@@ -50,21 +51,34 @@ def in_turn(groups: Iterable[GroupSpec], held: Mapping[str, str]) -> Iterator[Gr
                 heapq.heappush(ready, turn(follower))
 
 
-def bundles(spec: ClusterSpec) -> dict[str, Counter[str]]:
-    """What each group needs with those that run together with it."""
-    found: dict[str, Counter[str]] = {}
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A group with those that run together with it. needs: of all of them."""
+
+    names: frozenset[str]
+    needs: Counter[str]
+
+
+def bundles(spec: ClusterSpec) -> dict[str, Bundle]:
+    """Of each group."""
+    found: dict[str, frozenset[str]] = {}
     for group in reversed(spec.in_placing_order()):
-        found[group.name] = Counter(dict(group.needs))
-        for other in spec.groups:
-            if other.enabled and group.name in other.together_with:
-                found[group.name].update(found[other.name])
-    return found
+        behind = [found[other.name] for other in spec.groups if other.enabled and group.name in other.together_with]
+        found[group.name] = frozenset({group.name}.union(*behind))
+    needs = {group.name: dict(group.needs) for group in spec.groups}
+    together = {}
+    for name, names in found.items():
+        total: Counter[str] = Counter()
+        for one in names:
+            total.update(needs[one])
+        together[name] = Bundle(names, total)
+    return together
 
 
 class Room:
     """held: group -> the node that has it now, which counts for a group until it is placed. together: see `bundles`."""
 
-    def __init__(self, spec: ClusterSpec, held: Mapping[str, str], together: Mapping[str, Counter[str]]) -> None:
+    def __init__(self, spec: ClusterSpec, held: Mapping[str, str], together: Mapping[str, Bundle]) -> None:
         self._capacity = {node.name: dict(node.capacity) for node in spec.nodes}
         self._groups = {group.name: group for group in spec.groups}
         self._held = dict(held)
@@ -79,12 +93,13 @@ class Room:
     def choices(self, group: GroupSpec) -> Iterator[frozenset[str]]:
         """The nodes on which it has room: as things are, with those that run together with it; then at the expense of
         groups that are placed later; then the same without those."""
-        for needs in (self._together[group.name], Counter(dict(group.needs))):
+        alone = Bundle(frozenset({group.name}), Counter(dict(group.needs)))
+        for bundle in (self._together[group.name], alone):
             for present in (True, False):
-                yield frozenset(node for node in self._capacity if self._fits(needs, node, group.name, present))
+                yield frozenset(node for node in self._capacity if self._fits(bundle, node, present))
 
-    def _there(self, node: str, but: str, present: bool) -> list[str]:
-        held = [name for name, where in self._held.items() if where == node and name != but] if present else []
+    def _there(self, node: str, but: Collection[str], present: bool) -> list[str]:
+        held = [name for name, where in self._held.items() if where == node and name not in but] if present else []
         return self._placed[node] + held
 
     def _used(self, names: Iterable[str]) -> Counter[str]:
@@ -93,13 +108,14 @@ class Room:
             used.update(dict(self._groups[name].needs))
         return used
 
-    def _fits(self, needs: Counter[str], node: str, group: str, present: bool) -> bool:
-        used, capacity = self._used(self._there(node, group, present)), self._capacity[node]
-        return all(used[what] + amount <= capacity.get(what, 0) for what, amount in needs.items())
+    def _fits(self, bundle: Bundle, node: str, present: bool) -> bool:
+        """Whoever belongs to the bundle counts once, be it there already or not."""
+        used, capacity = self._used(self._there(node, bundle.names, present)), self._capacity[node]
+        return all(used[what] + amount <= capacity.get(what, 0) for what, amount in bundle.needs.items())
 
     def lightness(self, group: GroupSpec, node: str) -> Lightness:
         """Of a node with this group on it."""
-        there = [*self._there(node, group.name, True), group.name]
+        there = [*self._there(node, (group.name,), True), group.name]
         used = self._used(there)
         shares = [used[what] / capacity for what, capacity in self._capacity[node].items() if capacity]
         return max(shares, default=0.0), len(there)

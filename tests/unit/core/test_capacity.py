@@ -164,3 +164,14 @@ def test_more_than_a_node_has_is_never_started_there_and_the_simulator_would_see
     monkeypatch.setattr(Room, "lacks", lambda *any: "")
     with pytest.raises(Violation, match="use memory 6 of 4"):
         lose_a()
+
+
+def test_what_runs_together_counts_once_on_the_node_where_it_is() -> None:
+    spec = cluster(needs("db", 2), needs("web", 3, together_with=("db",)), a=5, b=5)
+    found = room(spec, db="a", web="a")
+    assert next(found.choices(spec.group("db"))) == {"a", "b"}
+    assert bundles(spec)["db"].needs == {"memory": 5}
+    diamond = cluster(
+        needs("db", 1), needs("cache", 1, together_with=("db",)), needs("web", 1, together_with=("db", "cache")), a=3
+    )
+    assert bundles(diamond)["db"].needs == {"memory": 3}
