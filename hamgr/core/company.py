@@ -19,13 +19,21 @@ def company(group: GroupSpec, targets: Mapping[str, str]) -> tuple[frozenset[str
     return near, frozenset(targets[other] for other in group.apart_from) - {""}
 
 
-def to_be_moved(group: GroupSpec, members: Mapping[str, MemberRecord], targets: Mapping[str, str]) -> list[str]:
-    """The groups before this one that leave the node that has them: this one stops first, and starts after them."""
-    return [
-        leader
-        for leader in group.after
-        if any(not member.stopped(leader) and node != targets[leader] for node, member in members.items())
-    ]
+def to_be_stopped(
+    group: GroupSpec,
+    groups: Mapping[str, GroupSpec],
+    members: Mapping[str, MemberRecord],
+    targets: Mapping[str, str],
+) -> list[str]:
+    """The groups before this one that leave the node that has them, or stop there for the sake of others before them:
+    this one stops first, and starts after them."""
+    found = []
+    for leader in group.after:
+        there = [node for node, member in members.items() if not member.stopped(leader)]
+        leaves = any(node != targets[leader] for node in there)
+        if leaves or (there and to_be_stopped(groups[leader], groups, members, targets)):
+            found.append(leader)
+    return found
 
 
 def followers(groups: Sequence[GroupSpec]) -> dict[str, list[str]]:

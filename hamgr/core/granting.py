@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import GroupSpec, GroupState, Placement
-from hamgr.core.company import company, followers, is_started, still_run, to_be_moved
+from hamgr.core.company import company, followers, is_started, still_run, to_be_stopped
 from hamgr.core.effects import Announce, Effect, Kind
 from hamgr.core.members import Grant
 from hamgr.core.messages import Stamp
@@ -23,6 +23,7 @@ class Granting:
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
         self.scarce = any(group.needs for group in coordinator.spec.groups)
+        self._groups = {group.name: group for group in coordinator.spec.groups}
         self._followers = followers(coordinator.spec.groups)
         self._asked_release: set[tuple[str, str]] = set()
 
@@ -52,7 +53,7 @@ class Granting:
             }
             target = coordinator.asking.may_go(coordinator.ruling.now, group, owner, pin, target, able, out)
         coordinator.targets[name] = target
-        first = to_be_moved(group, coordinator.members, coordinator.targets)
+        first = to_be_stopped(group, self._groups, coordinator.members, coordinator.targets)
         needed = still_run(self._followers[name], coordinator.members)
         for node, grant in grants.items():
             member = coordinator.members[node]
