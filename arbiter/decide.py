@@ -293,6 +293,8 @@ class ClusterArbiter:
         known = {name: report for name, report in told.items() if report.initialised and self._ours(report)}
         if not known or any(self._electorates(report).would_miss(known) for report in known.values()):
             return
+        if any(report.stored > self._book.state.stamp for report in known.values()):
+            return  # it takes us for one that has that state; our answer says that we don't
         floor = max(max(r.epoch, r.claim, r.vote_seen, r.state.stamp.epoch) for r in known.values())
         floor = max(floor, self._book.vote_epoch, self._book.state.stamp.epoch)
         self._book = replace(self._book, voter=True, vote_epoch=floor, voted_for="")

@@ -69,7 +69,7 @@ class Arbitration:
         election = node.election
         claim = election.claim
         state = ClusterState()
-        if self.said is None or self.said.stored < node.stored.stamp:
+        if self.said is None or not self.connected or self.said.stored < node.stored.stamp:
             state = node.stored
         node.urgent.append(
             AskArbiter(
@@ -93,6 +93,7 @@ class Arbitration:
                     votes=tuple(one.votes for one in node.spec.nodes),
                     arbiter_votes=node.spec.electorate.arbiter,
                     store=node.stored.next_arbiter or node.stored.arbiter,
+                    stored=node.stored.stamp,
                 )
             )
         )

@@ -413,6 +413,8 @@ class ArbiterReport:
     arbiter_votes: int = 1
     store: str = ""
     """The identity of the arbiter's store that counts for this node (or is about to); "" for any."""
+    stored: Stamp = Stamp()
+    """Of its cluster state, which is not sent as long as it takes the arbiter to have it."""
 
     @property
     def electorate(self) -> Electorate:

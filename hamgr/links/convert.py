@@ -239,6 +239,7 @@ def _arbiter_report_out(body: core.ArbiterReport) -> pb.ArbiterReport:
         votes=body.votes,
         arbiter_votes=body.arbiter_votes,
         store=bytes.fromhex(body.store),
+        stored=_stamp_out(body.stored),
     )
 
 
@@ -269,6 +270,7 @@ def _report_of(data: bytes) -> tuple[Any, ...]:
         _votes_in(body),
         body.arbiter_votes if body.HasField("arbiter_votes") else 1,
         body.store.hex(),
+        _stamp_in(body.stored),
     )
 
 

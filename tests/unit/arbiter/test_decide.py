@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arbiter.decide import VOTED, Answer, ArbiterEffect, ClusterArbiter, Explain, Store, VoteBook, WakeAt
+from arbiter.records import emptied, put_back
 from hamgr.core.electorate import Electorate, Electorates
 from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, RosterEntry, Stamp, Standing
 
@@ -280,6 +282,80 @@ def test_a_record_that_was_put_back_under_its_arbiter_learns_from_what_is_said_a
     assert not answer(arbiter.report(1.0, "c", 1, says(**three, vote_seen=6)), "c").voter
     assert answer(arbiter.report(1.0, "a", 1, says(**three, epoch=9)), "a").voter
     assert arbiter.book.vote_epoch == 9
+
+
+def test_a_lost_record_does_not_learn_from_a_node_that_has_lost_its_own() -> None:
+    arbiter = ClusterArbiter(VoteBook())
+    arbiter.report(0.0, "a", 1, says())
+    forgot = says(alive=("b",), initialised=False, epoch=9, state=ClusterState(Stamp(9, 1), "b"))
+    learns = answer(arbiter.report(0.0, "b", 1, forgot), "b")
+    assert not learns.voter
+    assert learns.stored == Stamp(), "what it says of the cluster may be from before its loss, or of nowhere"
+
+
+def test_a_lost_record_does_not_learn_from_nodes_of_another_store() -> None:
+    arbiter = ClusterArbiter(VoteBook(), "a1")
+    arbiter.report(0.0, "a", 1, says(store="a1"))
+    assert not answer(arbiter.report(0.0, "b", 1, says(alive=("b",), store="57")), "b").voter
+    assert answer(arbiter.report(0.0, "b", 1, says(alive=("b",), store="a1")), "b").voter
+
+
+def test_a_node_of_another_store_gets_no_vote() -> None:
+    arbiter = ClusterArbiter(VoteBook(voter=True, vote_epoch=4), "a1")
+    arbiter.report(0.0, "b", 1, says(alive=("b",), store="a1"))
+    refused = answer(arbiter.report(10.0, "a", 1, says(5, store="57")), "a")
+    assert (refused.voted_for, refused.refused) == ("", "the arbiter of a's cluster is 57; this is a1")
+
+
+def test_a_record_that_learns_keeps_the_epochs_in_which_it_must_not_vote() -> None:
+    """It was forgotten, or is a backup; the nodes are of a new cluster with the same name, and know of nothing."""
+    arbiter = ClusterArbiter(put_back(VoteBook(True, 30, "a"), VoteBook()))
+    for node in "ab":
+        arbiter.report(0.0, node, 1, says())
+    assert arbiter.book == VoteBook(True, 30, "")
+    assert ClusterArbiter(emptied(VoteBook(True, 30, "a"))).book == VoteBook(False, 30, "")
+    newer = VoteBook(True, 3, "a", ClusterState(Stamp(7, 2), "a"))
+    assert emptied(newer).vote_epoch == 7
+
+
+def test_a_node_that_has_no_vote_gets_none() -> None:
+    """(last_man_standing) It was surely off, and is back."""
+    arbiter = voter()
+    arbiter.report(0.0, "b", 1, says(nodes=("a", "b", "c"), alive=("b",), state=standing("bc", 1)))
+    refused = answer(arbiter.report(10.0, "a", 1, says(5, nodes=("a", "b", "c"))), "a").refused
+    assert refused.startswith("a has no vote now, b, c, the arbiter: 2 of 3 votes are a quorum")
+
+
+def test_an_epoch_that_somebody_won_without_it_is_over_and_no_support_for_whom_it_voted_before() -> None:
+    arbiter = ClusterArbiter(VoteBook(voter=True, vote_epoch=4, voted_for="a"))
+    won = says(epoch=6, coordinator="b", alive=("b",), nodes=("a", "b", "c"))
+    supports = answer(arbiter.report(0.0, "b", 1, won), "b")
+    assert (supports.epoch, supports.coordinator, supports.voted_for) == (6, "b", "a")
+    refused = answer(arbiter.report(10.0, "a", 1, says(5, nodes=("a", "b", "c"))), "a").refused
+    assert refused == "epoch 5 is over: epoch 6 is known; claim a newer one"
+    arbiter.report(10.0, "b", 1, replace(won, coordinator=""))
+    lost = answer(arbiter.report(10.0, "c", 1, says(epoch=6, coordinator="b", nodes=("a", "b", "c"))), "c")
+    assert (lost.epoch, lost.coordinator) == (6, ""), "nobody says that he leads"
+
+
+def test_an_epoch_below_one_whose_vote_may_be_on_disk_is_given_to_nobody() -> None:
+    """The next life would find that vote, and a lower one could not be told from it."""
+    arbiter, book = voter(), voter().book
+    arbiter.report(0.0, "a", 1, says(7, settle=0.0))
+    arbiter.restore(book)
+    refused = answer(arbiter.report(0.1, "b", 1, says(6, alive=("b",), settle=0.0)), "b").refused
+    assert refused == "the vote of epoch 7 may be on disk for a; claim a newer one"
+
+
+def test_a_lost_record_votes_with_the_cluster_state_that_its_nodes_have_or_not_at_all() -> None:
+    """They don't send what they take it to have; its answer says that it has it no more."""
+    state = ClusterState(Stamp(4, 7), "a")
+    arbiter = ClusterArbiter(VoteBook())
+    arbiter.report(0.0, "b", 1, says(alive=("b",)))
+    told = answer(arbiter.report(0.0, "a", 1, says(5, stored=state.stamp)), "a")
+    assert (told.voter, told.stored) == (False, Stamp())
+    learned = answer(arbiter.report(0.1, "a", 1, says(5, stored=state.stamp, state=state)), "a")
+    assert (learned.voter, arbiter.book.state) == (True, state)
 
 
 def test_no_node_that_counts_otherwise_makes_fewer_enough() -> None:
