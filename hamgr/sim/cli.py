@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--voters", action="store_true", help="voters who come and go: last_man_standing, ties, rolling losses"
     )
+    parser.add_argument(
+        "--forgetful", action="store_true", help="voters who lose their record in the middle of an election, and apart"
+    )
     parser.add_argument("--duration", type=float, metavar="S", help="seconds of faults in each run")
     parser.add_argument("--trace", action="store_true", help="print every event")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (2)")
@@ -129,6 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         two_node=True if options.two_node else None,
         watchdog=True if options.watchdog else None,
         voters=options.voters,
+        forgetful=options.forgetful,
     )
     job = _Job(wanted, options.duration)
     if options.seed is not None:

@@ -154,6 +154,7 @@ def _arbiter_replaced(world: World, args: tuple[str, ...]) -> None:
     if world.arbitration is not None and by_nodes and world.may_wipe(ARBITER) and not world.arbitration.up:
         _end_second(world)
         world.arbitration.replace()
+        world.checker.arbiter_has_stored_only_this()
 
 
 def _end_second(world: World) -> None:

@@ -59,6 +59,8 @@ class Checker:
         self._active: dict[str, list[str]] = {group.name: [] for group in world.spec.groups}
         self._coordinators: dict[int, str] = {}
         self._votes: dict[tuple[str, int], str] = {}
+        self._forgotten: dict[tuple[str, int], str] = {}
+        """The votes of `_votes` that their voters lost, while they may still count."""
         self._arbiter_votes: dict[tuple[str, int], str] = {}
         self._arbiter_told: set[tuple[int, str]] = set()
         """Epoch and winner of every vote that it ever told of. The winner may count it though the arbiter was wiped."""
@@ -74,6 +76,8 @@ class Checker:
         self._elected: dict[int, str] = {}
         self._states: dict[Stamp, Electorates] = {}
         self._stored: dict[str, Stamp] = dict.fromkeys((*names, ARBITER), Stamp())
+        self._remembered = dict(self._stored)
+        """The same of those who lost their record meanwhile: what they have stored since."""
         self._committed = Stamp()
 
     # -- one owner ----------------------------------------------------------------------------------------------
@@ -112,6 +116,7 @@ class Checker:
             raise Violation("configuration", text)
         self._is_wanted(process, group)
         epoch = process.node.election.epoch
+        self._is_acted_upon(machine, epoch)
         for other in self._world.machines.values():
             if other is machine:
                 continue
@@ -202,6 +207,7 @@ class Checker:
         if isinstance(body, Heartbeat):
             if body.coordinator == name:
                 self._coordinates(name, body.epoch)
+                self._takes_as_decided(process)
             if body.stored > process.machine.disk.durable.state.stamp:
                 raise Violation("stored", f"{name} says to have stored {body.stored}, which is not on its disk")
         elif isinstance(body, VoteReply):
@@ -253,17 +259,26 @@ class Checker:
         return self.configs[max(self.configs)]
 
     def wiped(self, machine: Machine) -> None:
-        """A vote for itself that a node forgets ends with its own candidature, which is forgotten as well."""
-        for voter, epoch in [key for key in self._votes if key[0] == machine.name]:
-            if self._votes[voter, epoch] == voter and epoch not in self._coordinators:
-                del self._votes[voter, epoch]
+        """It forgets its votes. One of an epoch that nobody won may make a coordinator yet, or be given once more, but
+        not both. (One for itself ends with its own candidature, which is forgotten as well.)"""
+        self._remembered[machine.name] = Stamp()
+        for voter, epoch in [key for key in self._votes if key[0] == machine.name and key[1] not in self._coordinators]:
+            candidate = self._votes.pop((voter, epoch))
+            if candidate != voter:
+                self._forgotten[voter, epoch] = candidate
 
     def arbiter_wiped(self) -> None:
         """The arbiter forgets its votes. Those of epochs that nobody won may be given once more: whoever won one has
         written it down himself, and the arbiter learns of it before it votes. `one-coordinator` watches over that."""
+        self.arbiter_has_stored_only_this()
         self._arbiter_votes = {
             (store, epoch): name for (store, epoch), name in self._arbiter_votes.items() if epoch in self._coordinators
         }
+
+    def arbiter_has_stored_only_this(self) -> None:
+        """Another record is in its place, or another store."""
+        assert self._world.arbitration is not None
+        self._remembered[ARBITER] = self._world.arbitration.newest_state.stamp
 
     def announces(self, process: Process, announce: Announce) -> None:
         if announce.kind is Kind.VIEW:
@@ -296,6 +311,9 @@ class Checker:
         self._coordinates(name, epoch)
         if reign is None or reign.epoch != epoch:
             return  # it lost what it had won in the same step
+        for (voter, of), candidate in list(self._forgotten.items()):
+            if (of, candidate) == (epoch, name) and (voter, epoch) not in self._votes:
+                self._votes[voter, epoch] = self._forgotten.pop((voter, of))
         voters = {voter for voter in self._world.spec.names if self._votes.get((voter, epoch)) == name}
         if (epoch, name) in self._arbiter_told:
             voters.add(ARBITER)
@@ -332,8 +350,7 @@ class Checker:
     def _arbiter_stores(self, store: str, stamp: Stamp) -> None:
         """It says to have stored it."""
         if self._world.arbitration is not None and store == self._world.arbitration.store:
-            self._stored[ARBITER] = max(self._stored[ARBITER], stamp)
-            self._note_committed(stamp)
+            self._has_stored(ARBITER, stamp)
 
     def _stores(self, name: str, state: ClusterState) -> None:
         known = self._states.setdefault(state.stamp, state.electorates)
@@ -341,15 +358,30 @@ class Checker:
             raise Violation("voters", f"{state.stamp} has two sets of voters: {known} and {state.electorates}")
         if is_overriding(state.stamp.epoch):
             raise Violation("override", f"{name} stores {state.stamp}, which is of an override")
-        self._stored[name] = max(self._stored[name], state.stamp)
+        self._has_stored(name, state.stamp)
         self._is_voted_change(name, state)
-        self._note_committed(state.stamp)
 
-    def _note_committed(self, stamp: Stamp) -> None:
-        """A quorum has this state on disk: whoever is elected in a later epoch must learn of it."""
+    def _has_stored(self, voter: str, stamp: Stamp) -> None:
+        """When a quorum has this state on disk, whoever is elected in a later epoch must learn of it."""
+        for stored in (self._stored, self._remembered):
+            stored[voter] = max(stored[voter], stamp)
         electorates = self._states.get(stamp, Electorates())
-        if electorates.current and stamp > self._committed and electorates.is_quorum(self._who_stored(stamp)):
-            self._committed = stamp
+        remember = {voter for voter, newest in self._remembered.items() if newest >= stamp}
+        if electorates.current and electorates.is_quorum(remember):
+            self._committed = max(self._committed, stamp)
+
+    def _takes_as_decided(self, process: Process) -> None:
+        """What a coordinator says is stored by a quorum, whoever of it has forgotten that since."""
+        reign = process.node.coordinator
+        if reign is not None and not reign.alone:
+            self._committed = max(self._committed, reign.settled)
+
+    def _is_acted_upon(self, machine: Machine, epoch: int) -> None:
+        """A group starts there by the word of a coordinator that takes the view with this node as stored."""
+        leader = self._world.machines[self._elected[epoch]].process if epoch in self._elected else None
+        reign = leader.node.coordinator if leader is not None else None
+        if reign is not None and reign.epoch == epoch and not reign.alone and machine.name in reign.members:
+            self._committed = max(self._committed, reign.members[machine.name].admitted)
 
     def _who_stored(self, stamp: Stamp) -> set[str]:
         return {voter for voter, stored in self._stored.items() if stored >= stamp}

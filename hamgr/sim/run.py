@@ -66,11 +66,12 @@ def plan(seed: int, wanted: Wanted, duration: float | None = None) -> Plan:
     spec = with_placement(random.Random(f"{seed}/placement"), spec)
     spec = with_voters(random.Random(f"{seed}/voters"), spec, wanted.voters)
     conditions = random_conditions(rng)
-    length = duration or DURATION * (0.5 if len(spec.nodes) > 5 else 1.0) * (2.0 if wanted.voters else 1.0)
+    long = 2.0 if wanted.voters or wanted.forgetful else 1.0
+    length = duration or DURATION * (0.5 if len(spec.nodes) > 5 else 1.0) * long
     started = spec.names
     if rng.random() < 0.15:
         started = tuple(name for name in spec.names if rng.random() < 0.6) or spec.names[:1]
-    faults = tuple(random_faults(rng, spec, length, wanted.voters))
+    faults = tuple(random_faults(rng, spec, length, wanted))
     on_disk = random.Random(f"{seed}/arbiter kind").random() < ON_DISK
     if wanted.arbiter_on_disk is not None:
         on_disk = wanted.arbiter_on_disk

@@ -7,29 +7,40 @@ from collections.abc import Callable, Iterator
 
 from hamgr.core.cluster import ClusterSpec, Placement
 from hamgr.sim.faults import Fault
+from hamgr.sim.shape import Wanted
 
 CHANGING = 0.15
 """The share of runs that are about changes of the configuration: in the others few come to their end."""
+
+FORGETTING = 0.3
+"""The share of runs of four and more nodes in which voters forget what they voted, and little else happens: each such
+story takes its time."""
 
 EPISODE = 5.0
 """Seconds from one episode to the next, on average. Episodes overlap."""
 
 
-def random_faults(rng: random.Random, spec: ClusterSpec, duration: float, voters: bool = False) -> list[Fault]:
-    """Episodes over `duration` seconds: each is a fault and, mostly, its end. voters: above all losses of nodes."""
+def random_faults(rng: random.Random, spec: ClusterSpec, duration: float, wanted: Wanted) -> list[Fault]:
+    """Episodes over `duration` seconds: each is a fault and, mostly, its end."""
     drawn = _Drawn(rng, spec)
     episodes = drawn.changes() if rng.random() < CHANGING else drawn.episodes()
-    if voters:
+    if wanted.voters:
         episodes = drawn.losses()
     at = rng.uniform(0.0, 12.0)
     found: list[Fault] = []
     pace = rng.choice((0.5, 1.0, 1.0, 2.0)) * EPISODE
+    pause = 0.0
+    if wanted.forgetful or (len(spec.nodes) >= FEWEST_APART and rng.random() < FORGETTING):
+        episodes, at, pause = drawn.forgetting(), at + EPISODE, 7 * EPISODE
     while at < duration:
         episode = rng.choices(list(episodes), list(episodes.values()))[0]
         found += [Fault(round(at + later, 3), tuple(line.split())) for later, line in episode()]
-        at += rng.expovariate(1.0 / pace)
+        at += pause + rng.expovariate(1.0 / pace)
     return sorted((fault for fault in found if fault.at < duration), key=lambda fault: fault.at)
 
+
+FEWEST_APART = 4
+"""Of fewer nodes a voter that forgot asks everybody, so that nobody's claim can be out of its reach."""
 
 Lines = Iterator[tuple[float, str]]
 
@@ -90,6 +101,9 @@ class _Drawn:
     def changes(self) -> dict[Callable[[], Lines], int]:
         harm = {self._kill: 1, self._power: 1, self._pause: 1, self._cut: 2, self._isolate: 1, self._group: 1}
         return {self._push: 12, **harm}
+
+    def forgetting(self) -> dict[Callable[[], Lines], int]:
+        return {self._forgets_apart: 12, self._wipe: 1, self._leave: 1}
 
     def losses(self) -> dict[Callable[[], Lines], int]:
         found: dict[Callable[[], Lines], int] = {
@@ -254,6 +268,52 @@ class _Drawn:
         yield 0.0, self._rng.choice((f"kill {node}", f"power-off {node}"))
         yield 0.1, f"wipe {node}"
         yield self._time(0.2, 10.0), f"start {node}"
+
+    def _forgets_apart(self) -> Lines:
+        """The coordinator is lost. A voter forgets what it has just voted, asks the others, and then their company
+        changes: some go over to the claimant that has the old vote, and know no more of the new one's."""
+        spec, rng = self._spec, self._rng
+        # Mostly those who lead, and who claim first, by their rank.
+        lost, *names = spec.names if rng.random() < 0.8 else rng.sample(spec.names, len(spec.names))
+        claimant, *names = names if rng.random() < 0.8 else rng.sample(names, len(names))
+        voter, waverer, *rest = rng.sample(names, len(names))
+        of_arbiter = spec.arbiter and rng.random() < 0.5
+        if of_arbiter:
+            rest = [voter, *rest]
+        rest.append(lost)
+        elected = spec.timing.deadtime
+        apart, forgets = elected - self._time(0.0, 1.5), elected + self._time(0.0, 1.5)
+        yield 0.0, rng.choice((f"kill {lost}", f"power-off {lost}"))
+        for other in rest:
+            yield apart, f"cut {claimant} {other}"
+        yield apart, f"cut {claimant}->{waverer}"
+        if of_arbiter:
+            yield apart, f"cut {waverer} arbiter"
+            yield forgets, "arbiter-down"
+            yield forgets, rng.choice(("wipe arbiter", "arbiter-restored"))
+            yield forgets, f"cut {claimant} arbiter"
+            yield forgets, f"heal {waverer} arbiter"
+            yield forgets + self._time(0.0, 0.1), "arbiter-up"
+        else:
+            for other in (waverer, *rest):
+                yield apart, f"cut {voter}->{other}"
+                yield forgets, f"heal {voter} {other}"
+            yield forgets, f"kill {voter}"
+            yield forgets, f"wipe {voter}"
+            yield forgets, f"cut {claimant} {voter}"
+            yield forgets + self._time(0.0, 0.2), f"start {voter}"
+        yield forgets + self._time(0.0, 3.0), f"start {lost}"
+        goes_over = forgets + self._time(0.5, 3.0)
+        for other in (*rest, *(() if of_arbiter else (voter,))):
+            yield goes_over, f"cut {waverer} {other}"
+        yield goes_over + self._time(0.0, 0.5), f"heal {claimant} {waverer}"
+        if of_arbiter:
+            yield goes_over + self._time(0.0, 0.5), f"cut {waverer} arbiter"
+        end = goes_over + self._time(5.0, 25.0)
+        for one in (claimant, waverer):
+            yield end, f"heal {one} arbiter"
+            for other in (voter, *rest):
+                yield end, f"heal {one} {other}"
 
     def _group(self) -> Lines:
         yield 0.0, f"fail {self._node()} {self._group_name()}"

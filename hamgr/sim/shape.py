@@ -46,6 +46,8 @@ class Wanted:
     watchdog: bool | None = None
     voters: bool = False
     """Two to five nodes whose voters change as often as can be."""
+    forgetful: bool = False
+    """Four or five nodes, of which one loses its record in the middle of an election, or the arbiter does."""
 
 
 def random_spec(rng: random.Random, wanted: Wanted) -> ClusterSpec:
@@ -154,7 +156,9 @@ def _members(rng: random.Random, wanted: Wanted) -> tuple[int, bool, bool]:
         count = wanted.nodes
     if wanted.arbiter is not None:
         arbiter = wanted.arbiter
-    if wanted.voters and wanted.nodes is None:
+    if wanted.forgetful and wanted.nodes is None:
+        count = rng.choice((4, 5)) if arbiter else 5
+    elif wanted.voters and wanted.nodes is None:
         count = rng.choice((2, 3, 4, 5))
     if wanted.two_node:
         return 2, False, True
