@@ -49,7 +49,11 @@ class Granting:
             able = {
                 node
                 for node, found in candidates.items()
-                if node in fits and found.fit and name not in found.barred and node not in away
+                if node in fits
+                and found.fit
+                and name not in found.barred
+                and node not in away
+                and not coordinator.room.lacks(group, node)
             }
             target = coordinator.asking.may_go(coordinator.ruling.now, group, owner, pin, target, able, out)
         coordinator.targets[name] = target
