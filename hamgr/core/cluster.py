@@ -235,7 +235,7 @@ class ClusterSpec:
         nodes = {node.name: node.votes for node in self.nodes if node.name in voters}
         tie = next(iter(nodes), "") if self.auto_tie_breaker == LOWEST else self.auto_tie_breaker
         many = self.algorithm is Algorithm.LAST_MAN_STANDING
-        of_arbiter = (sum(nodes.values()) - 1 if many else 1) if ARBITER in voters else 0
+        of_arbiter = (max(1, sum(nodes.values()) - 1) if many else 1) if ARBITER in voters else 0
         return Electorate(nodes, of_arbiter, self.two_node, tie if tie in nodes else "")
 
     def electorates(self, recorded: Electorates) -> Electorates:

@@ -1,7 +1,8 @@
 """Who votes, with how many votes, and what makes a quorum of them: the one place where votes are counted.
 
-Any two quorums of one electorate share a voter. While the voters are being changed, only what is a quorum of the old
-and of the coming electorate is one: so a quorum of before and one of after never miss each other (`hamgr.core.voters`).
+Any two quorums of one electorate share a voter. While the voters are being changed, a quorum is what is one of the old
+electorate and leaves none of the coming one outside: so a quorum of before and one of after never miss each other
+(`hamgr.core.voters`).
 """
 
 from __future__ import annotations
@@ -127,7 +128,21 @@ class Electorates:
         return self.current.voters | self.coming.voters
 
     def is_quorum(self, voters: Collection[str]) -> bool:
+        if not self.coming or not self.may_be_given_up:
+            return self.is_agreed(voters)
+        outside = self.coming.voters - frozenset(voters)
+        return self.current.is_quorum(voters) and not self.coming.is_quorum(outside)
+
+    def is_agreed(self, voters: Collection[str]) -> bool:
+        """A quorum of the old electorate, and of the coming one: that much it takes to go over to it."""
         return all(electorate.is_quorum(voters) for electorate in self.sets)
+
+    @property
+    def may_be_given_up(self) -> bool:
+        """May a quorum give up the change that is under way, though somebody may have gone over already? If each quorum
+        of the old electorate meets each one of the coming electorate, whoever decides by either knows."""
+        plain = not (self.current.tie or self.coming.tie or self.current.alone or self.coming.alone)
+        return plain and self.current.meets(self.coming)
 
     def would_miss(self, voters: Collection[str]) -> bool:
         """Could the others have decided something that none of these voters knows of?"""

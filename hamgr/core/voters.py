@@ -1,9 +1,10 @@
 """How the voters change while the cluster runs: one at a time, by a vote of the old and of the new ones.
 
-The voters are in the cluster state. A change is written into it first (`Electorates.coming`); from then on only what
-is a quorum of both electorates decides. When a quorum of both has that on disk, the new one is written as the only one.
-Whoever is elected meanwhile learns of the change from one of its voters, and ends it. Nobody can go back to the old one
-then: a quorum of the new may have been at work alone.
+The voters are in the cluster state. A change is written into it first (`Electorates.coming`); from then on a quorum of
+the old voters decides that leaves no quorum of the new ones outside. When a quorum of both has that on disk, the new
+voters are written as the only ones. Whoever is elected meanwhile learns of the change from one of its voters, and ends
+it: if too few of the new ones answer, by going back. It can't go back where a quorum of the old voters might miss one
+of the new ones (a tie-breaker, other weights): such a quorum may have been at work alone, and both are needed.
 
 A node that is added votes from the moment when it is in the view and knows the epoch; one that a push removes, no more
 before the push is committed. With `last_man_standing`, neither does a node that is surely off, until it is back.
@@ -45,14 +46,18 @@ class Voters:
         present = coordinator.electorates
         if coordinator.state.electorates != present or not node.stored_by_quorum(coordinator.state.stamp):
             return
+        deciding = node.voting.deciding_voters()
+        if present.coming and not present.coming.is_quorum(deciding):
+            if present.may_be_given_up:
+                text = f"the change of the voters is given up, as too few of the new ones are there: {present.current}"
+                self._go_over(coordinator, present.current, text)
+            return
         if present.coming:
-            coordinator.electorates = Electorates(present.coming)
-            text = f"from now on vote: {present.coming}"
-            node.tell(Kind.VOTERS, text, voters=" ".join(sorted(present.coming.voters)))
-            node.touch()
+            if present.is_agreed(node.who_stored(coordinator.state.stamp)):
+                self._go_over(coordinator, present.coming, f"from now on vote: {present.coming}")
             return
         coming = self._next(coordinator, present.current)
-        if coming != present.current and coming.is_quorum(self._behind(coordinator)):
+        if coming != present.current and coming.is_quorum(self._behind(coordinator) & deciding):
             coordinator.electorates = Electorates(present.current, coming)
             node.touch()
 
@@ -69,6 +74,11 @@ class Voters:
         """Who has stored the newest cluster state, and answers."""
         found = self._node.who_stored(coordinator.state.stamp)
         return found if self._node.arbitration.connected else found - {ARBITER}
+
+    def _go_over(self, coordinator: Coordinator, electorate: Electorate, text: str) -> None:
+        coordinator.electorates = Electorates(electorate)
+        self._node.tell(Kind.VOTERS, text, voters=" ".join(sorted(electorate.voters)))
+        self._node.touch()
 
     def _next(self, coordinator: Coordinator, current: Electorate) -> Electorate:
         """What to change to: one voter more or less, or other votes for the same ones."""

@@ -6,6 +6,7 @@ started) and what really was the case on each machine.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import GroupState
@@ -23,6 +24,7 @@ from hamgr.core.messages import (
     VoteReply,
 )
 from hamgr.sim.configs import FIRST
+from hamgr.sim.counting import is_agreed, is_quorum, may_follow
 from hamgr.sim.operators import OPERATOR
 from hamgr.sim.words import Words
 
@@ -79,6 +81,8 @@ class Checker:
         self._remembered = dict(self._stored)
         """The same of those who lost their record meanwhile: what they have stored since."""
         self._committed = Stamp()
+        self._decided: list[Stamp] = []
+        """The states that a quorum had on disk, oldest first, since the last two_node cluster, which records none."""
 
     # -- one owner ----------------------------------------------------------------------------------------------
 
@@ -321,7 +325,7 @@ class Checker:
         if is_overriding(epoch):
             self._is_overriding(process, epoch)
             voters |= process.node.override.lent
-        if not electorates.is_quorum(voters):
+        if not is_quorum(electorates, voters):
             text = f"{name} leads epoch {epoch} by the votes of {', '.join(sorted(voters))}, no quorum of {electorates}"
             raise Violation("fence-quorum", text)
         self._elected[epoch] = name
@@ -367,8 +371,13 @@ class Checker:
             stored[voter] = max(stored[voter], stamp)
         electorates = self._states.get(stamp, Electorates())
         remember = {voter for voter, newest in self._remembered.items() if newest >= stamp}
-        if electorates.current and electorates.is_quorum(remember):
-            self._committed = max(self._committed, stamp)
+        if not electorates.current or not is_quorum(electorates, remember):
+            return
+        self._committed = max(self._committed, stamp)
+        # Who has that of a later reign need not have had this.
+        same = {voter for voter in remember if self._remembered[voter].epoch == stamp.epoch}
+        if self._decided[-1:] < [stamp] and is_quorum(electorates, same):
+            self._decided.append(stamp)
 
     def _takes_as_decided(self, process: Process) -> None:
         """What a coordinator says is stored by a quorum, whoever of it has forgotten that since."""
@@ -389,6 +398,12 @@ class Checker:
     def _is_voted_change(self, name: str, state: ClusterState) -> None:
         """Another set of voters counts only after a quorum of the last one and of itself had it on disk."""
         electorates = state.electorates
+        if not electorates.current:
+            self._decided.clear()
+        before = bisect_left(self._decided, state.stamp)
+        if before and not may_follow(decided := self._states[self._decided[before - 1]], electorates):
+            text = f"{name} stores {electorates}, and a quorum had decided before: {decided}"
+            raise Violation("voters", text)
         earlier = [stamp for stamp in self._states if stamp < state.stamp and self._states[stamp].current]
         if not electorates.current or not earlier:
             return
@@ -398,7 +413,7 @@ class Checker:
             return
         for stamp in earlier:
             proposal = self._states[stamp]
-            if proposal.coming == electorates.current and proposal.is_quorum(self._who_stored(stamp)):
+            if proposal.coming == electorates.current and is_agreed(proposal, self._who_stored(stamp)):
                 return
         raise Violation("voters", f"{name} stores other voters than a quorum agreed upon: {electorates}")
 

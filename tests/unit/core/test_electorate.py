@@ -52,7 +52,18 @@ def test_half_of_the_votes_is_a_quorum_only_with_the_tie_breaker() -> None:
     assert not Electorate({"a": 1, "b": 1, "c": 1}, tie="a").is_quorum({"a"}), "less than half"
 
 
-def test_while_voters_change_only_what_is_a_quorum_of_both_decides() -> None:
+def test_while_voters_change_the_old_ones_decide_if_they_leave_no_quorum_of_the_new_ones_outside() -> None:
+    removed = Electorates(THREE, Electorate({"a": 1, "b": 1}))
+    assert removed.may_be_given_up
+    assert removed.is_quorum({"b", "c"}), "a alone is no quorum of a and b"
+    assert not removed.is_agreed({"b", "c"})
+    assert not removed.is_quorum({"b"})
+    added = Electorates(THREE, Electorate(dict.fromkeys("abcd", 1)))
+    assert added.is_quorum({"a", "b"})
+    assert not added.is_quorum({"a", "d"})
+
+
+def test_where_quorums_might_miss_each_other_only_what_is_a_quorum_of_both_decides() -> None:
     changing = Electorates(THREE, Electorate({"a": 1, "b": 1}, arbiter=1))
     assert changing.is_quorum({"a", "b"})
     assert not changing.is_quorum({"a", "c"})
@@ -60,6 +71,14 @@ def test_while_voters_change_only_what_is_a_quorum_of_both_decides() -> None:
     assert changing.is_quorum({"a", "c", ARBITER})
     assert changing.since({"a": 9.0, "c": 8.0, ARBITER: 3.0}) == 3.0
     assert changing.since({"a": 9.0, "c": 8.0}) == NEVER
+
+
+def test_no_change_is_given_up_where_half_of_the_votes_can_be_a_quorum() -> None:
+    four = Electorate(dict.fromkeys("abcd", 1), tie="a")
+    changing = Electorates(four, Electorate(dict.fromkeys("abc", 1), tie="a"))
+    assert not changing.may_be_given_up, "a and d are a quorum, and so are b and c later"
+    assert not changing.is_quorum({"a", "d"})
+    assert changing.is_quorum({"a", "b"})
 
 
 def test_who_tells_a_forgetful_voter_must_know_of_both_sets() -> None:
