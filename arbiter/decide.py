@@ -339,6 +339,9 @@ class ClusterArbiter:
             # Nodes that were removed one by one, and come back with old files, must not be a quorum with this vote.
             text = f"{name} is none of the cluster's nodes ({', '.join(roster)}): it was removed, or is not added yet"
             return _Refusal("removed", text)
+        if self._outdated(peer.report) and not book.state.maintenance:
+            text = f"{name} missed configuration {book.state.config.version} of the cluster, and may not know its nodes"
+            return _Refusal("outdated", text)
         if unlike := self._counts_otherwise(now, name, peer.report):
             return _Refusal("unlike", unlike)
         if book.state.electorates.current and name not in book.state.electorates.voters:
@@ -356,9 +359,16 @@ class ClusterArbiter:
         held = self._held(now, name, peer, wakes)
         return _Refusal("held", held) if held else NOT_REFUSED
 
+    def _outdated(self, report: ArbiterReport) -> bool:
+        """Its file is older than what the cluster switched to."""
+        config = self._book.state.config
+        return report.applied is not None and report.applied < config.version and report.config != config.digest
+
     def _counts_otherwise(self, now: float, name: str, report: ArbiterReport) -> str:
         """Nodes that count votes differently may each find a quorum: neither gets the vote with which it would."""
         for other, theirs in self._fresh(now).items():
+            if self._outdated(theirs):
+                continue  # it counts by the cluster state, and leads nobody
             if not _same_voters(report, theirs) and not report.electorate.meets(theirs.electorate):
                 text = f"{name} counts {_counted(report)}, and {other} {_counted(theirs)}"
                 return f"{text}: compare their files ([quorum], votes of the nodes)"

@@ -103,7 +103,7 @@ async def run(config: Config, node_name: str) -> int:
     links = Transport(config, node_name, codec, received, host.link_changed)
     drbd = DrbdDesk(node_name, host.status, links)
     inquiries = InquiryDesk(node_name, host.status, links, host.balance)
-    push_desk = PushDesk(config, node_name, host, links, writer)
+    push_desk = PushDesk(config, node_name, host, links, writer, functools.partial(host.group_told, "", Kind.WARNING))
     history = FenceHistory(config, node_name, host, links, writer, store.history())
     history.recover(store.unhistoric())
     arbiter = _arbiter_session(config, codec, host)
@@ -176,7 +176,7 @@ async def run(config: Config, node_name: str) -> int:
         _reload_on_hangup(loop, keys_desk)
         unfencing.start()
         used = rebooter if config.fence_reboots else fencer
-        host.begin(World(links, arbiter, used, groups, writer, history.note, guard))
+        host.begin(World(links, arbiter, used, groups, writer, history.note, guard, push_desk.bring))
         history.start()
         device_watch.start()
         # All that lives as long as the daemon is made by now: the collector need not walk it again.

@@ -21,6 +21,7 @@ from hamgr.core.cluster import GroupState
 from hamgr.core.effects import (
     Announce,
     AskArbiter,
+    BringConfig,
     Effect,
     Exit,
     FeedWatchdog,
@@ -154,6 +155,8 @@ class World:
     fence_noted: Callable[[FenceRecord], None] | None = None
     """Told of each fencing that begins, and of each result."""
     guard: Guard | None = None
+    bring: Callable[[str, int, str], None] | None = None
+    """Bring a node (name, life) the configuration with this digest (`hamgr.admin.push`)."""
 
 
 class Host:
@@ -304,6 +307,9 @@ class Host:
             case AskArbiter(report):
                 if world.arbiter is not None:
                     world.arbiter.send(report)
+            case BringConfig(to, life, digest):
+                if world.bring is not None:
+                    world.bring(to, life, digest)
             case Announce():
                 self._announce(effect)
             case StartGroup(group):
@@ -387,6 +393,11 @@ class Host:
         log.log(_LEVELS.get(announce.kind, logging.INFO), "%s: %s", announce.kind.value, announce.text)
 
     # -- the administrator --------------------------------------------------------------------------------------
+
+    def missed(self) -> str:
+        """The digest of the configuration that the cluster switched to without this node; "" for none."""
+        committed = self.node.stored.config
+        return committed.digest if self.node.catchup.outdated(committed) else ""
 
     def active(self, group: str) -> bool:
         """May anything of the group be running here?"""

@@ -1,6 +1,7 @@
 """What `hamgr config push` asks: a configuration goes to every node, each checks it, and all switch to it or none.
 
-This desk carries the text and judges it; that all switch or none is the core's part (`hamgr.core.pushing`).
+This desk carries the text and judges it; that all switch or none is the core's part (`hamgr.core.pushing`). Who was not
+there is brought the text later (`hamgr.core.catchup`), and takes it without a judgement of what changes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +22,7 @@ from hamgr.config.model import Config
 from hamgr.config.problems import ConfigError, Problem
 from hamgr.config.toml import digest, parse
 from hamgr.core.effects import Record, StagedRecord
+from hamgr.core.electorate import ARBITER
 from hamgr.core.events import ConfigStaged, Event, Verb
 from hamgr.core.messages import ConfigPart, ConfigVerdict, Packet
 from hamgr.core.status import Status
@@ -30,6 +33,9 @@ log = logging.getLogger(__name__)
 
 REPEAT = 1.5
 """Seconds after which a part that was not acknowledged is sent again: a slow line needs about one for both ways."""
+
+AGAIN = 60.0
+"""Seconds after which a node that did not take what it missed is brought it again."""
 
 PATIENCE = 45.0
 """Seconds without any progress after which a node is given up."""
@@ -49,6 +55,10 @@ class Core(Protocol):
 
     def active(self, group: str) -> bool:
         """May anything of the group be running here?"""
+        ...
+
+    def missed(self) -> str:
+        """The digest of the configuration that the cluster switched to without this node; "" for none."""
         ...
 
     async def ask(self, verb: Verb, node: str, group: str, operator: str, config: str = "") -> tuple[bool, str]: ...
@@ -78,12 +88,24 @@ class Staged:
 class PushDesk:
     """One node's part of all pushes: those that begin here, and those that come from others."""
 
-    def __init__(self, config: Config, node: str, core: Core, links: Links, disk: Disk) -> None:
+    def __init__(
+        self,
+        config: Config,
+        node: str,
+        core: Core,
+        links: Links,
+        disk: Disk,
+        tell: Callable[[str], None] = log.warning,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """tell: the operators, of what keeps a node from taking what it missed."""
         self._config = config
         self._node = node
         self._core = core
         self._links = links
         self._disk = disk
+        self._tell = tell
+        self._clock = clock
         self._pushes = itertools.count(1)
         self._incoming: dict[str, tuple[int, Incoming]] = {}
         """Sender -> its life, and its newest parcel."""
@@ -91,6 +113,9 @@ class PushDesk:
         """Sender -> what was said of that parcel."""
         self._answers: dict[tuple[str, int], asyncio.Queue[ConfigVerdict]] = {}
         self._changes: dict[str, Change] = {}
+        self._refused: dict[tuple[str, int], tuple[float, tuple[str, ...]]] = {}
+        """Node, with its life -> when it did not take what was brought, and why."""
+        self._bringing: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- a push that begins here --------------------------------------------------------------------------------
@@ -122,14 +147,23 @@ class PushDesk:
         found = self._changes.get(digest_of_text)
         if found is None:
             return False, "this configuration was not staged here last: push it again"
-        node = "".join((*found.added, *found.removed))
+        node = "".join((*found.added, *found.removed)) or (ARBITER if found.without_arbiter else "")
         return await self._core.ask(Verb.PUSH, node, "", operator, digest_of_text)
 
     async def _deliver(self, name: str, life: int, state: str, removed: bool, parts: list[ConfigPart]) -> Verdict:
-        if removed and state in GONE:
+        if state in GONE and removed:
             return Verdict(name, notes=(f"it is {state}, and belongs to the cluster no more",))
-        if state in (*GONE, "dead", "unseen"):
-            return Verdict(name, (f"it is {state}, and would miss this: a configuration goes to all nodes or to none",))
+        if state in GONE and not self._config.spec.two_node:
+            return Verdict(name, notes=(f"it is {state}: it is brought there when it is back",))
+        if state in GONE:
+            why = "of two nodes without an arbiter each is a quorum by its own file, so both must be there"
+            return Verdict(name, (f"it is {state}: {why}",))
+        if state in ("dead", "unseen"):
+            how = f"start hamgrd there, or have it off: hamgr fence {name}, or hamgr fence ack {name}"
+            return Verdict(name, (f"it is {state}, and may be running something: {how}",))
+        return await self._carry(name, life, parts)
+
+    async def _carry(self, name: str, life: int, parts: list[ConfigPart]) -> Verdict:
         key = (name, parts[0].push)
         answers = self._answers[key] = asyncio.Queue()
         taken, patience = 0, PATIENCE
@@ -153,6 +187,31 @@ class PushDesk:
         finally:
             del self._answers[key]
         return Verdict(name, (f"no answer for {PATIENCE:g} s",))
+
+    # -- who missed one -----------------------------------------------------------------------------------------
+
+    def bring(self, name: str, life: int, wanted: str) -> None:
+        """Bring a node the text of the file that we run, which has this digest."""
+        refused_at, _why = self._refused.get((name, life), (float("-inf"), ()))
+        if name not in self._bringing and self._clock() >= refused_at + AGAIN:
+            self._bringing.add(name)
+            self._spawn(self._bring(name, life, wanted))
+
+    async def _bring(self, name: str, life: int, wanted: str) -> None:
+        try:
+            text = await asyncio.to_thread(self._config.path.read_bytes)
+            if digest(text) != wanted:
+                raise ValueError(f"{self._config.path} was changed by hand: push it, or put back what hamgrd runs")
+            problems = (await self._carry(name, life, pack(next(self._pushes), text, False))).problems
+        except (OSError, ValueError, TooLong) as error:
+            problems = (str(error),)
+        finally:
+            self._bringing.discard(name)
+        _at, told = self._refused.pop((name, life), (0.0, ()))
+        if problems:
+            self._refused[(name, life)] = (self._clock(), problems)
+        if problems and problems != told:
+            self._tell(f"{name} missed configuration {wanted}, and does not take it: {'; '.join(problems)}")
 
     def _life(self, name: str) -> int:
         return next(node.incarnation for node in self._core.status().nodes if node.name == name)
@@ -200,17 +259,20 @@ class PushDesk:
     # -- on this node -------------------------------------------------------------------------------------------
 
     async def _judge_and_keep(self, text: bytes, check_only: bool) -> Verdict:
-        """Check a configuration as this node's, and have it on disk."""
+        """Check a configuration as this node's, and have it on disk. What the cluster switched to without us is no
+        question anymore: it is taken unless this node could not run it."""
+        missed = digest(text) == self._core.missed()
         try:
             # A thread: the checks look at files, and a disk may hang.
-            problems, found = await asyncio.to_thread(self._judge, text)
+            problems, found = await asyncio.to_thread(self._judge, text, missed)
         except ConfigError as error:
             return Verdict(self._node, tuple(map(str, error.problems)))
         except OSError as error:
             return Verdict(self._node, (f"it could not be checked: {error}",))
         leaves = self._node in found.removed
         idle = tuple(group.name for group in self._config.groups) if leaves else found.idle
-        problems = [*problems, *self._running(idle, leaves)]
+        if not missed:
+            problems = [*problems, *self._running(idle, leaves)]
         if problems:
             return Verdict(self._node, tuple(map(str, problems)))
         notes = tuple(f"group {group} is started anew: it gets another resource" for group in found.restarted)
@@ -223,11 +285,11 @@ class PushDesk:
             self._core.post(ConfigStaged(staged, idle))
         return Verdict(self._node, (), notes)
 
-    def _judge(self, text: bytes) -> tuple[list[Problem], Change]:
+    def _judge(self, text: bytes, missed: bool) -> tuple[list[Problem], Change]:
         path = self._config.path
         new = parse(text, path, RESOURCE_KINDS)
         found = change(self._config, new)
-        problems = impossible(self._config, new)
+        problems = [] if missed else impossible(self._config, new)
         if self._node not in found.removed:
             problems += check_local(new, self._node, RESOURCE_KINDS)
         if why := unwritable(path):

@@ -274,6 +274,9 @@ class Service(admin_pb2_grpc.AdminServicer):
     async def Leave(self, request: pb.LeaveRequest, context: Any) -> pb.Answer:
         return await self._ask(Verb.LEAVE, "", "", request.operator)
 
+    async def WithdrawConfig(self, request: pb.WithdrawConfigRequest, context: Any) -> pb.Answer:
+        return await self._ask(Verb.WITHDRAW, "", "", request.operator)
+
     async def Maintenance(self, request: pb.MaintenanceRequest, context: Any) -> pb.Answer:
         verb = Verb.MAINTENANCE_ON if request.on else Verb.MAINTENANCE_OFF
         return await self._ask(verb, "", "", request.operator)

@@ -1,4 +1,4 @@
-"""`hamgr config push`: bring a configuration to all nodes, and wait until they run it."""
+"""`hamgr config push`: bring a configuration to all nodes, and wait until they run it; or take that back."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hamgr.cli.client import STATUS_TIMEOUT, NotAnswering, admin, operator
-from hamgr.cli.commands import DONE, FAILED, USAGE, config_path, socket_path
+from hamgr.cli.client import ANSWER_TIMEOUT, STATUS_TIMEOUT, NotAnswering, admin, operator
+from hamgr.cli.commands import DONE, FAILED, USAGE, config_path, socket_path, tell_answer
 from hamgr.v1 import admin_pb2 as pb
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ GONE = ("left", "fenced", "acknowledged")
 
 
 def config(args: argparse.Namespace) -> int:
+    if args.verb == "withdraw":
+        return _withdraw(args)
     file: Path = args.file or config_path(args)
     try:
         text = file.read_bytes()
@@ -35,6 +37,12 @@ def config(args: argparse.Namespace) -> int:
         print(f"hamgr config: {file}: {error.strerror}", file=sys.stderr)
         return USAGE
     return push(args, text)
+
+
+def _withdraw(args: argparse.Namespace) -> int:
+    with admin(socket_path(args)) as stub:
+        answer = stub.WithdrawConfig(pb.WithdrawConfigRequest(operator=operator()), timeout=ANSWER_TIMEOUT)
+    return tell_answer(args, answer, "config withdraw")
 
 
 def push(args: argparse.Namespace, text: bytes) -> int:

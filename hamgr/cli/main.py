@@ -96,7 +96,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, nargs="?", help="a hamgr.toml, or a directory of Heartbeat's")
     check.add_argument("--node", default="", help="check also what only this machine can see, as this node")
     config = command("config", _config, "`config push`: bring a configuration to all nodes; all switch to it, or none")
-    config.add_argument("verb", choices=("push",))
+    config.add_argument("verb", choices=("push", "withdraw"), help="withdraw: take a push back that comes to no end")
     config.add_argument("file", nargs="?", type=Path, help="FILE: the configuration (/etc/hamgr/hamgr.toml)")
     config.add_argument("--check", action="store_true", help="only have every node check it")
     arbiter = command("arbiter", _arbiter, "`accept` another one in place of a lost one; `explain` the votes of a disk")

@@ -64,10 +64,13 @@ def _not_what_runs(args: argparse.Namespace, digest_of_file: str) -> str:
 
 def _say_what_is_next(args: argparse.Namespace, file: str) -> None:
     if args.verb == "remove":
-        print(f"{args.name} belongs to the cluster no more: hamgrd there ends, or is not to be started again")
+        print(
+            f"{args.name} belongs to the cluster no more: hamgrd there ends, or is not to be started again; if the"
+            " machine comes back from repair: hamgr node add"
+        )
         return
     print(
-        f"{args.name} has a vote from now on, so bring it up soon: copy {file} and the key file to it (mode 0600),"
+        f"{args.name} votes as soon as it is a member, so bring it up: copy {file} and the key file to it (mode 0600),"
         f" check with `hamgr check {file} --node {args.name}`, and start hamgrd there. Not `hamgr init`: it learns from"
         " the others before it votes"
     )

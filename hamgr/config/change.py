@@ -17,13 +17,14 @@ _PINNED = ("key_file", "state_dir", "admin_socket")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """added, removed: nodes. idle: groups that must be stopped everywhere for it, since their resources are changed or
-    go. restarted: groups that get more resources, and are started anew for them."""
+    """added, removed: nodes. without_arbiter: it goes. idle: groups that must be stopped everywhere for it, since their
+    resources are changed or go. restarted: groups that get more resources, and are started anew for them."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
     restarted: tuple[str, ...] = ()
+    without_arbiter: bool = False
 
 
 def change(old: Config, new: Config) -> Change:
@@ -41,6 +42,7 @@ def change(old: Config, new: Config) -> Change:
         removed=tuple(name for name in old.spec.names if name not in after),
         idle=tuple(idle),
         restarted=tuple(restarted),
+        without_arbiter=old.spec.arbiter and not new.spec.arbiter,
     )
 
 
@@ -79,15 +81,18 @@ def _watchdogs(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:
 
 
 def _voters(old: Config, new: Config) -> Iterator[tuple[str, str, str]]:
-    """Two quorums must have a voter in common, the old and the new one too."""
+    """One node or arbiter comes or goes by a push: the voters change by one at a time, and whoever misses a push must
+    not miss two nodes by it. Votes may change as they like, since a quorum of the old and of the new ones decides that
+    (`hamgr.core.voters`); but of two nodes alone nothing is written down, so these must agree by their files."""
     found = change(old, new)
     changes = [f"node {name} is added" for name in found.added] + [f"node {name} is removed" for name in found.removed]
     # Another address is no other arbiter: whose vote counts is in the cluster state.
     if old.spec.arbiter != new.spec.arbiter:
         changes += ["an arbiter comes" if new.spec.arbiter else "the arbiter goes"]
     if len(changes) > 1:
-        yield "node", ", ".join(changes), "one of that in a push: a quorum of before and one of after must meet"
-    elif not old.spec.electorate.meets(new.spec.electorate):
+        how = "one of that in a push, and the next one when that has come to its end"
+        yield "node", ", ".join(changes), f"{how} (hamgr node add NAME, hamgr node remove NAME)"
+    elif (old.spec.two_node or new.spec.two_node) and not old.spec.electorate.meets(new.spec.electorate):
         yield "node", _votes(new), f"{_votes(old)}, or less change: a quorum of before and one of after must meet"
 
 

@@ -94,6 +94,8 @@ class Arbitration:
                     arbiter_votes=node.spec.electorate.arbiter,
                     store=node.stored.next_arbiter or node.stored.arbiter,
                     stored=node.stored.stamp,
+                    config=node.config,
+                    applied=node.pushing.applied,
                 )
             )
         )
@@ -144,7 +146,7 @@ class Arbitration:
         if claim is not None and arbiter_voted(answer, node.name, claim.epoch):
             claim.arbiter_us = max(claim.arbiter_us, answer.echo_us)
             self.granted = (claim.epoch, answer.why)
-            node.voting.merged = newest(node.voting.merged, answer.state)
+            node.voting.learns(answer.state)
         elif claim is not None and claim.arbiter_asked and answer.refused:
             self._refused(now, claim, answer)
         elif answer.voter and node.election.initialised:

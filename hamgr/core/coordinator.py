@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from hamgr.core.asking import Asking
 from hamgr.core.capacity import Room, bundles, in_turn
+from hamgr.core.catchup import missed
 from hamgr.core.circle import Circle, Merits
 from hamgr.core.cluster import ClusterSpec, GroupState
 from hamgr.core.effects import Announce, Effect, Kind
@@ -90,6 +91,8 @@ class Coordinator:
         self.own_stored = Stamp()
         self.own_reset_ms = 0
         """What our own heartbeats say of us."""
+        self.own_outdated = False
+        """Our own file is older than what was committed."""
         self.electorates = Electorates() if spec.two_node else inherited.electorates
         if not spec.two_node and not self.electorates.current:
             self.electorates = Electorates(spec.electorate)
@@ -231,7 +234,8 @@ class Coordinator:
                 yield name, beat.reset_ms, beat.stored
 
     def _may_keep_pin(self, node: str) -> bool:
-        if node != self._me and not self._membership.peers[node].heard:
+        peer = self._membership.peers.get(node)
+        if node != self._me and (peer is None or not peer.heard):
             return False
         member = self.members.get(node)
         return member is None or member.report is None or self.fit(node)
@@ -350,7 +354,7 @@ class Coordinator:
         candidates = {
             node: Candidate(
                 node,
-                self.fit(node) and not self.switches(node) and (node == self._me or not self.alone),
+                self.fit(node) and not self.outdated(node) and (node == self._me or not self.alone),
                 frozenset(g.group for g in member.groups.values() if g.barred or self._kept_out(node, g, held)),
                 self._scores[node] if self.health is None else self.health.get(node, self._scores[node]),
             )
@@ -407,10 +411,10 @@ class Coordinator:
         """The members' scores are not yet those that placement goes by."""
         return self.health != self._scores
 
-    def switches(self, node: str) -> bool:
-        """It is about to start anew with the configuration that was committed while it was away."""
+    def outdated(self, node: str) -> bool:
+        """It missed the configuration that the cluster runs, or is about to start anew with it."""
         beat = self._membership.peers[node].heartbeat if node != self._me else None
-        return beat is not None and beat.applied < self.config.version and beat.staged == self.config.digest
+        return self.own_outdated if node == self._me else beat is not None and missed(beat, self.config)
 
     def _kept_out(self, node: str, report: GroupReport, held: Collection[str]) -> bool:
         """What runs, or is being started, is not moved for that: the start itself says whether it can. held: the groups

@@ -254,9 +254,19 @@ class Exit:
     restart: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class BringConfig:
+    """Bring the text of our configuration, which has this digest, to a node that missed it. life: that node's."""
+
+    node: str
+    life: int
+    digest: str
+
+
 Effect: TypeAlias = (
     Send
     | AskArbiter
+    | BringConfig
     | Fence
     | StartGroup
     | StopGroup

@@ -81,6 +81,7 @@ class Verb(enum.Enum):
     MAINTENANCE_OFF = "maintenance-off"
     LEAVE = "leave"
     PUSH = "config-push"
+    WITHDRAW = "config-withdraw"
     ACCEPT_ARBITER = "arbiter-accept"
     OVERRIDE = "quorum-override"
 
@@ -97,7 +98,8 @@ class OperatorAsked:
     REBALANCE: begin with the next move that makes the nodes more even, which must be that of group to node (unless it
     is ""); only `groups` are moved, if there are any · LEAVE (this node stops its groups and says farewell).
     ACCEPT_ARBITER the arbiter's store with the identity `config`.
-    PUSH the configuration with the digest `config`, which every node has staged (node: one that it adds or removes).
+    PUSH the configuration with the digest `config`, which every node that is there has staged (node: one that it adds
+    or removes, or the arbiter when that goes). WITHDRAW: a push that is not committed yet.
     OVERRIDE: this node goes on without a quorum, while all of `nodes` are surely off.
     operator: who asks, kept in the record of a confirmed fence.
     """

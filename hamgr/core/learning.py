@@ -68,7 +68,7 @@ class Learning:
             told.add(ARBITER)
             epoch = max(epoch, answer.epoch, answer.vote_epoch)
         # By the newest voters that anybody tells of: those who did not, with our own former self, were no quorum.
-        if node.spec.electorates(state.electorates).would_miss(told):
+        if node.catchup.electorates(state, state.electorates).would_miss(told):
             return
         node.election.observe(epoch)
         node.election.voted_for = node.election.voted_for or UNKNOWN_VOTE

@@ -415,6 +415,9 @@ class ArbiterReport:
     """The identity of the arbiter's store that counts for this node (or is about to); "" for any."""
     stored: Stamp = Stamp()
     """Of its cluster state, which is not sent as long as it takes the arbiter to have it."""
+    config: str = ""
+    applied: int | None = None
+    """As in Heartbeat; None from a node that does not say."""
 
     @property
     def electorate(self) -> Electorate:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from hamgr.core.accepting import Accepting
 from hamgr.core.arbitration import Arbitration
 from hamgr.core.beats import Beats
+from hamgr.core.catchup import CatchUp
 from hamgr.core.cluster import ClusterSpec
 from hamgr.core.coordinator import Coordinator
 from hamgr.core.delivery import Delivery
@@ -59,6 +60,7 @@ from hamgr.core.mesh import Mesh
 from hamgr.core.messages import (
     Body,
     ClusterState,
+    ConfigStamp,
     Farewell,
     FarewellAck,
     Forward,
@@ -136,6 +138,7 @@ class Node:
         self.learning = Learning(self, now)
         self.leaving = Leaving(self)
         self.pushing = Pushing(self, durable)
+        self.catchup = CatchUp(self)
         self.voters = Voters(self)
         self.override = Override(self)
         self.beats = Beats(self)
@@ -162,8 +165,8 @@ class Node:
         self.prompt: list[Effect] = []
         """Announcements, and starts, stops and probes: a start that waited could be overtaken by a later stop."""
         self.now = now
-        self._recorded = Electorates()
-        self._electorates = spec.electorates(self._recorded)
+        self._counted: tuple[Electorates, ConfigStamp, int] | None = None
+        self._electorates = Electorates()
 
     # -- the one entry ------------------------------------------------------------------------------------------
 
@@ -364,11 +367,11 @@ class Node:
 
     def _view_update(self, peer: Peer, state: ClusterState) -> None:
         if peer.name == self.election.following and state.stamp.epoch == self.election.epoch:
-            self._store(state)
+            self.store(state)
             # It may have come before we were a member for the coordinator, and nothing was made of it.
             self.report_due = True
 
-    def _store(self, state: ClusterState) -> None:
+    def store(self, state: ClusterState) -> None:
         pending = [record.state.stamp for record in self.records.pending.values() if isinstance(record, StateRecord)]
         if state.stamp > max([self.stored.stamp, *pending]) and not self.records.failure:
             self.persist(StateRecord(state))
@@ -504,6 +507,7 @@ class Node:
         self.requests.pulse(now)
         self.accepting.pulse(now)
         self.pushing.pulse()
+        self.catchup.pulse(now)
 
     def _feed(self, now: float, beat_due: bool) -> None:
         """Once a keepalive, when the time gets shorter (before anything is started), when groups are given up, and when
@@ -584,11 +588,12 @@ class Node:
     def renew_view(self, coordinator: Coordinator) -> None:
         """Take in who came and went; a new cluster state goes to our disk and to every member."""
         coordinator.own_stored, coordinator.own_reset_ms = self.stored.stamp, self.leases.reset_ms
+        coordinator.own_outdated = self.catchup.outdated(coordinator.config)
         news = coordinator.update_view(self.now, self.prompt)
         if coordinator.alone:
             return
         if news:
-            self._store(coordinator.state)
+            self.store(coordinator.state)
         for name in coordinator.members if news else coordinator.joined:
             if name != self.name:
                 self.send(name, ViewUpdate(coordinator.state))
@@ -666,9 +671,13 @@ class Node:
     @property
     def electorates(self) -> Electorates:
         """Who votes, and who will, as far as this node knows."""
-        recorded = self.stored.electorates if self.coordinator is None else self.coordinator.electorates
-        if recorded is not self._recorded:
-            self._recorded, self._electorates = recorded, self.spec.electorates(recorded)
+        state, coordinator = self.stored, self.coordinator
+        recorded = state.electorates if coordinator is None else coordinator.electorates
+        config = state.config
+        known = self._counted
+        if known is None or known[0] is not recorded or known[1] is not config or known[2] != self.pushing.applied:
+            self._counted = (recorded, config, self.pushing.applied)
+            self._electorates = self.catchup.electorates(state, recorded)
         return self._electorates
 
     @property

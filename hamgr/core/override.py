@@ -70,6 +70,8 @@ class Override:
             return f"{self.operator} has done so already"
         if node.records.failure or not node.election.initialised or node.leaving.began:
             return f"{node.name} can't vote itself: look at `hamgr status`"
+        if node.catchup.outdated(node.stored.config):
+            return f"{node.name} missed the configuration that the cluster runs, and may not know all of its nodes"
         if node.stored.maintenance:
             return "a maintenance is on, in which nothing is started anyway; it can't be ended without a quorum"
         if node.spec.node(node.name).watchdog_timeout is not None:

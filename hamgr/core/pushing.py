@@ -3,26 +3,37 @@
 Staged: each node has the text on disk, and those groups are stopped there that it changes. Proposed: the coordinator
 puts its stamp into the cluster state, with a maintenance, and every node stores that. Committed: the stamp becomes the
 cluster's; whoever stores that ends and starts anew with the file. A proposal is taken back only by the coordinator that
-made it, before it committed it; whoever inherits one can't know, and carries it on. So it is the same file everywhere
-in the end, whoever dies at any moment. At last the coordinator ends the maintenance: when every node runs the file,
-or is known to run nothing.
+made it, before it committed it; whoever inherits one can't know, and carries it on. If that comes to no end, it is
+withdrawn: what the nodes ran before is committed anew, as a later version, to which those come back who switched
+meanwhile. So it is the same file everywhere in the end, whoever dies at any moment. At last the coordinator ends the
+maintenance: when every node runs the file, or is known to run nothing.
+
+A node that is not there, and known to run nothing, hinders none of that: a quorum decides, and it is brought the text
+when it is back (`hamgr.core.catchup`). Two nodes that are each a quorum alone could not be told in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hamgr.core.coordinator import Coordinator
 from hamgr.core.durable import Durable
 from hamgr.core.effects import AppliedRecord, Kind
+from hamgr.core.electorate import ARBITER
 from hamgr.core.events import ConfigStaged
 from hamgr.core.messages import ConfigStamp, Forward
 
 if TYPE_CHECKING:
+    from hamgr.core.membership import Peer
     from hamgr.core.node import Node
     from hamgr.core.requests import Requester
+
+INHERITED_PATIENCE = 6
+"""Deadtimes after which a coordinator withdraws a proposal that it inherited and can't bring to its end."""
+
+TWO = 2
+"""Nodes that are each a quorum alone, if nobody decides between them."""
 
 PATIENCE = 3
 """Deadtimes that the nodes have to say that they staged it, and then to store the proposal."""
@@ -51,6 +62,8 @@ class Pushing:
         self.applied = durable.applied
         self._staged = {staged.digest: staged.idle for staged in durable.staged}
         self._push: _Push | None = None
+        self._carried = (0, 0.0)
+        """The epoch in which we carry on a proposal that we inherited, and until when (seconds)."""
         self._pending_since: float | None = None
 
     # -- every node ---------------------------------------------------------------------------------------------
@@ -79,6 +92,10 @@ class Pushing:
     def removes(self) -> str:
         """The node that a push of ours is to remove; "" for none."""
         return self._push.removed if self._push is not None else ""
+
+    def has(self, digest: str) -> bool:
+        """The text of this configuration is on disk here."""
+        return digest in self._staged
 
     @property
     def pending(self) -> bool:
@@ -136,14 +153,14 @@ class Pushing:
                 behind.append(peer.name)
         active = self._active(state.config.digest) if self.pending else []
         if state.proposed.version:
-            found.append(f"a push of configuration {state.proposed.version}: waits until it is stored and committed")
+            found.append(self._waits_for_commit())
         elif active:
             found.append(f"configuration {state.config.version}: waits for {', '.join(active)} to be stopped here")
         elif behind:
             found.append(f"configuration {state.config.version}: waits for {', '.join(behind)} to start anew with it")
         absent = [peer.name for peer in node.membership.peers.values() if not peer.heard]
         if absent and node.coordinator is not None:
-            absent = self._absent(node.coordinator, node.spec.names)
+            absent = self._lost_nodes(node.coordinator)
         if absent:
             found.append(
                 f"the end of a push: waits for hamgrd on {', '.join(absent)} (look into its log there, start it);"
@@ -151,11 +168,25 @@ class Pushing:
             )
         return found
 
+    def _waits_for_commit(self) -> str:
+        node, coordinator = self._node, self._node.coordinator
+        proposed = node.stored.proposed
+        what = f"a push of configuration {proposed.version}: waits until it is stored and committed"
+        if proposed.removed in node.electorates.voters:
+            what = (
+                f"a push of configuration {proposed.version}: waits for {proposed.removed} to be taken out of the"
+                " voters, which takes a quorum of those who stay"
+            )
+        what += "; hamgr config withdraw takes it back"
+        if coordinator is not None and self._carried[0] == coordinator.epoch:
+            what += f", as happens by itself in {max(0.0, self._carried[1] - node.now):.0f} s"
+        return what
+
     # -- the coordinator ----------------------------------------------------------------------------------------
 
     def serve(self, now: float, coordinator: Coordinator, requester: Requester, forward: Forward) -> None:
         node = self._node
-        known = forward.node in node.spec.names
+        known = forward.node in (*node.spec.names, ARBITER)
         added, removed = ("", forward.node) if known else (forward.node, "")
         refusal = ""
         if coordinator.proposed.digest == forward.config != "":
@@ -166,8 +197,11 @@ class Pushing:
             refusal = "the last push has not come to its end: look at `hamgr status`"
         elif coordinator.maintenance:
             refusal = "a maintenance is on: hamgr maintenance off"
-        elif absent := self._absent(coordinator, (removed,)):
-            refusal = f"{', '.join(absent)} would miss it: a configuration is pushed while all nodes are members"
+        elif lost := self._lost_nodes(coordinator):
+            names = ", ".join(lost)
+            refusal = f"{names} may run something: start hamgrd there, or have it off (hamgr fence, hamgr fence ack)"
+        elif self._two_would_part(coordinator, removed):
+            refusal = "of two nodes without an arbiter each is a quorum by its own file: both must be there for a push"
         if refusal:
             node.requests.answer(requester, False, refusal)
             return
@@ -178,14 +212,21 @@ class Pushing:
         self._push = _Push(coordinator.epoch, requester, forward.config, until, added, removed)
         node.touch()
 
-    def _absent(self, coordinator: Coordinator, spared: Collection[str]) -> list[str]:
-        """The configured nodes that are no members; not those that are spared if they are known to run nothing."""
-        return [
-            peer.name
-            for peer in self._node.membership.peers.values()
-            if peer.name not in coordinator.members
-            and (peer.name not in spared or coordinator.ruling.standing(peer) is None)
-        ]
+    def _away(self, coordinator: Coordinator) -> list[Peer]:
+        """The configured nodes that are no members."""
+        return [peer for peer in self._node.membership.peers.values() if peer.name not in coordinator.members]
+
+    def _lost_nodes(self, coordinator: Coordinator) -> list[str]:
+        """Those of them that may run something."""
+        return [peer.name for peer in self._away(coordinator) if coordinator.ruling.standing(peer) is None]
+
+    def _two_would_part(self, coordinator: Coordinator, removed: str) -> bool:
+        """Somebody misses it who, with another file, would be or would face a quorum of one."""
+        spec = self._node.spec
+        after = [name for name in spec.names if name != removed]
+        to_two = len(after) == TWO and (not spec.arbiter or removed == ARBITER) and not spec.auto_tie_breaker
+        missing = {peer.name for peer in self._away(coordinator)}
+        return bool(missing) if spec.two_node else to_two and bool(missing - {removed})
 
     def _runs(self, name: str, digest: str) -> bool:
         node = self._node
@@ -220,7 +261,7 @@ class Pushing:
     def _propose(self, now: float, coordinator: Coordinator, push: _Push) -> None:
         node = self._node
         lacking = [name for name in coordinator.members if not self._has(name, push.digest)]
-        absent = self._absent(coordinator, (push.removed,))
+        absent = self._hindered(coordinator, push)
         if absent or now >= push.until:
             names = ", ".join(absent or lacking)
             why = "was lost meanwhile" if absent else "did not stage it, or runs a group that it changes"
@@ -232,6 +273,13 @@ class Pushing:
             node.tell(Kind.MAINTENANCE, "maintenance begins: a configuration is pushed")
             node.touch()
 
+    def _hindered(self, coordinator: Coordinator, push: _Push) -> list[str]:
+        """Who was lost since the push began, and hinders it."""
+        lost = self._lost_nodes(coordinator)
+        if not lost and self._two_would_part(coordinator, push.removed):
+            return [peer.name for peer in self._away(coordinator)]
+        return lost
+
     def _give_back(self, text: str) -> None:
         push, self._push = self._push, None
         if push is not None:
@@ -241,18 +289,14 @@ class Pushing:
         node, push = self._node, self._push
         proposed = coordinator.proposed
         if push is not None:
-            absent = self._absent(coordinator, (push.removed,))
+            absent = self._hindered(coordinator, push)
             late = [name for name in coordinator.members if not self._stored(name, coordinator, proposed.digest)]
             votes_still = proposed.removed in coordinator.electorates.voters
             if absent or ((late or votes_still) and now >= push.until):
-                # Nobody has seen it committed, since only we could have done that.
-                coordinator.proposed = ConfigStamp()
                 what = "did not store it in time" if absent or late else "could not be taken out of the voters in time"
-                self._give_back(f"{', '.join(absent or late or [proposed.removed])} {what}: nothing is changed")
-                node.requests.end_maintenance(now, coordinator, "the push is taken back")
-                node.touch()
+                self._take_back(now, coordinator, f"{', '.join(absent or late or [proposed.removed])} {what}")
                 return
-            ready = not late
+            ready = not late and node.stored_by_quorum(coordinator.state.stamp)
         else:
             ready = node.stored_by_quorum(coordinator.state.stamp)
             if node.spec.two_node:  # where another quorum need not know of it
@@ -260,7 +304,11 @@ class Pushing:
                     self._stored(peer.name, coordinator, "") or coordinator.ruling.standing(peer) is not None
                     for peer in node.membership.peers.values()
                 )
-        if not ready or proposed.removed in coordinator.electorates.voters:
+        if not ready:
+            return
+        if proposed.removed in coordinator.electorates.voters:
+            if push is None and now >= self._carried_until(now, coordinator):
+                self._withdraw(coordinator, f"{proposed.removed} could not be taken out of the voters in time")
             return
         coordinator.config, coordinator.proposed = proposed, ConfigStamp()
         if proposed.added:
@@ -271,6 +319,61 @@ class Pushing:
             self._push = None
             node.requests.answer(push.requester, True, text)
         node.touch()
+
+    # -- its end, if it can't be committed ----------------------------------------------------------------------
+
+    def serve_withdrawal(self, coordinator: Coordinator, requester: Requester, forward: Forward, now: float) -> None:
+        """An operator takes back a push that is not committed yet."""
+        node = self._node
+        who = forward.operator or "an operator"
+        proposed = coordinator.proposed
+        if self._push is not None and proposed.version:
+            self._take_back(now, coordinator, f"{who} withdrew it")
+        elif self._push is not None:
+            self._give_back(f"{who} withdrew it: nothing is changed")
+        elif not proposed.version:
+            why = "no configuration is being pushed"
+            if coordinator.pushing:
+                why = f"configuration {coordinator.config.version} is committed: push the last one anew (FILE.previous)"
+            node.requests.answer(requester, False, why)
+            return
+        elif node.spec.two_node:
+            why = "of two nodes one may have committed it: the other must be there, or be off (hamgr fence ack)"
+            node.requests.answer(requester, False, why)
+            return
+        elif not self._withdrawn(coordinator):
+            self._withdraw(coordinator, f"{who} said so")
+        node.requests.answer(requester, True, "the push is withdrawn: every node keeps, or comes back to, what it ran")
+
+    def _take_back(self, now: float, coordinator: Coordinator, why: str) -> None:
+        """Nobody has seen it committed, since only we could have done that."""
+        coordinator.proposed = ConfigStamp()
+        self._give_back(f"{why}: nothing is changed")
+        self._node.requests.end_maintenance(now, coordinator, "the push is taken back")
+        self._node.touch()
+
+    def _withdraw(self, coordinator: Coordinator, why: str) -> None:
+        """Its coordinator may have committed it, and switched, before it was lost: a later version undoes that too."""
+        node, given_up = self._node, coordinator.proposed
+        coordinator.proposed = ConfigStamp(given_up.version + 1, self._before(coordinator))
+        text = f"the push of configuration {given_up.version} ({given_up.digest}) is withdrawn: {why}"
+        node.tell(Kind.CONFIG, text, digest=coordinator.proposed.digest, version=str(coordinator.proposed.version))
+        node.touch()
+
+    def _before(self, coordinator: Coordinator) -> str:
+        return coordinator.config.digest or self._node.config
+
+    def _withdrawn(self, coordinator: Coordinator) -> bool:
+        """What is proposed is what was there before."""
+        return coordinator.proposed.digest == self._before(coordinator)
+
+    def _carried_until(self, now: float, coordinator: Coordinator) -> float:
+        """When we withdraw what we inherited."""
+        if self._carried[0] != coordinator.epoch:
+            self._carried = (coordinator.epoch, now + INHERITED_PATIENCE * self._node.spec.timing.deadtime)
+        return self._carried[1]
+
+    # -- who has it ---------------------------------------------------------------------------------------------
 
     def _stored(self, name: str, coordinator: Coordinator, digest: str) -> bool:
         """It has the newest cluster state on disk (and, at that time, still has this configuration staged)."""
@@ -292,7 +395,7 @@ class Pushing:
             applied = self.applied if name == node.name else (beat.applied if beat is not None else -1)
             if applied < version:
                 return
-        if not self._absent(coordinator, node.spec.names):
+        if not self._lost_nodes(coordinator):
             node.requests.end_maintenance(now, coordinator, "the push is over")
 
     def pulse(self) -> None:

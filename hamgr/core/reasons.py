@@ -25,8 +25,8 @@ def hindrance(coordinator: Coordinator, group: GroupSpec, node: str) -> str:
         return f"{node} can't run anything: {member.report.unfit}"
     if node in coordinator.circle.outside:
         return coordinator.circle.outside[node]
-    if coordinator.switches(node):
-        return f"{node} is about to start anew with the pushed configuration"
+    if coordinator.outdated(node):
+        return f"{node} does not run configuration {coordinator.config.version} yet"
     if near is not None and node not in near:
         return f"it runs with {' and '.join(group.together_with)}, not on {node}"
     if node in away:

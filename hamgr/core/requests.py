@@ -32,7 +32,7 @@ REMEMBERED = 64
 """Answers that a coordinator keeps, so that a repeated request is not carried out twice."""
 
 
-_TOGETHER = (Verb.MAINTENANCE_ON, Verb.MAINTENANCE_OFF, Verb.PUSH, Verb.ACCEPT_ARBITER)
+_TOGETHER = (Verb.MAINTENANCE_ON, Verb.MAINTENANCE_OFF, Verb.PUSH, Verb.WITHDRAW, Verb.ACCEPT_ARBITER)
 """What only a quorum can decide, since it must outlive this coordinator."""
 
 
@@ -219,6 +219,8 @@ class Requests:
                 self._serve_maintenance(now, coordinator, requester, forward)
             case Verb.PUSH:
                 self._node.pushing.serve(now, coordinator, requester, forward)
+            case Verb.WITHDRAW:
+                self._node.pushing.serve_withdrawal(coordinator, requester, forward, now)
             case Verb.ACCEPT_ARBITER:
                 self._node.accepting.serve(now, coordinator, requester, forward)
             case Verb.LEAVE | Verb.OVERRIDE:

@@ -173,7 +173,7 @@ def _fences(node: Node) -> tuple[FenceStatus, ...]:
 
 def _waits(node: Node, now: float) -> list[str]:
     election = node.election
-    found = node.pushing.waits()
+    found = [*node.pushing.waits(), *node.catchup.waits()]
     if not election.initialised:
         found.append(
             "this node has a new or wiped state directory and may not vote until others with"

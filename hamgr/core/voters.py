@@ -56,6 +56,8 @@ class Voters:
             if present.is_agreed(node.who_stored(coordinator.state.stamp)):
                 self._go_over(coordinator, present.coming, f"from now on vote: {present.coming}")
             return
+        if coordinator.own_outdated:
+            return  # its file does not say who shall vote
         coming = self._next(coordinator, present.current)
         if coming != present.current and coming.is_quorum(self._behind(coordinator) & deciding):
             coordinator.electorates = Electorates(present.current, coming)

@@ -12,7 +12,7 @@ from hamgr.core.election import Claim, newest
 from hamgr.core.electorate import ARBITER
 from hamgr.core.epochs import is_overriding, next_of
 from hamgr.core.membership import Liveness, Peer, microseconds
-from hamgr.core.messages import VoteReply, VoteRequest
+from hamgr.core.messages import ClusterState, VoteReply, VoteRequest
 from hamgr.core.quorum import FOREVER, arbiter_voted, nodes_behind
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Voting:
     def requested(self, now: float, peer: Peer, epoch: int) -> None:
         node = self._node
         election = node.election
-        refusal = node.records.failure or election.may_vote(peer.name, epoch)
+        refusal = node.records.failure or election.may_vote(peer.name, epoch) or node.catchup.refusal(peer)
         if not refusal and election.following not in ("", peer.name) and epoch > election.epoch:
             refusal = f"it hears {election.following}, the coordinator of epoch {election.epoch}"
         if refusal:
@@ -83,11 +83,17 @@ class Voting:
         if claim is not None and reply.granted and reply.epoch == claim.epoch:
             if peer.name not in claim.votes or reply.state.stamp > self.merged.stamp:
                 claim.votes[peer.name] = microseconds(now)  # said once more, it is no younger
-            self.merged = newest(self.merged, reply.state)
+            self.learns(reply.state)
         elif not reply.granted:
             if claim is not None:
                 claim.refused.add(peer.name)
             node.later_epoch(now, reply.epoch)
+
+    def learns(self, state: ClusterState) -> None:
+        """A voter of ours knows this state. If our file is too old to lead by it, we store it, and stand no more."""
+        self.merged = newest(self.merged, state)
+        if not self._node.catchup.may_lead(self.merged):
+            self._node.store(self.merged)
 
     def _within_reach(self) -> list[str]:
         """The nodes whose votes we can hope for, ourselves included, in rank order."""
@@ -111,7 +117,7 @@ class Voting:
         if not election.initialised or node.records.failure or node.leaving.until is not None:
             return False
         hoped = self._hoped(now, within_reach)
-        if not self.wins(hoped) or node.name not in node.electorates.voters:
+        if not self.wins(hoped) or node.name not in node.electorates.voters or node.catchup.outdone():
             self._enough_since = None
             return False
         if self._enough_since is None:
@@ -130,9 +136,12 @@ class Voting:
     def wins(self, voters: Collection[str]) -> bool:
         """Do these win an epoch? By the newest electorate that any voter of ours knows of."""
         node = self._node
+        known = newest(self.merged, node.stored)
+        if not node.catchup.may_lead(known):
+            return False
         if self.both_needed():
             return len(voters) == len(node.spec.names)
-        return node.spec.electorates(newest(self.merged, node.stored).electorates).is_quorum(voters)
+        return node.catchup.electorates(known, known.electorates).is_quorum(voters)
 
     def both_needed(self) -> bool:
         """While a configuration is pushed, the other node of a two_node cluster may run one with more voters, or with

@@ -240,6 +240,8 @@ def _arbiter_report_out(body: core.ArbiterReport) -> pb.ArbiterReport:
         arbiter_votes=body.arbiter_votes,
         store=bytes.fromhex(body.store),
         stored=_stamp_out(body.stored),
+        config=bytes.fromhex(body.config),
+        applied=body.applied,
     )
 
 
@@ -271,6 +273,8 @@ def _report_of(data: bytes) -> tuple[Any, ...]:
         body.arbiter_votes if body.HasField("arbiter_votes") else 1,
         body.store.hex(),
         _stamp_in(body.stored),
+        body.config.hex(),
+        body.applied if body.HasField("applied") else None,
     )
 
 

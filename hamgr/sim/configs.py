@@ -1,6 +1,7 @@
 """The operators push configurations: every daemon stages the text, then the cluster is asked to switch to it.
 
-Of a simulated text only the digest is known, and the cluster that it describes: as it was, or with a node more or less.
+Of a simulated text only the digest is known, and the cluster that it describes: as it was, with a node more or less, or
+with other votes. Who is not there misses it, and comes back with what it has.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from hamgr.core.cluster import ClusterSpec
 from hamgr.core.events import Verb
 
 if TYPE_CHECKING:
+    from hamgr.sim.machine import Process
     from hamgr.sim.world import World
 
 FIRST = f"{0:016x}"
@@ -58,6 +60,34 @@ class Configs:
         nodes = (*spec.nodes, self._world.spec.node(node))
         self._stage(replace(spec, nodes=nodes, two_node=False), node, ())
 
+    def give_votes(self, node: str, votes: int) -> None:
+        spec = self._present()
+        if spec is None or spec.two_node or node not in spec.names:
+            return
+        nodes = tuple(replace(one, votes=votes) if one.name == node else one for one in spec.nodes)
+        if any(one.votes for one in nodes):
+            self._stage(replace(spec, nodes=nodes), "", ())
+
+    def withdraw(self) -> None:
+        self._world.operators.ask(Verb.WITHDRAW)
+
+    def bring(self, bringer: Process, to: str, life: int, digest: str) -> None:
+        """A daemon has the text of its file brought to another one, over the links: what is cut off gets nothing."""
+        world = self._world
+        if bringer.node.config != digest:
+            return
+
+        def arrive() -> None:
+            process = world.machines[to].process
+            if process is None or process.incarnation != life or not bringer.alive:
+                return
+            known = process.node.stored.config
+            wanted = process.node.catchup.outdated(known) and known.digest == digest
+            if wanted and world.network.joins(bringer.machine.name, to):
+                process.stage(digest, ())
+
+        world.engine.after(world.operator_rng.uniform(*STAGING), arrive)
+
     def _present(self) -> ClusterSpec | None:
         """The cluster as some daemon that runs knows it: what an operator there would build upon."""
         running = [machine.process for machine in self._world.machines.values() if machine.process is not None]
@@ -70,7 +100,7 @@ class Configs:
         self.specs[digest] = spec
         every = tuple(group.name for group in spec.groups)
         for machine in world.machines.values():
-            # Each daemon checks what it is given: one voter comes or goes at a time.
+            # Each daemon checks what it is given: one node comes or goes at a time.
             if machine.process is not None and _may_follow(machine.process.node.spec, spec):
                 machine.process.stage(digest, idle if machine.name in spec.names else every)
         world.engine.after(world.operator_rng.uniform(*STAGING), self._ask, digest, changed)
@@ -96,4 +126,5 @@ class Configs:
 
 
 def _may_follow(old: ClusterSpec, new: ClusterSpec) -> bool:
-    return len({*old.names} ^ {*new.names}) <= 1 and old.electorate.meets(new.electorate)
+    recorded = not (old.two_node or new.two_node)
+    return len({*old.names} ^ {*new.names}) <= 1 and (recorded or old.electorate.meets(new.electorate))

@@ -13,6 +13,7 @@ from hamgr.core.effects import (
     Announce,
     AppliedRecord,
     AskArbiter,
+    BringConfig,
     Effect,
     Exit,
     FeedWatchdog,
@@ -156,6 +157,9 @@ class Process:
                 arbitration = world.arbiter_of(self.machine.name)
                 if not self.muted and arbitration is not None:
                     arbitration.report(self, report)
+            case BringConfig(to, life, digest):
+                if not self.muted:
+                    world.configs.bring(self, to, life, digest)
             case Announce():
                 world.checker.announces(self, effect)
                 wall = world.engine.now + machine.wall_offset

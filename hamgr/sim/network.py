@@ -74,6 +74,11 @@ class Network:
             if packet.sender == sender:
                 self._carry(self._rng.choice(self.links), packet)
 
+    def joins(self, one: str, other: str) -> bool:
+        """Some link carries something both ways."""
+        ways = ((one, other), (other, one))
+        return all(any((*way, link) not in self._cuts for link in self.links) for way in ways)
+
     def cut(self, sender: str, to: str, link: str = "") -> None:
         """Let nothing more through from `sender` to `to` on this link ("" for all)."""
         for name in (link,) if link else self.links:

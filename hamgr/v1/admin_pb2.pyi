@@ -586,6 +586,12 @@ class SwitchConfigRequest(_message.Message):
     operator: str
     def __init__(self, digest: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
 
+class WithdrawConfigRequest(_message.Message):
+    __slots__ = ("operator",)
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    operator: str
+    def __init__(self, operator: _Optional[str] = ...) -> None: ...
+
 class Answer(_message.Message):
     __slots__ = ("done", "text")
     DONE_FIELD_NUMBER: _ClassVar[int]

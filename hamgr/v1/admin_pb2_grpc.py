@@ -124,6 +124,11 @@ class AdminStub:
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.SwitchConfigRequest.SerializeToString,
                 response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
                 _registered_method=True)
+        self.WithdrawConfig = channel.unary_unary(
+                '/hamgr.v1.Admin/WithdrawConfig',
+                request_serializer=hamgr_dot_v1_dot_admin__pb2.WithdrawConfigRequest.SerializeToString,
+                response_deserializer=hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+                _registered_method=True)
         self.Maintenance = channel.unary_unary(
                 '/hamgr.v1.Admin/Maintenance',
                 request_serializer=hamgr_dot_v1_dot_admin__pb2.MaintenanceRequest.SerializeToString,
@@ -267,6 +272,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WithdrawConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Maintenance(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -394,6 +405,11 @@ def add_AdminServicer_to_server(servicer, server):
             'SwitchConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.SwitchConfig,
                     request_deserializer=hamgr_dot_v1_dot_admin__pb2.SwitchConfigRequest.FromString,
+                    response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
+            ),
+            'WithdrawConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawConfig,
+                    request_deserializer=hamgr_dot_v1_dot_admin__pb2.WithdrawConfigRequest.FromString,
                     response_serializer=hamgr_dot_v1_dot_admin__pb2.Answer.SerializeToString,
             ),
             'Maintenance': grpc.unary_unary_rpc_method_handler(
@@ -912,6 +928,33 @@ class Admin:
             target,
             '/hamgr.v1.Admin/SwitchConfig',
             hamgr_dot_v1_dot_admin__pb2.SwitchConfigRequest.SerializeToString,
+            hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hamgr.v1.Admin/WithdrawConfig',
+            hamgr_dot_v1_dot_admin__pb2.WithdrawConfigRequest.SerializeToString,
             hamgr_dot_v1_dot_admin__pb2.Answer.FromString,
             options,
             channel_credentials,

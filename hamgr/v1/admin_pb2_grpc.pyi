@@ -49,6 +49,7 @@ class AdminStub:
     Leave: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]
     StageConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]
     SwitchConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]
+    WithdrawConfig: _grpc.UnaryUnaryMultiCallable[_admin_pb2.WithdrawConfigRequest, _admin_pb2.Answer]
     Maintenance: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]
     OverrideQuorum: _grpc.UnaryUnaryMultiCallable[_admin_pb2.OverrideQuorumRequest, _admin_pb2.Answer]
     AcceptArbiter: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AcceptArbiterRequest, _admin_pb2.Answer]
@@ -77,6 +78,7 @@ class AdminAsyncStub(AdminStub):
     Leave: _aio.UnaryUnaryMultiCallable[_admin_pb2.LeaveRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     StageConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.StageConfigRequest, _admin_pb2.StageConfigReply]  # type: ignore[assignment]
     SwitchConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.SwitchConfigRequest, _admin_pb2.Answer]  # type: ignore[assignment]
+    WithdrawConfig: _aio.UnaryUnaryMultiCallable[_admin_pb2.WithdrawConfigRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     Maintenance: _aio.UnaryUnaryMultiCallable[_admin_pb2.MaintenanceRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     OverrideQuorum: _aio.UnaryUnaryMultiCallable[_admin_pb2.OverrideQuorumRequest, _admin_pb2.Answer]  # type: ignore[assignment]
     AcceptArbiter: _aio.UnaryUnaryMultiCallable[_admin_pb2.AcceptArbiterRequest, _admin_pb2.Answer]  # type: ignore[assignment]
@@ -208,6 +210,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
     def SwitchConfig(
         self,
         request: _admin_pb2.SwitchConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
+
+    @_abc_1.abstractmethod
+    def WithdrawConfig(
+        self,
+        request: _admin_pb2.WithdrawConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.Answer, _abc.Awaitable[_admin_pb2.Answer]]: ...
 

@@ -539,7 +539,7 @@ class ForwardReply(_message.Message):
     def __init__(self, request: _Optional[int] = ..., done: _Optional[bool] = ..., text: _Optional[str] = ...) -> None: ...
 
 class ArbiterReport(_message.Message):
-    __slots__ = ("sent_us", "epoch", "coordinator", "initialised", "claim", "alive", "health", "load", "state", "nodes", "tie_breaker", "deadtime", "settle", "vote_seen", "votes", "arbiter_votes", "store", "stored")
+    __slots__ = ("sent_us", "epoch", "coordinator", "initialised", "claim", "alive", "health", "load", "state", "nodes", "tie_breaker", "deadtime", "settle", "vote_seen", "votes", "arbiter_votes", "store", "stored", "config", "applied")
     SENT_US_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
@@ -558,6 +558,8 @@ class ArbiterReport(_message.Message):
     ARBITER_VOTES_FIELD_NUMBER: _ClassVar[int]
     STORE_FIELD_NUMBER: _ClassVar[int]
     STORED_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
     sent_us: int
     epoch: int
     coordinator: str
@@ -576,7 +578,9 @@ class ArbiterReport(_message.Message):
     arbiter_votes: int
     store: bytes
     stored: Stamp
-    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., initialised: _Optional[bool] = ..., claim: _Optional[int] = ..., alive: _Optional[_Iterable[str]] = ..., health: _Optional[int] = ..., load: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., nodes: _Optional[_Iterable[str]] = ..., tie_breaker: _Optional[str] = ..., deadtime: _Optional[float] = ..., settle: _Optional[float] = ..., vote_seen: _Optional[int] = ..., votes: _Optional[_Iterable[int]] = ..., arbiter_votes: _Optional[int] = ..., store: _Optional[bytes] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ...) -> None: ...
+    config: bytes
+    applied: int
+    def __init__(self, sent_us: _Optional[int] = ..., epoch: _Optional[int] = ..., coordinator: _Optional[str] = ..., initialised: _Optional[bool] = ..., claim: _Optional[int] = ..., alive: _Optional[_Iterable[str]] = ..., health: _Optional[int] = ..., load: _Optional[int] = ..., state: _Optional[_Union[ClusterState, _Mapping]] = ..., nodes: _Optional[_Iterable[str]] = ..., tie_breaker: _Optional[str] = ..., deadtime: _Optional[float] = ..., settle: _Optional[float] = ..., vote_seen: _Optional[int] = ..., votes: _Optional[_Iterable[int]] = ..., arbiter_votes: _Optional[int] = ..., store: _Optional[bytes] = ..., stored: _Optional[_Union[Stamp, _Mapping]] = ..., config: _Optional[bytes] = ..., applied: _Optional[int] = ...) -> None: ...
 
 class ArbiterAnswer(_message.Message):
     __slots__ = ("echo_us", "voter", "epoch", "coordinator", "vote_epoch", "voted_for", "stored", "refused", "state", "keys", "why", "store", "undead")

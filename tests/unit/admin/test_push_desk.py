@@ -40,10 +40,17 @@ script = "{dir}/web"
 LIVES = {"a": 7, "b": 8}
 
 
+ARBITER = """[arbiter]
+address = "127.0.0.9"
+"""
+
+
 class Side:
     """One node: its desk, with a core and a disk that remember."""
 
-    def __init__(self, directory: Path, name: str, net: dict[str, Side], lost: Callable[[], bool]) -> None:
+    def __init__(
+        self, directory: Path, name: str, net: dict[str, Side], lost: Callable[[], bool], more: str = ""
+    ) -> None:
         self.name = name
         self.net = net
         self.lost = lost
@@ -53,10 +60,14 @@ class Side:
         self.told: list[Event] = []
         self.asked: list[tuple[Verb, str, str]] = []
         self.parts = 0
+        self.missed_one = ""
+        self.said: list[str] = []
+        self.now = 0.0
         file = directory / name / "hamgr.toml"
         file.parent.mkdir()
-        file.write_text(TEXT.format(dir=directory))
-        self.desk = PushDesk(parse(file.read_bytes(), file, RESOURCE_KINDS), name, self, self, self)
+        file.write_text(TEXT.format(dir=directory) + more)
+        config = parse(file.read_bytes(), file, RESOURCE_KINDS)
+        self.desk = PushDesk(config, name, self, self, self, self.said.append, lambda: self.now)
 
     def status(self) -> Status:
         nodes = tuple(NodeStatus(name, self.states[name], LIVES[name], False) for name in "ab")
@@ -67,6 +78,9 @@ class Side:
 
     def post(self, event: Event) -> None:
         self.told.append(event)
+
+    def missed(self) -> str:
+        return self.missed_one
 
     def active(self, group: str) -> bool:
         return group in self.runs
@@ -102,6 +116,18 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Side, Side]:
     net: dict[str, Side] = {}
     for name in "ab":
         net[name] = Side(tmp_path, name, net, lambda: chance.random() < 0.33)
+    return net["a"], net["b"]
+
+
+@pytest.fixture
+def with_arbiter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Side, Side]:
+    """Two nodes with an arbiter; the second has an older file."""
+    monkeypatch.setattr(desk_of, "REPEAT", 0.02)
+    (tmp_path / "key").touch(0o600)
+    executable(tmp_path / "web")
+    net: dict[str, Side] = {}
+    for name, more in (("a", ARBITER + "# newer\n"), ("b", ARBITER)):
+        net[name] = Side(tmp_path, name, net, lambda: False, more)
     return net["a"], net["b"]
 
 
@@ -151,13 +177,85 @@ async def test_what_is_no_configuration_goes_nowhere(two: tuple[Side, Side]) -> 
     assert two[0].parts == 0
 
 
-async def test_a_node_that_is_not_there_is_named_and_nothing_is_sent_to_it(
+async def test_a_node_that_may_be_running_something_is_named_and_nothing_is_sent_to_it(
     two: tuple[Side, Side], tmp_path: Path
 ) -> None:
     two[0].states["b"] = "dead"
     staged = await two[0].desk.stage(text_of(tmp_path, "# new\n"), check_only=False)
-    assert "would miss this" in staged.verdicts[1].problems[0]
+    assert "it is dead, and may be running something: start hamgrd there" in staged.verdicts[1].problems[0]
+    assert "hamgr fence ack b" in staged.verdicts[1].problems[0]
     assert two[0].parts == 0
+
+
+@pytest.mark.parametrize("state", ["fenced", "left", "acknowledged"])
+async def test_a_node_that_is_surely_off_gets_it_later_unless_it_is_a_quorum_alone(
+    with_arbiter: tuple[Side, Side], tmp_path: Path, state: str
+) -> None:
+    a, _ = with_arbiter
+    a.states["b"] = state
+    staged = await a.desk.stage(text_of(tmp_path, ARBITER + "# new\n"), check_only=False)
+    assert (staged.verdicts[1].problems, staged.verdicts[1].notes) == (
+        (),
+        (f"it is {state}: it is brought there when it is back",),
+    )
+
+
+async def test_of_two_nodes_alone_both_must_be_there(two: tuple[Side, Side], tmp_path: Path) -> None:
+    two[0].states["b"] = "fenced"
+    staged = await two[0].desk.stage(text_of(tmp_path, "# new\n"), check_only=False)
+    assert "each is a quorum by its own file" in staged.verdicts[1].problems[0]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # what both desks do is in tasks of their own
+            await asyncio.sleep(0.01)
+
+
+async def test_what_a_node_missed_is_brought_and_kept_whatever_it_changes(
+    with_arbiter: tuple[Side, Side], tmp_path: Path
+) -> None:
+    a, b = with_arbiter
+    text = text_of(tmp_path, ARBITER + "# newer\n")
+    digest = parse(text, tmp_path / "x", RESOURCE_KINDS).digest
+    b.missed_one = digest
+    a.desk.bring("b", LIVES["b"], digest)
+    a.desk.bring("b", LIVES["b"], digest)
+    await until(lambda: b.told == [ConfigStaged(digest, ())])
+    assert b.written == [StagedRecord(digest, (), text)]
+    assert (a.said, a.written, a.told) == ([], [], [])
+
+
+async def test_a_node_that_can_not_take_what_it_missed_is_told_of_once(
+    with_arbiter: tuple[Side, Side], tmp_path: Path
+) -> None:
+    a, b = with_arbiter
+    digest = parse(text_of(tmp_path, ARBITER + "# newer\n"), tmp_path / "x", RESOURCE_KINDS).digest
+    b.missed_one = digest
+    (tmp_path / "web").unlink()
+    a.desk.bring("b", LIVES["b"], digest)
+    await until(lambda: a.said != [])
+    assert a.said[0].startswith(f"b missed configuration {digest}, and does not take it: ")
+    assert "group.web.resource" in a.said[0]
+    sent = a.parts
+    a.desk.bring("b", LIVES["b"], digest)
+    await asyncio.sleep(0.05)
+    assert a.parts == sent, "not again at once"
+    a.now += desk_of.AGAIN
+    executable(tmp_path / "web")
+    a.desk.bring("b", LIVES["b"], digest)
+    await until(lambda: b.told == [ConfigStaged(digest, ())])
+    assert len(a.said) == 1
+
+
+async def test_a_file_that_was_changed_by_hand_is_brought_nowhere(
+    with_arbiter: tuple[Side, Side], tmp_path: Path
+) -> None:
+    a, b = with_arbiter
+    a.desk.bring("b", LIVES["b"], "00" * 8)
+    await until(lambda: a.said != [])
+    assert "was changed by hand: push it, or put back what hamgrd runs" in a.said[0]
+    assert (a.parts, b.written) == (0, [])
 
 
 async def test_a_missing_script_is_that_nodes_problem(two: tuple[Side, Side], tmp_path: Path) -> None:

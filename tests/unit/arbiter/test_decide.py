@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from arbiter.decide import VOTED, Answer, ArbiterEffect, ClusterArbiter, Explain, Store, VoteBook, WakeAt
 from arbiter.records import emptied, put_back
 from hamgr.core.electorate import Electorate, Electorates
-from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, RosterEntry, Stamp, Standing
+from hamgr.core.messages import ArbiterAnswer, ArbiterReport, ClusterState, ConfigStamp, RosterEntry, Stamp, Standing
 
 
 def says(claim: int = 0, **more: object) -> ArbiterReport:
@@ -374,6 +374,30 @@ def test_nodes_that_count_votes_so_that_each_finds_a_quorum_get_no_vote_while_bo
     arbiter.tick(10.0)
     granted = answer(arbiter.report(10.5, "a", 1, says(5, nodes=nodes, arbiter_votes=3, settle=0.0)), "a")
     assert granted.voted_for == "a", "b is dead, and its file with it"
+
+
+NEWER = ClusterState(Stamp(4, 1), "a", config=ConfigStamp(2, "d2"))
+
+
+def test_a_node_that_missed_a_push_gets_no_vote_and_keeps_it_from_nobody() -> None:
+    """By its file it counts otherwise, and it may not know all nodes."""
+    arbiter = voter()
+    arbiter.report(0.0, "a", 1, says(nodes=("a", "b", "c"), alive=("a",), config="d2", applied=2, state=NEWER))
+    asks = says(5, nodes=("a", "b"), alive=("b",), arbiter_votes=3, config="d1", applied=1)
+    refused = answer(arbiter.report(9.0, "b", 1, asks), "b").refused
+    assert refused == "b missed configuration 2 of the cluster, and may not know its nodes"
+    asks = says(5, nodes=("a", "b", "c"), alive=("a",), config="d2", applied=2, settle=0.0)
+    arbiter.report(19.0, "a", 1, asks)
+    arbiter.report(19.1, "b", 1, says(5, nodes=("a", "b"), alive=("b",), arbiter_votes=3, config="d1", applied=1))
+    assert answer(arbiter.report(19.2, "a", 1, asks), "a").voted_for == "a"
+
+
+def test_who_has_the_file_or_is_too_old_to_say_so_is_not_held_for_one_that_missed_it() -> None:
+    for facts in ({"config": "d2", "applied": 0}, {"config": "d1"}):
+        arbiter = voter()
+        arbiter.report(0.0, "a", 1, says(config="d2", applied=2, state=NEWER))
+        asked = arbiter.report(30.0, "b", 1, says(5, alive=("b",), settle=0.0, **facts))
+        assert answer(asked, "b").voted_for == "b"
 
 
 def explained(effects: list[ArbiterEffect]) -> list[Explain]:

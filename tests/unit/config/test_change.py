@@ -87,12 +87,26 @@ def test_one_voter_comes_or_goes_at_a_time() -> None:
     assert refusals(no_arbiter, more=C) == ["node: node c is added, the arbiter goes"]
 
 
-def test_votes_change_only_so_far_that_every_quorum_of_before_meets_every_one_of_after() -> None:
-    b_has = "[node.b]\nvotes = "
-    assert refusals(("[node.b]\n", b_has + "2\n")) == []
-    assert refusals(("[node.b]\n", b_has + "0\n")) == []
-    (refusal,) = refusals(("[node.b]\n", b_has + "4\n"))
-    assert refusal == "node: votes a 1, b 4, the arbiter 1"
+def test_votes_change_as_they_like_since_old_and_new_voters_decide_that() -> None:
+    for votes in (0, 2, 4):
+        assert refusals(("[node.b]\n", f"[node.b]\nvotes = {votes}\n")) == []
+    many = 'algorithm = "lms"\n'
+    assert refusals(("[arbiter]", f"[quorum]\n{many}[arbiter]"), more=C) == []
+
+
+def test_two_nodes_alone_must_meet_those_of_before_by_their_files() -> None:
+    alone = config(BEFORE.replace('[arbiter]\naddress = "10.0.9.10"\ntie_breaker = "a"\n', ""))
+    three = config(BEFORE.replace('[arbiter]\naddress = "10.0.9.10"\ntie_breaker = "a"\n', "") + C)
+    heavy = BEFORE.replace('[arbiter]\naddress = "10.0.9.10"\ntie_breaker = "a"\n', "") + C + "votes = 5\n"
+    assert [*impossible(alone, three)] == []
+    (refusal,) = impossible(alone, config(heavy))
+    assert refusal.found == "votes a 1, b 1, c 5"
+
+
+def test_the_arbiter_that_goes_is_told_of_since_its_vote_goes_first() -> None:
+    without = config(BEFORE.replace('[arbiter]\naddress = "10.0.9.10"\ntie_breaker = "a"\n', ""))
+    assert change(config(BEFORE), without).without_arbiter
+    assert not change(without, config(BEFORE)).without_arbiter
 
 
 def test_one_link_between_any_two_nodes_stays_as_it_is() -> None:
