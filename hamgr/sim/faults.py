@@ -237,6 +237,14 @@ def _node_remove(world: World, args: tuple[str, ...]) -> None:
     world.configs.remove(args[0])
 
 
+def _votes(world: World, args: tuple[str, ...]) -> None:
+    world.configs.give_votes(args[0], int(args[1]))
+
+
+def _withdraw(world: World, args: tuple[str, ...]) -> None:
+    world.configs.withdraw()
+
+
 def _fence_mode(world: World, args: tuple[str, ...]) -> None:
     world.power.modes[args[0]] = FenceMode(args[1])
 
@@ -322,6 +330,8 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "leave": ("NODE", _ask(Verb.LEAVE)),
     "maintenance": ("on|off [NODE]", _maintenance),
     "push": ("[GROUP]", _push),
+    "push-votes": ("NODE VOTES", _votes),
+    "withdraw": ("", _withdraw),
     "node-add": ("NODE", _node_add),
     "node-remove": ("NODE", _node_remove),
 }

@@ -108,11 +108,14 @@ def _has_room_anywhere(world: World, spec: ClusterSpec, group: GroupSpec) -> boo
 
 
 def _copy_configuration(world: World) -> None:
-    """A machine whose state was lost, or that is new, does not know what was pushed: somebody brings it the file."""
+    """Who missed a push is brought the text by the others, if it is in its own file and hears one of them by that; else
+    somebody copies it."""
     for machine in world.machines.values():
-        named = machine.name in world.configs.specs[world.checker.config].names
+        names = {*world.configs.specs[world.checker.config].names}
+        own = {*machine.spec.names}
+        told = machine.name in own and len(own & names) > 1
         has_it = any(staged.digest == world.checker.config for staged in machine.disk.durable.staged)
-        if named and not has_it and machine.file != world.checker.config:
+        if machine.name in names and not told and not has_it:
             machine.file = world.checker.config
             machine.kill()
 

@@ -84,6 +84,7 @@ class _Drawn:
             self._own_link: 2,
             self._maintenance: 2,
             self._push: 4,
+            self._burnt: 3,
         }
         if self._spec.last_man_standing is not None or self._spec.auto_tie_breaker:
             found |= {self._rolling: 8}
@@ -100,7 +101,7 @@ class _Drawn:
 
     def changes(self) -> dict[Callable[[], Lines], int]:
         harm = {self._kill: 1, self._power: 1, self._pause: 1, self._cut: 2, self._isolate: 1, self._group: 1}
-        return {self._push: 12, **harm}
+        return {self._push: 12, self._burnt: 12, **harm}
 
     def forgetting(self) -> dict[Callable[[], Lines], int]:
         return {self._forgets_apart: 12, self._wipe: 1, self._leave: 1}
@@ -119,6 +120,7 @@ class _Drawn:
             self._everybody: 1,
             self._fence_ack: 2,
             self._push: 1,
+            self._burnt: 8,
             self._loss: 1,
             self._override: 8,
         }
@@ -462,6 +464,37 @@ class _Drawn:
             harm = (f"kill {node}", f"kill {node}", f"power-off {node}", f"pause {node} {self._time(0.5, 6.0)}s")
             yield at, self._rng.choice(harm)
             yield at + self._rng.choice((0.1, self._time(0.1, 15.0))), f"start {node}"
+
+    def _burnt(self) -> Lines:
+        """A machine is lost and taken out, or misses what is pushed meanwhile; it comes back with its old file."""
+        lost, *others = self._rng.sample(self._spec.names, len(self._spec.names))
+        yield 0.0, f"power-off {lost}"
+        at = self._time(3.0, 12.0)
+        for node in self._spec.names if self._rng.random() < 0.4 else ():
+            yield at, f"disk-slow {node}"
+            yield at + 12.0, f"disk-ok {node}"
+        changes = ("push", f"push-votes {self._rng.choice(others)} {self._rng.randint(0, 3)}", f"node-remove {lost}")
+        for _ in range(self._rng.randint(1, 3)):
+            other = self._rng.choice(others)
+            yield at, self._rng.choice((f"node-remove {lost}", *changes, f"node-remove {other}", f"node-add {lost}"))
+            if self._rng.random() < 0.5:
+                harmed = at + self._time(0.0, 4.0)
+                yield harmed, self._rng.choice((f"kill {other}", f"power-off {other}", f"pause {other} 3.0s"))
+                yield harmed + self._rng.choice((0.1, self._time(1.0, 20.0))), f"start {other}"
+            if self._rng.random() < 0.3:
+                yield at + self._rng.choice((0.7, self._time(0.0, 9.0))), "withdraw"
+            at += self._time(2.0, 14.0)
+        if self._rng.random() < 0.3:
+            yield at, f"wipe {lost}"
+        apart = [other for other in others if self._rng.random() < 0.4]
+        end = at + self._time(5.0, 20.0)
+        for other in apart:
+            yield at, f"cut {lost} {other}"
+            yield end, f"heal {lost} {other}"
+        yield at + 0.1, f"start {lost}"
+        for other in self._rng.sample(others, self._rng.choice((0, 0, 1))):
+            yield at + self._time(0.0, 6.0), f"power-off {other}"
+            yield end + self._time(0.0, 9.0), f"start {other}"
 
     def _arbiter_down(self) -> Lines:
         yield 0.0, "arbiter-down"

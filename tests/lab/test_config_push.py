@@ -113,13 +113,25 @@ def test_a_push_that_one_node_refuses_changes_nothing(lab: LabFactory) -> None:
     assert "enabled = false" in changed.stderr
     broken = push(cluster, "b", old + "[nonsense]\n")
     assert broken.returncode == 2
+    assert [config_of(cluster, node) for node in "ab"] == [old, old]
+    assert "config" not in kinds(cluster, "a")
+    withdrawn = hamgr(cluster, "a", "config", "withdraw")
+    assert (withdrawn.returncode, withdrawn.stderr) == (
+        1,
+        "hamgr config withdraw: refused: no configuration is being pushed\n",
+    )
+
+
+def test_of_two_nodes_alone_none_is_given_a_file_that_the_other_one_misses(lab: LabFactory) -> None:
+    cluster = lab(**FAST, own_file=True, arbiter=False)
+    cluster.wait_for_owner("a")
+    old = config_of(cluster, "a")
     cluster.node("b").power_off()
     cluster.wait(lambda: cluster.status("a")["nodes"][1]["state"] == "fenced", 20, "b to be fenced")
     missing = push(cluster, "a", old + "# more\n")
     assert missing.returncode == 1
-    assert "b: it is fenced, and would miss this" in missing.stderr
+    assert "b: it is fenced: of two nodes without an arbiter each is a quorum by its own file" in missing.stderr
     assert config_of(cluster, "a") == old
-    assert "config" not in kinds(cluster, "a")
 
 
 def test_whichever_daemon_dies_at_any_moment_of_a_push_all_nodes_end_with_one_file(lab: LabFactory) -> None:
