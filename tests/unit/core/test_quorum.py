@@ -59,10 +59,14 @@ def test_a_voter_decides_until_it_moves_on() -> None:
     assert nodes_behind("a", 5, [peer("b", 9.0, coordinator="", epoch=6)], {"b"}) == {"a"}
 
 
-def test_while_voters_change_a_lease_needs_the_old_and_the_coming_ones() -> None:
-    changing = Electorates(Electorate({"a": 1, "b": 1, "c": 1}), Electorate({"a": 1, "b": 1, "c": 1, "d": 1}))
-    assert coordinator_lease_basis(changing, "a", 5, 10.0, [peer("b", 9.0), peer("d", 4.0)], None) == 4.0
-    assert coordinator_lease_basis(changing, "a", 5, 10.0, [peer("b", 9.0)], None) == NEVER
+def test_while_voters_change_a_lease_needs_the_old_ones_and_none_of_the_coming_ones_outside() -> None:
+    three = Electorate({"a": 1, "b": 1, "c": 1})
+    changing = Electorates(three, Electorate({"a": 1, "b": 1, "c": 1, "d": 1}))
+    assert coordinator_lease_basis(changing, "a", 5, 10.0, [peer("b", 9.0)], None) == 9.0
+    assert coordinator_lease_basis(changing, "a", 5, 10.0, [peer("d", 9.0)], None) == NEVER
+    missing_each_other = Electorates(three, Electorate({"a": 1, "b": 1, "c": 3}))
+    assert coordinator_lease_basis(missing_each_other, "a", 5, 10.0, [peer("b", 9.0)], None) == NEVER
+    assert coordinator_lease_basis(missing_each_other, "a", 5, 10.0, [peer("b", 9.0), peer("c", 4.0)], None) == 4.0
 
 
 def test_a_lease_counts_from_the_oldest_of_the_votes_that_make_the_quorum_however_many_a_node_has() -> None:
