@@ -236,7 +236,8 @@ def _warnings(node: Node) -> list[str]:
     if without := sorted(node.spec.voters - voters.voters):
         found.append(f"{', '.join(without)}: no vote now, until it is back as a member; {voters.current}")
     if voters.coming:
-        found.append(f"the voters are being changed; until that is done both decide: {voters.current}; {voters.coming}")
+        both = "" if voters.may_be_given_up else "; until that is done a quorum of both is needed"
+        found.append(f"the voters are being changed from {voters.current}; to {voters.coming}{both}")
     if node.hindrance:
         found.append(f"{node.name} has less health, so that groups keep away from it: {node.hindrance}")
     own_down = node.membership.own_down
