@@ -149,7 +149,7 @@ class Pushing:
         found = []
         behind = [node.name] if self.applied < state.config.version else []
         for peer in node.membership.peers.values():
-            if peer.heartbeat is not None and peer.heartbeat.applied < state.config.version:
+            if peer.heard and peer.heartbeat is not None and peer.heartbeat.applied < state.config.version:
                 behind.append(peer.name)
         active = self._active(state.config.digest) if self.pending else []
         if state.proposed.version:
@@ -224,7 +224,8 @@ class Pushing:
         """Somebody misses it who, with another file, would be or would face a quorum of one."""
         spec = self._node.spec
         after = [name for name in spec.names if name != removed]
-        to_two = len(after) == TWO and (not spec.arbiter or removed == ARBITER) and not spec.auto_tie_breaker
+        decides = (spec.arbiter and removed != ARBITER) or spec.auto_tie_breaker not in ("", removed)
+        to_two = len(after) == TWO and not decides
         missing = {peer.name for peer in self._away(coordinator)}
         return bool(missing) if spec.two_node else to_two and bool(missing - {removed})
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hamgr.core.cluster import ClusterSpec
+from hamgr.core.electorate import ARBITER
 from hamgr.core.events import Verb
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ class Configs:
             replace(group, nodes=tuple(name for name in group.nodes if name != node)) for group in spec.groups
         )
         nodes = tuple(one for one in spec.nodes if one.name != node)
-        two_node = len(nodes) == FEWEST and not spec.arbiter
-        tie_breaker = "" if spec.tie_breaker == node else spec.tie_breaker
-        self._stage(replace(spec, nodes=nodes, groups=groups, two_node=two_node, tie_breaker=tie_breaker), node, ())
+        tie_breaker, auto = ("" if name == node else name for name in (spec.tie_breaker, spec.auto_tie_breaker))
+        two_node = len(nodes) == FEWEST and not spec.arbiter and not auto
+        fewer = replace(spec, nodes=nodes, groups=groups, two_node=two_node)
+        self._stage(replace(fewer, tie_breaker=tie_breaker, auto_tie_breaker=auto), node, ())
 
     def add(self, node: str) -> None:
         spec = self._present()
@@ -67,6 +69,14 @@ class Configs:
         nodes = tuple(replace(one, votes=votes) if one.name == node else one for one in spec.nodes)
         if any(one.votes for one in nodes):
             self._stage(replace(spec, nodes=nodes), "", ())
+
+    def with_arbiter(self, there: bool) -> None:
+        """The arbiter goes, or is there again (it never forgets)."""
+        spec = self._present()
+        if spec is None or spec.arbiter is there or self._world.arbitration is None:
+            return
+        two_node = not there and len(spec.names) == FEWEST and not spec.auto_tie_breaker
+        self._stage(replace(spec, arbiter=there, two_node=two_node), "" if there else ARBITER, ())
 
     def withdraw(self) -> None:
         self._world.operators.ask(Verb.WITHDRAW)
@@ -127,4 +137,5 @@ class Configs:
 
 def _may_follow(old: ClusterSpec, new: ClusterSpec) -> bool:
     recorded = not (old.two_node or new.two_node)
-    return len({*old.names} ^ {*new.names}) <= 1 and (recorded or old.electorate.meets(new.electorate))
+    changes = len({*old.names} ^ {*new.names}) + (old.arbiter is not new.arbiter)
+    return changes <= 1 and (recorded or old.electorate.meets(new.electorate))

@@ -241,6 +241,10 @@ def _votes(world: World, args: tuple[str, ...]) -> None:
     world.configs.give_votes(args[0], int(args[1]))
 
 
+def _push_arbiter(world: World, args: tuple[str, ...]) -> None:
+    world.configs.with_arbiter(args[0] == "on")
+
+
 def _withdraw(world: World, args: tuple[str, ...]) -> None:
     world.configs.withdraw()
 
@@ -331,6 +335,7 @@ _ACTIONS: dict[str, tuple[str, Action]] = {
     "maintenance": ("on|off [NODE]", _maintenance),
     "push": ("[GROUP]", _push),
     "push-votes": ("NODE VOTES", _votes),
+    "push-arbiter": ("on|off", _push_arbiter),
     "withdraw": ("", _withdraw),
     "node-add": ("NODE", _node_add),
     "node-remove": ("NODE", _node_remove),

@@ -473,7 +473,9 @@ class _Drawn:
         for node in self._spec.names if self._rng.random() < 0.4 else ():
             yield at, f"disk-slow {node}"
             yield at + 12.0, f"disk-ok {node}"
-        changes = ("push", f"push-votes {self._rng.choice(others)} {self._rng.randint(0, 3)}", f"node-remove {lost}")
+        changes = ["push", f"push-votes {self._rng.choice(others)} {self._rng.randint(0, 3)}", f"node-remove {lost}"]
+        if self._spec.arbiter:
+            changes += ["push-arbiter off", "push-arbiter on"]
         for _ in range(self._rng.randint(1, 3)):
             other = self._rng.choice(others)
             yield at, self._rng.choice((f"node-remove {lost}", *changes, f"node-remove {other}", f"node-add {lost}"))
