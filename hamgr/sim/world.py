@@ -144,7 +144,9 @@ class World:
         if self.arbitration is not None and self.arbitration.voter and voter != WHO:
             with_one.add(ARBITER)
         newest = max((machine.disk.durable.state for machine in self.machines.values()), key=lambda state: state.stamp)
-        some = (Electorates(), newest.electorates)
+        # A coordinator may be about to write other voters down, of whom this one is a quorum alone (a tie-breaker).
+        running = [machine.process.node for machine in self.machines.values() if machine.process is not None]
+        some = [Electorates(), newest.electorates, *(node.electorates for node in running)]
         return not any(self.spec.electorates(recorded).would_miss(with_one) for recorded in some)
 
     # -- peace --------------------------------------------------------------------------------------------------
