@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from hamgr.core.cluster import Algorithm
 from hamgr.core.coordinator import Coordinator
 from hamgr.core.effects import Kind, VoteRecord
 from hamgr.core.election import Claim, newest
@@ -71,11 +72,16 @@ class Voting:
         whom it does not: enough without the arbiter, or who has the arbiter's vote."""
         node = self._node
         answer = node.arbitration.answer
-        if not node.spec.arbiter or answer is None:
+        if not self._one_half_decides() or answer is None:
             return True
         holder = node.membership.peers.get(answer.voted_for)
         hears_holder = holder is not None and holder is not candidate and holder.heard
         return not hears_holder and not node.electorates.is_quorum(self._within_reach())
+
+    def _one_half_decides(self) -> bool:
+        """There is an arbiter, with one vote: with many, other nodes of the refused side may be a quorum with it."""
+        spec = self._node.spec
+        return spec.arbiter and spec.algorithm is Algorithm.FFSPLIT
 
     def replied(self, now: float, peer: Peer, reply: VoteReply) -> None:
         node = self._node
@@ -313,7 +319,8 @@ class Voting:
             return
         within_reach = self._within_reach()
         # Who voted for us hears that we go on asking the arbiter.
-        asks_on = claim.arbiter_asked and now < claim.began + ASKING * node.spec.timing.deadtime
+        asks_on = claim.arbiter_asked and self._one_half_decides()
+        asks_on = asks_on and now < claim.began + ASKING * node.spec.timing.deadtime
         for name in within_reach:
             if name != node.name and (asks_on or name not in claim.votes):
                 node.send(name, VoteRequest(claim.epoch))
