@@ -1,7 +1,8 @@
 """Copies small files to an NFS server and reads each back, for as long as its standard input is open.
 
-`nfs_writer.py ADDRESS EXPORT JOURNAL`: each file is tried until it was written and read back whole. JOURNAL has
-the name of each such file; standard output a line "nfs SENT RECEIVED NAME" for it, as the lab's probers print it.
+`nfs_writer.py ADDRESS EXPORT JOURNAL`: each file is tried until it was written and read back whole, under another name
+each time: libnfs makes no file that is there, and a try that failed may have got as far. JOURNAL has the name of each
+file that was read back; standard output a line "nfs SENT RECEIVED NAME" for it, as the lab's probers print it.
 """
 
 from __future__ import annotations
@@ -44,10 +45,13 @@ def main() -> None:
     stdin.register(sys.stdin, selectors.EVENT_READ)
     with open(journal, "a") as written, tempfile.NamedTemporaryFile("w") as local:
         for number in itertools.count(1):
-            name, sent = f"file-{number}", time.monotonic()
-            Path(local.name).write_text(content(name))
-            url = f"nfs://{address}{export}/{name}?version=4"
-            while run("nfs-cp", local.name, url) is None or run("nfs-cat", url) != content(name):
+            sent = time.monotonic()
+            for attempt in itertools.count(1):
+                name = f"file-{number}-{attempt}"
+                Path(local.name).write_text(content(name))
+                url = f"nfs://{address}{export}/{name}?version=4"
+                if run("nfs-cp", local.name, url) is not None and run("nfs-cat", url) == content(name):
+                    break
                 if stdin.select(PAUSE):
                     return
             written.write(f"{name}\n")
