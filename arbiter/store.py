@@ -31,9 +31,12 @@ create table if not exists meta (key text primary key, value text not null) stri
 
 _WRITE = """
 insert or replace into votes
-select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, ?2 from json_each(?1)
+select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+  json_extract(value, '$[3]'), json_extract(value, '$[4]'), ?2
+from json_each(?1)
 """
-"""All rows by one statement: between two the interpreter's other threads would get their turns."""
+"""All rows by one statement: between two the interpreter's other threads would get their turns. (json_extract: `->>` is
+not in the SQLite of Ubuntu 22.04.)"""
 
 
 class StoreError(Exception):
